@@ -1,0 +1,221 @@
+/**
+ * What a screen or a command line may ask of a device, and what a device tells them.
+ *
+ * A device is one installation: its store, its keys, its connections. In the browser it lives in
+ * the leader's worker and this interface travels over message ports; on the command line it is
+ * called directly. Everything here is plain data (structured clone), ids are text:
+ * a note is named by its Automerge document id (bs58check), a notebook by its space id (64 hex digits).
+ */
+
+/** How far the newest change of a note is known to have come. */
+export type NoteState = "saved-here" | "on-relay" | "seen-elsewhere";
+
+export interface NoteRow {
+  readonly id: string;
+  readonly title: string;
+  /** The first characters of the body as plain text, one line. */
+  readonly preview: string;
+  readonly notebook: string;
+  /** Milliseconds since 1970 on the clock of the device that wrote last. */
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  readonly trashed: boolean;
+  readonly state: NoteState;
+  /** Changes of this note that the relay has not acknowledged. */
+  readonly waiting: number;
+  /** Names (or "another device") that are known to hold everything of this note. */
+  readonly seenBy: readonly string[];
+  /** Entries that could not be applied and are kept aside. */
+  readonly quarantined: number;
+}
+
+export type Role = "read" | "edit" | "admin";
+
+export interface NotebookRow {
+  readonly id: string;
+  readonly name: string;
+  readonly role: Role;
+  /** Whether anybody but this person can open it (a link lives, or somebody joined). */
+  readonly shared: boolean;
+  readonly members: readonly { readonly name: string; readonly self: boolean }[];
+  readonly notes: number;
+  /** "ended": access was taken away; what was received stays readable. */
+  readonly state: "active" | "joining" | "ended";
+}
+
+export type SyncWord =
+  | "saved-here"
+  | "sending"
+  | "up-to-date"
+  | "offline"
+  | "limited"
+  | "needs-you";
+
+export interface SyncStatus {
+  readonly word: SyncWord;
+  /** Changes not yet acknowledged by the relay, over all notes. */
+  readonly waiting: number;
+  /** One sentence for a person: why it is so and what to do, empty when all is well. */
+  readonly detail: string;
+  readonly relay: string | null;
+  readonly connected: boolean;
+  /** Milliseconds since 1970, null before the first acknowledgement. */
+  readonly lastAckAt: number | null;
+  /** False in a window that keeps nothing (no OPFS). */
+  readonly durable: boolean;
+}
+
+export interface DeviceInfo {
+  readonly displayName: string;
+  /** "unsaved": the words wait to be shown and confirmed; "saved": they are gone from this device. */
+  readonly words: "unsaved" | "saved";
+  readonly durable: boolean;
+}
+
+/** One edit of a text field: at `at` (UTF-16 units), remove `remove` units, then insert `insert`. */
+export interface Splice {
+  readonly at: number;
+  readonly remove: number;
+  readonly insert: string;
+}
+
+export type NoteField = "title" | "body";
+
+export interface FieldSplice extends Splice {
+  readonly field: NoteField;
+}
+
+/** Everything a tab needs to open a note for editing. */
+export interface OpenedNote {
+  readonly id: string;
+  /** Automerge chunks: a snapshot if there is one, then changes; any order, may repeat. */
+  readonly chunks: readonly Uint8Array[];
+  /** Fresh for this opening, 32 hex digits; never reused. */
+  readonly actor: string;
+  readonly notebook: string;
+  readonly role: Role;
+  readonly trashed: boolean;
+}
+
+/** Uncommitted typing, cumulative since `heads`: replaces the session's previous draft. */
+export interface Draft {
+  readonly session: string;
+  readonly actor: string;
+  /** Hex hashes the splices apply to, in order, positions sequential. */
+  readonly heads: readonly string[];
+  readonly edits: readonly FieldSplice[];
+}
+
+export interface Commit {
+  readonly session: string;
+  /** Automerge change chunks made by this session's actor (or merged remote ones: harmless). */
+  readonly changes: readonly Uint8Array[];
+  readonly title: string;
+  readonly preview: string;
+}
+
+/** Another person's caret in a note. */
+export interface PeerCursor {
+  /** Stable while that peer is present. */
+  readonly peer: string;
+  readonly name: string;
+  /** 0..7: which of the eight collaborator hues. */
+  readonly hue: number;
+  readonly field: NoteField;
+  /** Automerge cursors (text), resolved by the holder of the document. */
+  readonly anchor: string;
+  readonly head: string;
+}
+
+export interface LinkPreview {
+  readonly notebook: string;
+  readonly name: string;
+  readonly from: string;
+  readonly role: Role;
+  readonly notes: number;
+  readonly alreadyJoined: boolean;
+}
+
+export type DeviceEvent =
+  | { readonly type: "notes" }
+  | { readonly type: "notebooks" }
+  | { readonly type: "status"; readonly status: SyncStatus }
+  /** New change chunks of a note from elsewhere (another tab or another device). */
+  | {
+      readonly type: "changes";
+      readonly id: string;
+      readonly session: string | null;
+      readonly changes: readonly Uint8Array[];
+    }
+  | { readonly type: "presence"; readonly id: string; readonly peers: readonly PeerCursor[] }
+  | { readonly type: "notice"; readonly text: string };
+
+/** A refusal a person can act on. Thrown by every method below; travels over ports by its fields. */
+export interface DeviceRefusal {
+  readonly code:
+    | "offline"
+    | "bad-link"
+    | "bad-words"
+    | "bad-relay"
+    | "bad-input"
+    | "no-such-note"
+    | "no-such-notebook"
+    | "no-access"
+    | "link-spent"
+    | "refused"
+    | "storage"
+    | "unavailable";
+  /** One or two sentences: what happened, what is safe, what to do. */
+  readonly message: string;
+}
+
+/** Every method may reject with a {@link DeviceRefusal}. Durable when resolved. */
+export interface DeviceApi {
+  info(): Promise<DeviceInfo>;
+  setDisplayName(name: string): Promise<void>;
+  status(): Promise<SyncStatus>;
+  notes(): Promise<readonly NoteRow[]>;
+  notebooks(): Promise<readonly NotebookRow[]>;
+  createNote(input: { notebook?: string; title?: string; body?: string }): Promise<{ id: string }>;
+  openNote(id: string, session: string): Promise<OpenedNote>;
+  closeNote(id: string, session: string): Promise<void>;
+  draft(id: string, draft: Draft): Promise<void>;
+  commit(id: string, commit: Commit): Promise<void>;
+  trashNote(id: string): Promise<void>;
+  restoreNote(id: string): Promise<void>;
+  createNotebook(name: string): Promise<{ id: string }>;
+  renameNotebook(id: string, name: string): Promise<void>;
+  /** A copy in the other notebook and a marker in the old one; resolves to the new id. */
+  moveNote(id: string, notebook: string): Promise<{ id: string }>;
+  /** Works offline; the link opens once this device has reached the relay. */
+  share(notebook: string, role: "read" | "edit"): Promise<{ link: string }>;
+  previewLink(link: string): Promise<LinkPreview>;
+  join(link: string): Promise<{ notebook: string }>;
+  /** The 24 words while they still wait on this device, else null. */
+  words(): Promise<readonly string[] | null>;
+  /** Destroys the words on this device: the person says they are safe. */
+  confirmWords(): Promise<void>;
+  /** Replaces an empty device by the one the words open; needs the relay. */
+  restore(words: string): Promise<void>;
+  /** Where this session's caret stands (Automerge cursors), or null when it left the note. */
+  setCursor(
+    id: string,
+    session: string,
+    cursor: { field: NoteField; anchor: string; head: string } | null,
+  ): Promise<void>;
+  /** The browser's own word on the network; a hint to try at once or to stop trying. */
+  setOnline(online: boolean): Promise<void>;
+  /** Whether somebody is looking: decides how soon a silent connection is noticed. */
+  setVisible(visible: boolean): Promise<void>;
+  syncLog(): Promise<readonly { at: number; level: "info" | "warn" | "error"; text: string }[]>;
+}
+
+/** The Automerge shape of a note (DESIGN §3). Text fields are edited with splice only. */
+export interface NoteDocument {
+  format: number;
+  title: string;
+  body: string;
+  tags: Record<string, boolean>;
+  attachments: Record<string, Uint8Array>;
+  createdAt: number;
+}
