@@ -1,0 +1,31 @@
+/** Composition of a tab's connection with the browser. */
+import { connectTab } from "#client/app/platform/tab-connection.ts";
+import type { DeviceConnection } from "#client/app/platform/tab-connection.ts";
+import { scriptUrl } from "#client/app/platform/trusted-types.ts";
+import brokerUrl from "../../worker/broker.ts?worker&url";
+import entryUrl from "../../worker/entry.ts?worker&url";
+
+/** Connects this tab to the device of this browser; to be called once per page. */
+export function connectDevice(): Promise<DeviceConnection> {
+  return connectTab({
+    session: randomHex(16),
+    locks: navigator.locks,
+    timers: {
+      after: (ms, run) => {
+        const timer = setTimeout(run, ms);
+        return () => clearTimeout(timer);
+      },
+    },
+    startWorker: () => new Worker(scriptUrl(entryUrl), { type: "module", name: "sealeaf" }),
+    connectBroker: () =>
+      typeof SharedWorker === "undefined"
+        ? null
+        : new SharedWorker(scriptUrl(brokerUrl), { type: "module", name: "sealeaf-broker" }).port,
+    onFault: (error) => console.error(error),
+  });
+}
+
+function randomHex(bytes: number): string {
+  const random = crypto.getRandomValues(new Uint8Array(bytes));
+  return Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,25 @@
+/** What the browser says about the page that decides how hard to try and when to let go. */
+export interface PageListener {
+  onOnline?(online: boolean): void;
+  onVisible?(visible: boolean): void;
+  /** The page may not run again: what is buffered is to be written out now. */
+  onLeaving?(): void;
+}
+
+/** Forwards the browser's events until the returned function is called. */
+export function watchPage(listener: PageListener): () => void {
+  const stop = new AbortController();
+  const { signal } = stop;
+  addEventListener("online", () => listener.onOnline?.(true), { signal });
+  addEventListener("offline", () => listener.onOnline?.(false), { signal });
+  addEventListener("pagehide", () => listener.onLeaving?.(), { signal });
+  document.addEventListener("freeze", () => listener.onLeaving?.(), { signal });
+  document.addEventListener("visibilitychange", () => listener.onVisible?.(isVisible()), {
+    signal,
+  });
+  return () => stop.abort();
+}
+
+export function isVisible(): boolean {
+  return document.visibilityState === "visible";
+}

@@ -1,0 +1,31 @@
+import type { DeviceApi } from "#client/device/api.ts";
+import type { MethodNames } from "#client/worker/rpc.ts";
+
+/** What a tab may call; the type keeps it complete. */
+export const DEVICE_METHODS: MethodNames<DeviceApi> = {
+  info: true,
+  setDisplayName: true,
+  status: true,
+  notes: true,
+  notebooks: true,
+  createNote: true,
+  openNote: true,
+  closeNote: true,
+  draft: true,
+  commit: true,
+  trashNote: true,
+  restoreNote: true,
+  createNotebook: true,
+  renameNotebook: true,
+  moveNote: true,
+  share: true,
+  previewLink: true,
+  join: true,
+  words: true,
+  confirmWords: true,
+  restore: true,
+  setCursor: true,
+  setOnline: true,
+  setVisible: true,
+  syncLog: true,
+};
