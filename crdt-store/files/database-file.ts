@@ -1,0 +1,287 @@
+import type { FileHandle, FileRole, FileSet } from "./file.ts";
+import { pageSize, type PageCodec } from "./page-codec.ts";
+
+/** Errno values of the wasm build (WASI numbering). */
+export const errno = { EIO: 29, ENOENT: 44, ENOSPC: 51 } as const;
+
+/** A failure that SQLite is told as `code`. */
+export class FileFault extends Error {
+  override readonly name = "FileFault";
+  readonly code: number;
+
+  constructor(code: number, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** What has been seen of a database's files; it tells a wrong key from damage where SQLite's message does not. */
+export class FileHealth {
+  pagesOpened = 0;
+  tagFailures = 0;
+  diskFull = false;
+  lastError: unknown = undefined;
+}
+
+/** A file as SQLite sees it: pages in clear, complete writes. Every method may throw. */
+export interface DatabaseFile {
+  readonly role: FileRole;
+  /** Distinct for every file, as SQLite expects of an inode number. */
+  readonly inode: number;
+  size(): number;
+  read(into: Uint8Array, at: number): number;
+  write(from: Uint8Array, at: number): void;
+  truncate(length: number): void;
+  flush(): void;
+}
+
+/** The three files of an open database with what they share. */
+export class DatabaseFiles {
+  readonly main: DatabaseFile;
+  readonly wal: DatabaseFile;
+  readonly journal: DatabaseFile;
+  readonly health = new FileHealth();
+  /** While false, everything that would change a file fails: closing SQLite after a failed opening must not drop the log. */
+  writable = false;
+
+  constructor(files: FileSet, codec: PageCodec | null, firstInode: number) {
+    if (codec === null) {
+      this.main = new PlainFile("main", files.main, firstInode, this);
+      this.wal = new PlainFile("wal", files.wal, firstInode + 1, this);
+      this.journal = new PlainFile("journal", files.journal, firstInode + 2, this);
+    } else {
+      this.main = new SealedMainFile("main", files.main, firstInode, this, codec);
+      this.wal = new SealedLogFile("wal", files.wal, firstInode + 1, this, codec);
+      this.journal = new ForbiddenFile("journal", files.journal, firstInode + 2, this);
+    }
+  }
+}
+
+class PlainFile implements DatabaseFile {
+  readonly role: FileRole;
+  readonly inode: number;
+  protected readonly handle: FileHandle;
+  readonly #files: DatabaseFiles;
+
+  constructor(role: FileRole, handle: FileHandle, inode: number, files: DatabaseFiles) {
+    this.role = role;
+    this.handle = handle;
+    this.inode = inode;
+    this.#files = files;
+  }
+
+  size(): number {
+    return this.handle.size();
+  }
+
+  read(into: Uint8Array, at: number): number {
+    return this.handle.read(into, at);
+  }
+
+  write(from: Uint8Array, at: number): void {
+    this.writeAll(from, at);
+  }
+
+  truncate(length: number): void {
+    this.#requireWritable();
+    this.handle.truncate(length);
+  }
+
+  flush(): void {
+    this.#requireWritable();
+    this.handle.flush();
+  }
+
+  protected get health(): FileHealth {
+    return this.#files.health;
+  }
+
+  protected writeAll(from: Uint8Array, at: number): void {
+    this.#requireWritable();
+    const count = this.handle.write(from, at);
+    if (count < from.length) {
+      throw new FileFault(errno.ENOSPC, `only ${count} of ${from.length} bytes were written`);
+    }
+  }
+
+  /** Opens `stored` into `page`, counting what was seen. */
+  protected unseal(codec: PageCodec, stored: Uint8Array, pageNumber: number, page: Uint8Array) {
+    const authentic = codec.open(stored, pageNumber, page);
+    if (authentic) this.health.pagesOpened += 1;
+    else this.health.tagFailures += 1;
+    return authentic;
+  }
+
+  #requireWritable(): void {
+    if (!this.#files.writable) throw new FileFault(errno.EIO, "the database is not open yet");
+  }
+}
+
+class SealedMainFile extends PlainFile {
+  readonly #codec: PageCodec;
+  readonly #stored = new Uint8Array(pageSize);
+  readonly #page = new Uint8Array(pageSize);
+
+  constructor(
+    role: FileRole,
+    handle: FileHandle,
+    inode: number,
+    files: DatabaseFiles,
+    codec: PageCodec,
+  ) {
+    super(role, handle, inode, files);
+    this.#codec = codec;
+  }
+
+  override read(into: Uint8Array, at: number): number {
+    let done = 0;
+    while (done < into.length) {
+      const index = Math.floor((at + done) / pageSize);
+      if (this.handle.read(this.#stored, index * pageSize) < pageSize) break;
+      if (!this.unseal(this.#codec, this.#stored, index + 1, this.#page)) {
+        this.#requireHeaderProbe(into, at);
+        this.#page.fill(0);
+      }
+      const start = (at + done) % pageSize;
+      const count = Math.min(pageSize - start, into.length - done);
+      into.set(this.#page.subarray(start, start + count), done);
+      done += count;
+    }
+    return done;
+  }
+
+  override write(from: Uint8Array, at: number): void {
+    if (at % pageSize !== 0 || from.length % pageSize !== 0) {
+      throw new FileFault(errno.EIO, `write of ${from.length} bytes at ${at} is not a page`);
+    }
+    for (let offset = 0; offset < from.length; offset += pageSize) {
+      const page = from.subarray(offset, offset + pageSize);
+      this.writeAll(this.#codec.seal(page, (at + offset) / pageSize + 1), at + offset);
+    }
+  }
+
+  // SQLite reads the 100-byte header before it looks at the log. A power cut in a checkpoint may have torn page 1 of
+  // this file while the log still holds it whole: zeros (a default header) let SQLite go on to the log. If the log does
+  // not hold it either, the next read of page 1 asks for the whole page and fails here.
+  #requireHeaderProbe(into: Uint8Array, at: number): void {
+    if (at === 0 && into.length <= 100) return;
+    throw new FileFault(errno.EIO, "a page of the main file is not authentic");
+  }
+}
+
+const logHeaderBytes = 32;
+const frameHeaderBytes = 24;
+const frameBytes = frameHeaderBytes + pageSize;
+
+/*
+ * SQLite's write-ahead log (https://sqlite.org/fileformat2.html#walformat): a 32-byte header, then frames of a 24-byte
+ * header (page number u32 big-endian first) and one page. Headers are stored as SQLite writes them, bodies are sealed.
+ * The checksum in a frame header covers the page in clear, with zeros in its reserved bytes.
+ */
+class SealedLogFile extends PlainFile {
+  readonly #codec: PageCodec;
+  readonly #stored = new Uint8Array(pageSize);
+  readonly #numberBytes = new Uint8Array(4);
+  // The frame header written last: its body follows at once.
+  #headerAt = -1;
+  #headerPage = 0;
+
+  constructor(
+    role: FileRole,
+    handle: FileHandle,
+    inode: number,
+    files: DatabaseFiles,
+    codec: PageCodec,
+  ) {
+    super(role, handle, inode, files);
+    this.#codec = codec;
+  }
+
+  override read(into: Uint8Array, at: number): number {
+    let done = 0;
+    let insideFrame = false;
+    while (done < into.length) {
+      const part = logPart(at + done, into.length - done);
+      if (part.type === "clear") {
+        const count = this.handle.read(into.subarray(done, done + part.length), at + done);
+        done += count;
+        if (count < part.length) break;
+        insideFrame = part.endsHeader;
+      } else {
+        const body = into.subarray(done, done + pageSize);
+        if (!this.#readBody(body, at + done, insideFrame)) break;
+        done += pageSize;
+        insideFrame = false;
+      }
+    }
+    return done;
+  }
+
+  override write(from: Uint8Array, at: number): void {
+    let done = 0;
+    while (done < from.length) {
+      const part = logPart(at + done, from.length - done);
+      const piece = from.subarray(done, done + part.length);
+      if (part.type === "clear") {
+        this.writeAll(piece, at + done);
+        this.#rememberHeader(piece, at + done, part.endsHeader);
+      } else {
+        this.writeAll(this.#codec.seal(piece, this.#pageNumberAt(at + done)), at + done);
+      }
+      done += part.length;
+    }
+  }
+
+  /** False at the end of the file. */
+  #readBody(body: Uint8Array, at: number, wholeFrame: boolean): boolean {
+    const count = this.handle.read(this.#stored, at);
+    const authentic =
+      count === pageSize && this.unseal(this.#codec, this.#stored, this.#pageNumberAt(at), body);
+    if (authentic) return true;
+    // Recovery reads whole frames and compares their checksum: a torn frame must look torn, not fail, and the log ends
+    // there. A read of the body alone is compared with nothing, so there zeros would become silently wrong rows.
+    if (!wholeFrame) throw new FileFault(errno.EIO, "a page of the log is not authentic");
+    if (count < pageSize) return false;
+    body.fill(0);
+    return true;
+  }
+
+  #rememberHeader(piece: Uint8Array, at: number, isWhole: boolean): void {
+    this.#headerAt = isWhole ? at : -1;
+    if (isWhole) this.#headerPage = new DataView(piece.buffer, piece.byteOffset).getUint32(0);
+  }
+
+  #pageNumberAt(bodyAt: number): number {
+    if (bodyAt - frameHeaderBytes === this.#headerAt) return this.#headerPage;
+    const count = this.handle.read(this.#numberBytes, bodyAt - frameHeaderBytes);
+    if (count < 4) throw new FileFault(errno.EIO, "a page of the log has no frame header");
+    return new DataView(this.#numberBytes.buffer).getUint32(0);
+  }
+}
+
+type LogPart =
+  | { readonly type: "clear"; readonly length: number; readonly endsHeader: boolean }
+  | { readonly type: "body"; readonly length: number };
+
+/** What the bytes from `at` on are, up to `left` of them. */
+function logPart(at: number, left: number): LogPart {
+  if (at < logHeaderBytes) {
+    return { type: "clear", length: Math.min(logHeaderBytes - at, left), endsHeader: false };
+  }
+  const inFrame = (at - logHeaderBytes) % frameBytes;
+  if (inFrame < frameHeaderBytes) {
+    const length = Math.min(frameHeaderBytes - inFrame, left);
+    return { type: "clear", length, endsHeader: inFrame === 0 && length === frameHeaderBytes };
+  }
+  if (inFrame !== frameHeaderBytes || left < pageSize) {
+    throw new FileFault(errno.EIO, `${left} bytes at ${at} of the log cut a page`);
+  }
+  return { type: "body", length: pageSize };
+}
+
+// An encrypted database is born in WAL mode and never leaves it; a rollback journal would hold pages in clear.
+class ForbiddenFile extends PlainFile {
+  override write(): void {
+    throw new FileFault(errno.EIO, "an encrypted database must not write a rollback journal");
+  }
+}

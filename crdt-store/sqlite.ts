@@ -1,0 +1,291 @@
+import type { SqlJsStatement } from "sql.js";
+
+import type { EngineDatabase, SqliteEngine } from "./files/engine.ts";
+import type { FileSet } from "./files/file.ts";
+import type { PageCodec } from "./files/page-codec.ts";
+import { StoreError } from "./store-error.ts";
+
+/** What a column holds. Numbers are integers of at most 53 bits, or times in ms since 1970. */
+export type SqlValue = string | number | Uint8Array | null;
+
+const cacheKiB = 8 * 1024;
+
+/**
+ * One open database: the only connection to its files. Everything is synchronous and every failure of SQLite or of the
+ * files is a {@link StoreError}.
+ */
+export class Sqlite {
+  readonly #database: EngineDatabase;
+  readonly #isEncrypted: boolean;
+  readonly #statements = new Map<string, CachedStatement>();
+  readonly #rollbackListeners: (() => void)[] = [];
+  #depth = 0;
+  #hasFailedInside = false;
+
+  private constructor(database: EngineDatabase, isEncrypted: boolean) {
+    this.#database = database;
+    this.#isEncrypted = isEncrypted;
+  }
+
+  /**
+   * Opens the database in `files`, or creates it in empty ones. If opening fails the files keep every byte; they stay
+   * open in any case and belong to the caller.
+   */
+  static open(options: {
+    readonly engine: SqliteEngine;
+    readonly files: FileSet;
+    readonly codec: PageCodec | null;
+  }): Sqlite {
+    const database = openFiles(options.engine, options.files, options.codec);
+    const sqlite = new Sqlite(database, options.codec !== null);
+    try {
+      // First, or SQLite would want shared memory for the index of its log.
+      sqlite.run("PRAGMA locking_mode=EXCLUSIVE");
+      // Reads page 1 whole, which also proves the key, and replays the log into the index.
+      sqlite.get("SELECT count(*) AS entries FROM sqlite_schema");
+      sqlite.#requireLogMode();
+      database.allowWrites();
+      sqlite.run("PRAGMA synchronous=FULL");
+      sqlite.run("PRAGMA foreign_keys=ON");
+      sqlite.run("PRAGMA secure_delete=ON");
+      sqlite.run("PRAGMA temp_store=MEMORY");
+      sqlite.run(`PRAGMA cache_size=-${cacheKiB}`);
+      return sqlite;
+    } catch (error) {
+      sqlite.#abandon();
+      throw error;
+    }
+  }
+
+  /** All rows, one property per column. `Row` is what the SQL selects; blobs are copies. */
+  all<Row extends Record<keyof Row, SqlValue>>(
+    sql: string,
+    params: readonly SqlValue[] = [],
+  ): Row[] {
+    return this.#with(sql, params, (cached) => {
+      const rows: Row[] = [];
+      while (cached.statement.step()) rows.push(cached.row());
+      return rows;
+    });
+  }
+
+  /** The first row, if any. */
+  get<Row extends Record<keyof Row, SqlValue>>(
+    sql: string,
+    params: readonly SqlValue[] = [],
+  ): Row | undefined {
+    return this.#with(sql, params, (cached) =>
+      cached.statement.step() ? cached.row<Row>() : undefined,
+    );
+  }
+
+  /** Runs one statement; returns how many rows the latest INSERT, UPDATE or DELETE changed. */
+  run(sql: string, params: readonly SqlValue[] = []): number {
+    return this.#with(sql, params, (cached) => {
+      while (cached.statement.step());
+      return this.#database.rowsModified();
+    });
+  }
+
+  /** Runs several statements without parameters. */
+  script(sql: string): void {
+    try {
+      this.#database.exec(sql);
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  /**
+   * Runs `act` in one transaction: all of it is durable when this returns, or none if it throws. Inside another
+   * transaction it joins that one, which can then no longer commit once `act` has thrown.
+   */
+  transaction<Result>(act: () => Result): Result {
+    if (this.#depth > 0) return this.#join(act);
+    this.run("BEGIN IMMEDIATE");
+    this.#depth = 1;
+    this.#hasFailedInside = false;
+    try {
+      const result = act();
+      if (this.#hasFailedInside)
+        throw new Error("a part of the transaction failed; it cannot commit");
+      this.run("COMMIT");
+      return result;
+    } catch (error) {
+      this.#rollBack();
+      throw error;
+    } finally {
+      this.#depth = 0;
+    }
+  }
+
+  /** Calls `listener` after every transaction that did not commit: what was read in it is void. */
+  onRollback(listener: () => void): void {
+    this.#rollbackListeners.push(listener);
+  }
+
+  /** Pages whose authentication failed since opening. */
+  tagFailures(): number {
+    return this.#database.health.tagFailures;
+  }
+
+  /** Closes SQLite; the files stay open and belong to the caller. */
+  close(): void {
+    this.#freeStatements();
+    this.#database.close();
+  }
+
+  #join<Result>(act: () => Result): Result {
+    this.#depth += 1;
+    try {
+      return act();
+    } catch (error) {
+      this.#hasFailedInside = true;
+      throw error;
+    } finally {
+      this.#depth -= 1;
+    }
+  }
+
+  #rollBack(): void {
+    try {
+      this.run("ROLLBACK");
+    } catch (error) {
+      // A full disk or an I/O error has already made SQLite roll back by itself.
+      if (!(error instanceof StoreError) || !textOf(error.cause).includes("no transaction")) {
+        this.#notifyRollback();
+        throw error;
+      }
+    }
+    this.#notifyRollback();
+  }
+
+  #notifyRollback(): void {
+    for (const listener of this.#rollbackListeners) listener();
+  }
+
+  #requireLogMode(): void {
+    const mode = this.get<{ journal_mode: string }>("PRAGMA journal_mode")?.journal_mode;
+    if (mode !== "wal") throw new Error(`the database is in ${mode} mode instead of WAL`);
+  }
+
+  #with<Result>(
+    sql: string,
+    params: readonly SqlValue[],
+    use: (cached: CachedStatement) => Result,
+  ): Result {
+    try {
+      const cached = this.#statement(sql);
+      try {
+        cached.statement.bind(params);
+        return use(cached);
+      } finally {
+        cached.statement.reset();
+      }
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  // The texts are constants of the classes above, so the cache has as many entries as the code has statements.
+  #statement(sql: string): CachedStatement {
+    let cached = this.#statements.get(sql);
+    if (cached === undefined) {
+      cached = new CachedStatement(this.#database.prepare(sql));
+      this.#statements.set(sql, cached);
+    }
+    return cached;
+  }
+
+  #freeStatements(): void {
+    for (const { statement } of this.#statements.values()) statement.free();
+    this.#statements.clear();
+  }
+
+  #abandon(): void {
+    try {
+      this.close();
+    } catch {
+      // The files refuse writes and their failure is already on its way to the caller.
+    }
+  }
+
+  #failure(error: unknown): unknown {
+    const text = textOf(error);
+    const { health } = this.#database;
+    const cause = health.lastError ?? error;
+    if (error instanceof StoreError) return error;
+    if (text.includes("database or disk is full")) {
+      return new StoreError(
+        "disk-full",
+        "There is no space left on this device. What you wrote last is not saved yet: free some space, it will be tried again.",
+        error,
+      );
+    }
+    const isDamage = ["not a database", "disk I/O error", "malformed"].some((part) =>
+      text.includes(part),
+    );
+    if (!isDamage) return error;
+    if (health.tagFailures > 0) return health.pagesOpened === 0 ? wrongKey(cause) : corrupt(cause);
+    if (text.includes("not a database") && !this.#isEncrypted) return wrongKey(error);
+    if (!text.includes("disk I/O error")) return corrupt(error);
+    return new StoreError(
+      "io",
+      "This device could not read or write its notes. What was saved before is untouched: reload, and check the disk if it happens again.",
+      cause,
+    );
+  }
+}
+
+class CachedStatement {
+  readonly statement: SqlJsStatement;
+  #columns: string[] | undefined;
+
+  constructor(statement: SqlJsStatement) {
+    this.statement = statement;
+  }
+
+  row<Row>(): Row {
+    this.#columns ??= this.statement.getColumnNames();
+    const values = this.statement.get();
+    const row: Record<string, SqlValue> = {};
+    for (let index = 0; index < this.#columns.length; index += 1) {
+      row[this.#columns[index] ?? ""] = values[index] ?? null;
+    }
+    // Rows have the columns that the SQL names; the caller declares their types.
+    return row as Row;
+  }
+}
+
+function openFiles(engine: SqliteEngine, files: FileSet, codec: PageCodec | null): EngineDatabase {
+  try {
+    return engine.open(files, codec);
+  } catch (error) {
+    if (error instanceof StoreError) throw error;
+    throw new StoreError(
+      "io",
+      "The files of your notes could not be read or written. Nothing was deleted: reload, and check the disk if it happens again.",
+      error,
+    );
+  }
+}
+
+function wrongKey(cause: unknown): StoreError {
+  return new StoreError(
+    "wrong-key",
+    "The notes on this device do not open with this key. Nothing was changed: unlock with the right passphrase, or use the browser profile they were written in.",
+    cause,
+  );
+}
+
+function corrupt(cause: unknown): StoreError {
+  return new StoreError(
+    "corrupt",
+    "The notes on this device are damaged. Nothing was deleted: copy the files, then restore a backup or join again from another device.",
+    cause,
+  );
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
