@@ -1,0 +1,95 @@
+/**
+ * Every derived key of the client, once. Labels follow PROTOCOL §2; each is `sealeaf/1/…` and is
+ * the `info` of HKDF-SHA-256, so no key serves two purposes.
+ */
+import { expand, extract, hkdf } from "@noble/hashes/hkdf.js";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { concat, utf8 } from "#relay/protocol/bytes.ts";
+import { hashInDomain, sha256Of } from "#relay/protocol/domain.ts";
+import { readTokenBytes } from "#relay/protocol/messages.ts";
+
+const label = (name: string): Uint8Array => utf8(`sealeaf/1/${name}`);
+
+/** What follows from the 24 words. Never stored; made again from the words when they are typed. */
+export interface RootSecrets {
+  /** Ed25519 seed: the vault's genesis administrator. */
+  readonly vaultAdmin: Uint8Array;
+  /** 16 bytes: the nonce of the vault's GENESIS, so that the words find it. */
+  readonly vaultNonce: Uint8Array;
+  /** X25519 secret: every vault epoch key is also sealed to it. */
+  readonly recoveryBox: Uint8Array;
+}
+
+/** @param entropy 32 bytes, the words decoded */
+export function rootSecrets(entropy: Uint8Array): RootSecrets {
+  const root = extract(sha256, entropy, label("root"));
+  const derive = (name: string): Uint8Array => expand(sha256, root, label(name), 32);
+  return {
+    vaultAdmin: derive("vault-admin"),
+    vaultNonce: derive("vault-nonce").slice(0, 16),
+    recoveryBox: derive("recovery-box"),
+  };
+}
+
+/** The two halves of a capability from its 32-byte secret. */
+export function capabilitySeeds(secret: Uint8Array): { sign: Uint8Array; box: Uint8Array } {
+  return {
+    sign: hkdf(sha256, secret, undefined, label("cap-sign"), 32),
+    box: hkdf(sha256, secret, undefined, label("cap-box"), 32),
+  };
+}
+
+/** A device's signing seed in one space: nothing links its keys across spaces. */
+export function deviceSeed(
+  deviceSecret: Uint8Array,
+  spaceId: Uint8Array,
+  incarnation: Uint8Array,
+): Uint8Array {
+  return hkdf(sha256, deviceSecret, undefined, concat(label("dev"), spaceId, incarnation), 32);
+}
+
+export type EpochPurpose = "update" | "card" | "presence" | "meta" | "prev";
+
+/** A 32-byte key for one purpose; the epoch key itself encrypts nothing. */
+export function epochSubkey(
+  epochKey: Uint8Array,
+  spaceId: Uint8Array,
+  purpose: EpochPurpose,
+): Uint8Array {
+  return hkdf(sha256, epochKey, spaceId, label(purpose), 32);
+}
+
+/** Shown to the relay for every read of the space in this epoch. */
+export function readToken(epochKey: Uint8Array, spaceId: Uint8Array): Uint8Array {
+  return hkdf(sha256, epochKey, spaceId, label("read-token"), readTokenBytes);
+}
+
+export function readTokenHash(token: Uint8Array): Uint8Array {
+  return sha256Of(token);
+}
+
+/** Signed in the rotation: a member who was given another key sees it. */
+export function keyCommitOf(spaceId: Uint8Array, epoch: number, epochKey: Uint8Array): Uint8Array {
+  const number = new Uint8Array(4);
+  new DataView(number.buffer).setUint32(0, epoch);
+  return hashInDomain("kc", spaceId, number, epochKey);
+}
+
+/** The key under which an epoch key travels to one capability (PROTOCOL §3). */
+export function sealingKey(
+  shared: Uint8Array,
+  spaceId: Uint8Array,
+  epoch: number,
+  ephPub: Uint8Array,
+  boxPub: Uint8Array,
+): Uint8Array {
+  const number = new Uint8Array(4);
+  new DataView(number.buffer).setUint32(0, epoch);
+  return hkdf(
+    sha256,
+    shared,
+    undefined,
+    concat(label("seal"), spaceId, number, ephPub, boxPub),
+    32,
+  );
+}

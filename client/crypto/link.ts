@@ -1,0 +1,78 @@
+/**
+ * Links: `<app address>/#1<r|e>.<secret>.<spaceId>[.<relay URL>]`, parts in base64url. The fragment
+ * never reaches a server; whoever has it has the capability it names (PROTOCOL §10).
+ */
+import { parseBase64url, toBase64url, utf8 } from "#relay/protocol/bytes.ts";
+
+export interface ShareLink {
+  readonly role: "read" | "edit";
+  /** 32 bytes: a capability of its own. */
+  readonly secret: Uint8Array;
+  readonly spaceId: Uint8Array;
+  /** ws:// or wss:// address of the relay, null for "where the app came from". */
+  readonly relay: string | null;
+}
+
+const letterByRole = { read: "r", edit: "e" } as const;
+
+/** @param app address of the web app, without fragment */
+export function formatLink(app: string, link: ShareLink): string {
+  const parts = [
+    `1${letterByRole[link.role]}`,
+    toBase64url(link.secret),
+    toBase64url(link.spaceId),
+    ...(link.relay === null ? [] : [toBase64url(utf8(link.relay))]),
+  ];
+  return `${app.replace(/#.*$/, "").replace(/\/*$/, "/")}#${parts.join(".")}`;
+}
+
+export type ParsedLink =
+  | { readonly ok: true; readonly link: ShareLink }
+  | { readonly ok: false; readonly message: string };
+
+/** @param text a whole link or its fragment */
+export function parseLink(text: string): ParsedLink {
+  const trimmed = text.trim();
+  const fragment = trimmed.includes("#") ? trimmed.slice(trimmed.indexOf("#") + 1) : trimmed;
+  const [kind, secretText, spaceText, relayText, ...more] = fragment.split(".");
+  if (
+    kind === undefined ||
+    !/^1[re]$/.test(kind) ||
+    secretText === undefined ||
+    spaceText === undefined
+  ) {
+    return refuse("This is not a Sealeaf link.");
+  }
+  const secret = parseBase64url(secretText);
+  const spaceId = parseBase64url(spaceText);
+  if (more.length > 0 || secret?.length !== 32 || spaceId?.length !== 32) {
+    return refuse("This link is damaged: a part of it is missing or changed. Ask for it again.");
+  }
+  if (relayText === undefined) {
+    return {
+      ok: true,
+      link: { role: kind === "1r" ? "read" : "edit", secret, spaceId, relay: null },
+    };
+  }
+  const relay = relayAddress(relayText);
+  if (relay === null) {
+    return refuse("This link is damaged: the relay it names cannot be read. Ask for it again.");
+  }
+  return { ok: true, link: { role: kind === "1r" ? "read" : "edit", secret, spaceId, relay } };
+}
+
+function relayAddress(encoded: string): string | null {
+  const bytes = parseBase64url(encoded);
+  if (bytes === null) return null;
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    const { protocol } = new URL(text);
+    return protocol === "ws:" || protocol === "wss:" ? text : null;
+  } catch {
+    return null;
+  }
+}
+
+function refuse(message: string): ParsedLink {
+  return { ok: false, message };
+}
