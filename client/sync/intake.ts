@@ -1,0 +1,156 @@
+/**
+ * Judging an entry from the relay before anything of it is kept: rights, signature, seal, and what
+ * is inside, down to each Automerge change (PROTOCOL §6). Pure: the same entry and the same
+ * knowledge give the same verdict on every device.
+ */
+import { countOperations, parseChanges, type Change } from "#crdt-store/chunks.ts";
+import { equal, toHex } from "#relay/protocol/bytes.ts";
+import { mayWrite, type Authority } from "#relay/protocol/authority.ts";
+import { entryKinds, entryMessage, type Entry } from "#relay/protocol/entry.ts";
+import {
+  actorOf,
+  isHeadGenuine,
+  isOriginGenuine,
+  type Origin,
+  type SignedHead,
+} from "#client/crypto/authorship.ts";
+import type { Ed25519 } from "#client/crypto/ed25519.ts";
+import { openEntry } from "#client/crypto/entry-seal.ts";
+import { parsePayload, type Frontier } from "#client/crypto/payload.ts";
+
+/** A change that a signed head vouches for, with the device that vouches. */
+export interface VouchedChange extends Change {
+  readonly signer: Uint8Array;
+  readonly operations: number;
+}
+
+export type Verdict =
+  | {
+      readonly type: "good";
+      readonly changes: readonly VouchedChange[];
+      readonly heads: readonly SignedHead[];
+      readonly origin: Origin | null;
+      readonly frontier: Frontier;
+    }
+  /** A later version's kind: kept at the relay, skipped here with a notice. */
+  | { readonly type: "unknown-kind" }
+  /** The control log may know more than this device: fetch it and judge again. */
+  | { readonly type: "unknown-author" }
+  | { readonly type: "bad"; readonly why: string };
+
+export interface IntakeKnowledge {
+  readonly ed: Ed25519;
+  readonly authority: Authority;
+  /** Capability that certified a device in this space, or null. */
+  capabilityOf(devPub: Uint8Array): Uint8Array | null;
+  /** Epoch key, or null. */
+  keyOf(epoch: number): Uint8Array | null;
+  /** The origin already known for a document, or null. */
+  originOf(docId: Uint8Array): Origin | null;
+  /** The index document's deterministic first change stands on its own. */
+  isIndexGenesis(docId: Uint8Array, hash: Uint8Array): boolean;
+}
+
+/** Operations one entry may carry: 123 bytes of run lengths can claim a million (research/protocol.md §0.3). */
+export const maxOperationsPerEntry = 500_000;
+
+export function judgeEntry(entry: Entry, pos: number, knowledge: IntakeKnowledge): Verdict {
+  const { authority, ed } = knowledge;
+  if (!equal(entry.spaceId, authority.spaceId)) return bad("it belongs to another space");
+  const capability = knowledge.capabilityOf(entry.devPub);
+  if (capability === null || entry.epoch > authority.epoch) return { type: "unknown-author" };
+  if (!mayWrite(authority, capability, entry.epoch, pos)) {
+    return bad("its author may not write here");
+  }
+  if (!ed.verify(entry.devPub, entryMessage(entry.entryId), entry.signature)) {
+    return bad("it is not signed by its author");
+  }
+  if (entry.kind !== entryKinds.changes) return { type: "unknown-kind" };
+  const key = knowledge.keyOf(entry.epoch);
+  if (key === null) return { type: "unknown-author" };
+  const plaintext = openEntry(entry, key);
+  if (plaintext === null) return bad("it cannot be opened with the key of its time");
+  const payload = parsePayload(plaintext);
+  if (!payload.ok) return bad(`its content is malformed: ${payload.error}`);
+  const { heads, origin, frontier, data } = payload.value;
+
+  if (origin !== null && !isOriginGenuine(ed, entry.spaceId, entry.docId, origin)) {
+    return bad("its document's origin is forged");
+  }
+  const parsed = parseChanges(data);
+  if (parsed.type === "failed") return bad(`a change in it is damaged: ${parsed.failure.type}`);
+  const vouched = vouchFor(entry.docId, parsed.changes, heads, origin, knowledge);
+  if (vouched.type !== "vouched") return vouched;
+  return { type: "good", changes: vouched.changes, heads, origin, frontier };
+}
+
+type Vouched =
+  | { readonly type: "vouched"; readonly changes: readonly VouchedChange[] }
+  | { readonly type: "unknown-author" }
+  | { readonly type: "bad"; readonly why: string };
+
+/**
+ * Each actor's changes follow one another and end at that actor's signed head; each names its
+ * predecessor among its dependencies (Automerge 3.5 always writes that and panics on one that does
+ * not); a change without dependencies is the document's root and stands in its origin.
+ */
+function vouchFor(
+  docId: Uint8Array,
+  changes: readonly Change[],
+  heads: readonly SignedHead[],
+  entryOrigin: Origin | null,
+  knowledge: IntakeKnowledge,
+): Vouched {
+  const headByActor = new Map<string, SignedHead>();
+  for (const head of heads) {
+    if (!isHeadGenuine(knowledge.ed, docId, head)) return bad("a change in it is signed falsely");
+    if (knowledge.capabilityOf(head.devPub) === null) return { type: "unknown-author" };
+    headByActor.set(toHex(actorOf(docId, head.devPub, head.actorNonce)), head);
+  }
+  const origin = entryOrigin ?? knowledge.originOf(docId);
+  const last = new Map<string, Change>();
+  const vouched: VouchedChange[] = [];
+  let operations = 0;
+  for (const change of changes) {
+    const actor = toHex(change.actor);
+    const head = headByActor.get(actor);
+    if (head === undefined) return bad("a change in it has no signed author");
+    const before = last.get(actor);
+    if (before !== undefined && change.seq !== before.seq + 1) {
+      return bad("an author's changes in it have a hole");
+    }
+    if (before !== undefined && !change.deps.some((dep) => equal(dep, before.hash))) {
+      return bad("a change in it does not follow its author's last");
+    }
+    if (change.deps.length === 0 && !isRoot(docId, change.hash, origin, knowledge)) {
+      return bad("it would give its document a second beginning");
+    }
+    const count = countOperations(change);
+    if (count === undefined) return bad("a change in it is malformed");
+    operations += count;
+    if (operations > maxOperationsPerEntry) return bad("it claims more work than one entry may");
+    last.set(actor, change);
+    vouched.push({ ...change, signer: head.devPub, operations: count });
+  }
+  for (const [actor, head] of headByActor) {
+    const newest = last.get(actor);
+    if (newest === undefined || newest.seq !== head.seq || !equal(newest.hash, head.hash)) {
+      return bad("a signed head in it is not its author's last change");
+    }
+  }
+  return { type: "vouched", changes: vouched };
+}
+
+function isRoot(
+  docId: Uint8Array,
+  hash: Uint8Array,
+  origin: Origin | null,
+  knowledge: IntakeKnowledge,
+): boolean {
+  if (knowledge.isIndexGenesis(docId, hash)) return true;
+  return origin?.heads.some((head) => equal(head, hash)) ?? false;
+}
+
+function bad(why: string): { readonly type: "bad"; readonly why: string } {
+  return { type: "bad", why };
+}

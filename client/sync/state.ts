@@ -1,0 +1,215 @@
+/**
+ * What a device does next about one space, as a pure machine. Each connection walks
+ *
+ *   publish own control records ─▶ certify this device ─▶ subscribe ─▶ live: receive and push
+ *
+ * and leaves the path only for the control log (keys changed, an author unknown) or to put back
+ * what the relay has lost. It decides; session.ts performs.
+ */
+import { refusalClass, refusals } from "#relay/protocol/errors.ts";
+
+export type SpacePhase =
+  | "offline"
+  /** Own control records are on their way; nothing else is possible before. */
+  | "publishing"
+  | "certifying"
+  | "subscribing"
+  /** The control log is being fetched. */
+  | "fetching"
+  | "live"
+  /** Nothing more can be done in this connection; the next one tries again. */
+  | "stuck"
+  /** Access was taken away. What was received stays. */
+  | "ended";
+
+export interface SpaceState {
+  readonly phase: SpacePhase;
+  /** Everything up to the relay's head has been taken in. */
+  readonly caughtUp: boolean;
+  readonly pushing: boolean;
+  /** This socket carries the space's log: nothing need be subscribed again. */
+  readonly subscribed: boolean;
+  /** Received entries wait for the control log. */
+  readonly holding: boolean;
+  /** Trips to the control log since the last time live: bounds a relay that sends us in circles. */
+  readonly detours: number;
+}
+
+/** What the store holds for the space, read when the event happens. */
+export interface SpaceWork {
+  readonly controlQueued: boolean;
+  readonly certificateQueued: boolean;
+  readonly changesWaiting: boolean;
+  /** Whether this device may write at all. */
+  readonly mayWrite: boolean;
+}
+
+export type SpaceEvent =
+  | { readonly type: "connected" }
+  | { readonly type: "disconnected" }
+  | { readonly type: "control-queued" }
+  | { readonly type: "control-acked"; readonly status: number }
+  | { readonly type: "certificate-acked"; readonly status: number }
+  | { readonly type: "subscribed"; readonly status: number }
+  | { readonly type: "control-received"; readonly found: boolean; readonly keyed: boolean }
+  | { readonly type: "caught-up" }
+  | { readonly type: "rekeyed" }
+  /** An entry names a device or an epoch that this device has not heard of. */
+  | { readonly type: "author-unknown" }
+  /** A position is missing or the chain does not fit. */
+  | { readonly type: "log-broken" }
+  | { readonly type: "changes-waiting" }
+  | { readonly type: "push-acked"; readonly staleEpoch: boolean; readonly refused: boolean };
+
+export type SpaceEffect =
+  | { readonly type: "push-control" }
+  /** Take in the records we lacked and write ours anew on top of them. */
+  | { readonly type: "rebase-control" }
+  | { readonly type: "drop-control"; readonly status: number }
+  | { readonly type: "put-certificate" }
+  | { readonly type: "get-control" }
+  | { readonly type: "subscribe" }
+  /** The relay's log is not the one we knew: read it from the start. */
+  | { readonly type: "rewind" }
+  /** The relay does not know this space: give it everything this device holds of it. */
+  | { readonly type: "put-back" }
+  | { readonly type: "resume-intake" }
+  | { readonly type: "push" }
+  | { readonly type: "report-ended" };
+
+export const offlineSpace: SpaceState = {
+  phase: "offline",
+  caughtUp: false,
+  pushing: false,
+  subscribed: false,
+  holding: false,
+  detours: 0,
+};
+
+const mostDetours = 4;
+
+type Step = { readonly state: SpaceState; readonly effects: readonly SpaceEffect[] };
+
+export function stepSpace(state: SpaceState, event: SpaceEvent, work: SpaceWork): Step {
+  switch (event.type) {
+    case "connected":
+      if (state.phase === "ended") return stay(state);
+      return advance({ ...offlineSpace }, work);
+    case "disconnected":
+      return stay(state.phase === "ended" ? state : offlineSpace);
+    case "control-queued":
+      // While on the way, the path passes the queue by itself.
+      return state.phase === "live"
+        ? { state: { ...state, phase: "publishing" }, effects: [{ type: "push-control" }] }
+        : stay(state);
+    case "control-acked":
+      if (state.phase !== "publishing") return stay(state);
+      if (event.status === 0) return advance(state, work);
+      if (event.status === refusals.CTRL_CONFLICT.code) {
+        return detour(state, [{ type: "rebase-control" }, { type: "push-control" }], "publishing");
+      }
+      if (refusalClass(event.status) === "retry") return stay({ ...state, phase: "stuck" });
+      return detour(
+        state,
+        [{ type: "drop-control", status: event.status }, { type: "get-control" }],
+        "fetching",
+      );
+    case "certificate-acked":
+      if (state.phase !== "certifying") return stay(state);
+      if (event.status === 0) return advance(state, { ...work, certificateQueued: false });
+      if (refusalClass(event.status) === "retry") return stay({ ...state, phase: "stuck" });
+      return detour(state, [{ type: "get-control" }], "fetching");
+    case "subscribed":
+      return subscribed(state, event.status, work);
+    case "control-received":
+      return controlReceived(state, event, work);
+    case "caught-up":
+      return state.subscribed ? stay({ ...state, caughtUp: true, detours: 0 }) : stay(state);
+    case "rekeyed":
+      return state.subscribed
+        ? detour({ ...state, subscribed: false }, [{ type: "get-control" }], "fetching")
+        : stay(state);
+    case "author-unknown":
+      if (state.holding) return stay(state);
+      if (state.detours >= mostDetours) return stay({ ...state, phase: "stuck" });
+      return {
+        state: { ...state, holding: true, detours: state.detours + 1 },
+        effects: [{ type: "get-control" }],
+      };
+    case "log-broken":
+      return detour(
+        { ...state, subscribed: false },
+        [{ type: "rewind" }, { type: "subscribe" }],
+        "subscribing",
+      );
+    case "changes-waiting":
+      return pushIfPossible(state, work);
+    case "push-acked": {
+      const settled = { ...state, pushing: false };
+      if (event.staleEpoch) return detour(settled, [{ type: "get-control" }], "fetching");
+      // What was refused for good waits for its person, what was refused for now for the next connection.
+      return event.refused ? stay(settled) : pushIfPossible(settled, work);
+    }
+  }
+}
+
+function subscribed(state: SpaceState, status: number, work: SpaceWork): Step {
+  if (state.phase !== "subscribing") return stay(state);
+  if (status === 0) {
+    return pushIfPossible({ ...state, phase: "live", subscribed: true, caughtUp: false }, work);
+  }
+  if (status === refusals.CURSOR_AHEAD.code || status === refusals.CHAIN_MISMATCH.code) {
+    return detour(state, [{ type: "rewind" }, { type: "subscribe" }], "subscribing");
+  }
+  if (status === refusals.NO_SPACE.code) {
+    return detour(state, [{ type: "get-control" }], "fetching");
+  }
+  return stay({ ...state, phase: "stuck" });
+}
+
+function controlReceived(
+  state: SpaceState,
+  event: { readonly found: boolean; readonly keyed: boolean },
+  work: SpaceWork,
+): Step {
+  if (state.phase !== "fetching" && !state.holding) return stay(state);
+  const going = { ...state, holding: false };
+  if (!event.found)
+    return detour(going, [{ type: "put-back" }, { type: "push-control" }], "publishing");
+  if (!event.keyed) {
+    return { state: { ...going, phase: "ended" }, effects: [{ type: "report-ended" }] };
+  }
+  if (state.phase === "live") return { state: going, effects: [{ type: "resume-intake" }] };
+  return advance(going, work);
+}
+
+/** The next step of the path that is not done yet. */
+function advance(state: SpaceState, work: SpaceWork): Step {
+  if (work.controlQueued) {
+    return { state: { ...state, phase: "publishing" }, effects: [{ type: "push-control" }] };
+  }
+  if (work.certificateQueued) {
+    return { state: { ...state, phase: "certifying" }, effects: [{ type: "put-certificate" }] };
+  }
+  if (state.subscribed) return pushIfPossible({ ...state, phase: "live" }, work);
+  return {
+    state: { ...state, phase: "subscribing", caughtUp: false, pushing: false },
+    effects: [{ type: "subscribe" }],
+  };
+}
+
+function pushIfPossible(state: SpaceState, work: SpaceWork): Step {
+  if (state.phase !== "live" || state.pushing || !work.changesWaiting || !work.mayWrite) {
+    return stay(state);
+  }
+  return { state: { ...state, pushing: true }, effects: [{ type: "push" }] };
+}
+
+function detour(state: SpaceState, effects: readonly SpaceEffect[], phase: SpacePhase): Step {
+  if (state.detours >= mostDetours) return stay({ ...state, phase: "stuck" });
+  return { state: { ...state, phase, holding: false, detours: state.detours + 1 }, effects };
+}
+
+function stay(state: SpaceState): Step {
+  return { state, effects: [] };
+}
