@@ -1,3 +1,5 @@
+// Whoever imports this file needs the declarations too, whatever its own tsconfig includes.
+// oxlint-disable-next-line typescript/triple-slash-reference
 /// <reference path="./sql-js.d.ts" />
 import initSqlJs, { type SqlJs, type SqlJsDatabase, type SqlJsStatement } from "sql.js";
 import { sha256 } from "@noble/hashes/sha2.js";

@@ -1,0 +1,142 @@
+import { equalBytes } from "@noble/ciphers/utils.js";
+
+import type { Sqlite } from "./sqlite.ts";
+
+/** How many chain tags of a space are kept, to check what other devices say they saw. */
+export const keptChainTags = 10_000;
+
+/** Everything up to `pos` was received and its chain checked. */
+export interface Cursor {
+  readonly pos: number;
+  /** The chain value at `pos`, 32 bytes. */
+  readonly chain: Uint8Array;
+}
+
+/** Something received or found that is kept but not used. */
+export interface Quarantined {
+  readonly space: Uint8Array | null;
+  readonly pos: number | null;
+  readonly doc: Uint8Array | null;
+  readonly entryId: Uint8Array | null;
+  /** A stable code, such as `damaged-row`. */
+  readonly reason: string;
+  readonly bytes: Uint8Array;
+  readonly signer: Uint8Array | null;
+}
+
+export interface Frontier {
+  /** Device key, 32 bytes. */
+  readonly dev: Uint8Array;
+  readonly pos: number;
+  readonly at: number;
+}
+
+/** What came from the relay: how far, with which chain, what had to be set aside, and how far other devices are. */
+export class Inbox {
+  readonly #sqlite: Sqlite;
+  readonly #now: () => number;
+
+  constructor(sqlite: Sqlite, now: () => number) {
+    this.#sqlite = sqlite;
+    this.#now = now;
+  }
+
+  cursor(space: Uint8Array): Cursor | null {
+    return (
+      this.#sqlite.get<{ pos: number; chain: Uint8Array }>(
+        "SELECT pos, chain FROM cursor WHERE space = ?",
+        [space],
+      ) ?? null
+    );
+  }
+
+  /**
+   * Moves the cursor forward to `pos` and remembers its chain value. At or below the cursor nothing changes. Throws if
+   * another chain value is remembered for `pos`: the caller has to notice a lying relay before it gets here.
+   */
+  advance(space: Uint8Array, pos: number, chain: Uint8Array): void {
+    this.#sqlite.transaction(() => {
+      const known = this.chainAt(space, pos);
+      if (known !== null && !equalBytes(known, chain)) {
+        throw new Error(`another chain is known at position ${pos}`);
+      }
+      const cursor = this.cursor(space);
+      if (cursor !== null && pos <= cursor.pos) return;
+      this.#moveTo(space, pos, chain);
+    });
+  }
+
+  /** Puts the cursor at `pos`, also backwards, and forgets the chain above it: the relay's log was found to be another. */
+  rewind(space: Uint8Array, pos: number, chain: Uint8Array): void {
+    this.#sqlite.transaction(() => {
+      this.#sqlite.run("DELETE FROM chain_tag WHERE space = ? AND pos >= ?", [space, pos]);
+      this.#moveTo(space, pos, chain);
+    });
+  }
+
+  /** The chain value at `pos`, if it is among those kept. */
+  chainAt(space: Uint8Array, pos: number): Uint8Array | null {
+    return (
+      this.#sqlite.get<{ chain: Uint8Array }>(
+        "SELECT chain FROM chain_tag WHERE space = ? AND pos = ?",
+        [space, pos],
+      )?.chain ?? null
+    );
+  }
+
+  quarantine(item: Quarantined): void {
+    this.#sqlite.run(
+      `INSERT INTO quarantine (space, pos, doc, entry_id, reason, signer, at, bytes)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      [
+        item.space,
+        item.pos,
+        item.doc,
+        item.entryId,
+        item.reason,
+        item.signer,
+        this.#now(),
+        item.bytes,
+      ],
+    );
+  }
+
+  /** All of it, oldest first; `at` is when it was set aside. */
+  quarantined(): (Quarantined & { readonly id: number; readonly at: number })[] {
+    return this.#sqlite.all(
+      `SELECT id, space, pos, doc, entry_id AS entryId, reason, signer, at, bytes
+       FROM quarantine ORDER BY id`,
+    );
+  }
+
+  /** Notes that device `dev` has seen up to `pos`; a lower position than before changes nothing. */
+  setFrontier(space: Uint8Array, dev: Uint8Array, pos: number): void {
+    this.#sqlite.run(
+      `INSERT INTO frontier (space, dev, pos, at) VALUES (?, ?, ?, ?)
+       ON CONFLICT (space, dev) DO UPDATE SET pos = excluded.pos, at = excluded.at
+       WHERE excluded.pos > frontier.pos`,
+      [space, dev, pos, this.#now()],
+    );
+  }
+
+  frontiers(space: Uint8Array): Frontier[] {
+    return this.#sqlite.all("SELECT dev, pos, at FROM frontier WHERE space = ?", [space]);
+  }
+
+  #moveTo(space: Uint8Array, pos: number, chain: Uint8Array): void {
+    this.#sqlite.run(
+      `INSERT INTO cursor (space, pos, chain) VALUES (?, ?, ?)
+       ON CONFLICT (space) DO UPDATE SET pos = excluded.pos, chain = excluded.chain`,
+      [space, pos, chain],
+    );
+    this.#sqlite.run("INSERT OR REPLACE INTO chain_tag (space, pos, chain) VALUES (?, ?, ?)", [
+      space,
+      pos,
+      chain,
+    ]);
+    this.#sqlite.run("DELETE FROM chain_tag WHERE space = ? AND pos <= ?", [
+      space,
+      pos - keptChainTags,
+    ]);
+  }
+}

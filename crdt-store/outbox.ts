@@ -1,0 +1,220 @@
+import { bytesToHex } from "@noble/hashes/utils.js";
+
+import type { ChangeJournal } from "./changes.ts";
+import { packHashes, unpackHashes } from "./hash-list.ts";
+import type { Sqlite } from "./sqlite.ts";
+
+/** Changes of one document that wait to be sealed. */
+export interface PendingDocument {
+  readonly doc: Uint8Array;
+  readonly hashes: readonly Uint8Array[];
+}
+
+/** A sealed entry that waits for its acknowledgement and is resent byte for byte until then. */
+export interface SealedEntry {
+  readonly space: Uint8Array;
+  readonly ctr: number;
+  readonly entryId: Uint8Array;
+  readonly doc: Uint8Array;
+  readonly bytes: Uint8Array;
+  /** The changes in it; empty for other kinds of entries. */
+  readonly hashes: readonly Uint8Array[];
+}
+
+interface SealedRow {
+  space: Uint8Array;
+  ctr: number;
+  entry_id: Uint8Array;
+  doc: Uint8Array;
+  hashes: Uint8Array;
+  bytes: Uint8Array;
+}
+
+/**
+ * What the relay has not acknowledged.
+ *
+ *   add → pending → seal → sealed → acknowledge → relayed
+ *            ↑______________|  unseal
+ *
+ * A change stays pending, hence counted, until an entry with it is acknowledged.
+ */
+export class Outbox {
+  readonly #sqlite: Sqlite;
+  readonly #changes: ChangeJournal;
+
+  constructor(sqlite: Sqlite, changes: ChangeJournal) {
+    this.#sqlite = sqlite;
+    this.#changes = changes;
+  }
+
+  /** Queues changes; those already queued stay where they are. */
+  add(space: Uint8Array, doc: Uint8Array, hashes: readonly Uint8Array[]): void {
+    this.#sqlite.transaction(() => {
+      for (const hash of hashes) {
+        this.#sqlite.run(
+          "INSERT INTO pending (space, doc, hash) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+          [space, doc, hash],
+        );
+      }
+    });
+  }
+
+  /** What is queued and not sealed, by document, the document that waits longest first. */
+  pending(space: Uint8Array): PendingDocument[] {
+    const rows = this.#sqlite.all<{ doc: Uint8Array; hash: Uint8Array }>(
+      "SELECT doc, hash FROM pending WHERE space = ? AND entry_id IS NULL ORDER BY id",
+      [space],
+    );
+    const byDocument = new Map<string, { doc: Uint8Array; hashes: Uint8Array[] }>();
+    for (const { doc, hash } of rows) {
+      const key = bytesToHex(doc);
+      const group = byDocument.get(key) ?? { doc, hashes: [] };
+      group.hashes.push(hash);
+      byDocument.set(key, group);
+    }
+    return [...byDocument.values()];
+  }
+
+  /** Keeps a sealed entry, before it is first sent. */
+  seal(entry: SealedEntry): void {
+    this.#sqlite.transaction(() => {
+      this.#sqlite.run(
+        "INSERT INTO sealed (space, ctr, entry_id, doc, hashes, bytes) VALUES (?, ?, ?, ?, ?, ?)",
+        [entry.space, entry.ctr, entry.entryId, entry.doc, packHashes(entry.hashes), entry.bytes],
+      );
+      this.#markPending(entry.space, entry.doc, entry.hashes, entry.entryId);
+    });
+  }
+
+  /** The entries to be sent or resent, by counter. */
+  sealed(space: Uint8Array): SealedEntry[] {
+    return this.#sqlite
+      .all<SealedRow>(
+        "SELECT space, ctr, entry_id, doc, hashes, bytes FROM sealed WHERE space = ? ORDER BY ctr",
+        [space],
+      )
+      .map(sealedEntry);
+  }
+
+  /**
+   * The relay keeps the entry at `pos`: its changes get that position and leave the queue. False if the entry is
+   * unknown here; repeating is safe.
+   */
+  acknowledge(space: Uint8Array, entryId: Uint8Array, pos: number): boolean {
+    return this.#sqlite.transaction(() => {
+      const entry = this.#find(space, entryId);
+      if (entry === undefined) return this.#isRelayed(space, entryId);
+      this.#sqlite.run(
+        "INSERT INTO relayed (space, pos, entry_id, doc, ctr) VALUES (?, ?, ?, ?, ?)",
+        [space, pos, entryId, entry.doc, entry.ctr],
+      );
+      this.#changes.setPosition(entry.doc, entry.hashes, pos);
+      for (const hash of entry.hashes) {
+        this.#sqlite.run("DELETE FROM pending WHERE space = ? AND doc = ? AND hash = ?", [
+          space,
+          entry.doc,
+          hash,
+        ]);
+      }
+      this.#sqlite.run("DELETE FROM sealed WHERE space = ? AND ctr = ?", [space, entry.ctr]);
+      return true;
+    });
+  }
+
+  /** Takes an entry back, to be sealed anew with another counter. False if it is not waiting. */
+  unseal(space: Uint8Array, entryId: Uint8Array): boolean {
+    return this.#sqlite.transaction(() => {
+      const entry = this.#find(space, entryId);
+      if (entry === undefined) return false;
+      this.#markPending(space, entry.doc, entry.hashes, null);
+      this.#sqlite.run("DELETE FROM sealed WHERE space = ? AND ctr = ?", [space, entry.ctr]);
+      return true;
+    });
+  }
+
+  /** How many changes the relay has not acknowledged, in one space or in all. */
+  depth(space?: Uint8Array): number {
+    const row =
+      space === undefined
+        ? this.#sqlite.get<{ waiting: number }>("SELECT count(*) AS waiting FROM pending")
+        : this.#sqlite.get<{ waiting: number }>(
+            "SELECT count(*) AS waiting FROM pending WHERE space = ?",
+            [space],
+          );
+    return row?.waiting ?? 0;
+  }
+
+  /** The documents with changes that the relay has not acknowledged. */
+  waitingDocuments(): Uint8Array[] {
+    return this.#sqlite
+      .all<{ doc: Uint8Array }>("SELECT doc FROM pending GROUP BY doc ORDER BY min(id)")
+      .map((row) => row.doc);
+  }
+
+  /** The highest position at which the relay acknowledged an entry of this device for the document. */
+  lastRelayed(doc: Uint8Array): number | null {
+    return (
+      this.#sqlite.get<{ pos: number | null }>(
+        "SELECT max(pos) AS pos FROM relayed WHERE doc = ?",
+        [doc],
+      )?.pos ?? null
+    );
+  }
+
+  /**
+   * A counter higher than every one given before for this space, from 1. It is durable when the surrounding transaction
+   * (or this call, without one) returns; numbers may be skipped, never repeated.
+   */
+  nextCounter(space: Uint8Array): number {
+    return this.#sqlite.transaction(() => {
+      const last =
+        this.#sqlite.get<{ last: number }>("SELECT last FROM counter WHERE space = ?", [space])
+          ?.last ?? 0;
+      this.#sqlite.run("INSERT OR REPLACE INTO counter (space, last) VALUES (?, ?)", [
+        space,
+        last + 1,
+      ]);
+      return last + 1;
+    });
+  }
+
+  #find(space: Uint8Array, entryId: Uint8Array): SealedEntry | undefined {
+    const row = this.#sqlite.get<SealedRow>(
+      "SELECT space, ctr, entry_id, doc, hashes, bytes FROM sealed WHERE space = ? AND entry_id = ?",
+      [space, entryId],
+    );
+    return row === undefined ? undefined : sealedEntry(row);
+  }
+
+  #isRelayed(space: Uint8Array, entryId: Uint8Array): boolean {
+    const sql = "SELECT 1 AS found FROM relayed WHERE space = ? AND entry_id = ?";
+    return this.#sqlite.get(sql, [space, entryId]) !== undefined;
+  }
+
+  #markPending(
+    space: Uint8Array,
+    doc: Uint8Array,
+    hashes: readonly Uint8Array[],
+    entryId: Uint8Array | null,
+  ): void {
+    for (const hash of hashes) {
+      this.#sqlite.run("UPDATE pending SET entry_id = ? WHERE space = ? AND doc = ? AND hash = ?", [
+        entryId,
+        space,
+        doc,
+        hash,
+      ]);
+    }
+  }
+}
+
+function sealedEntry(row: SealedRow): SealedEntry {
+  return {
+    space: row.space,
+    ctr: row.ctr,
+    entryId: row.entry_id,
+    doc: row.doc,
+    bytes: row.bytes,
+    hashes: unpackHashes(row.hashes),
+  };
+}

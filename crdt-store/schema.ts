@@ -1,0 +1,77 @@
+import type { Migration } from "./migrate.ts";
+
+/*
+ * All tables. Rules: identifiers are blobs; blobs that may be long stand last, since SQLite reads a row from its start;
+ * every index costs a sealed page per commit, so there are few.
+ */
+export const migrations: readonly Migration[] = [
+  (sqlite) =>
+    sqlite.script(`
+CREATE TABLE change (
+  id INTEGER PRIMARY KEY, doc BLOB NOT NULL, hash BLOB NOT NULL, actor BLOB NOT NULL, seq INTEGER NOT NULL,
+  op_count INTEGER NOT NULL, space BLOB, pos INTEGER, signer BLOB, local INTEGER NOT NULL, at INTEGER NOT NULL,
+  length INTEGER NOT NULL, deps BLOB NOT NULL, bytes BLOB NOT NULL, UNIQUE (doc, hash));
+CREATE INDEX change_by_actor ON change (doc, actor, seq);
+
+CREATE TABLE snapshot (
+  id INTEGER PRIMARY KEY, doc BLOB NOT NULL, key TEXT NOT NULL, removed INTEGER NOT NULL, at INTEGER NOT NULL,
+  sha256 BLOB NOT NULL, heads BLOB NOT NULL, bytes BLOB NOT NULL, UNIQUE (doc, key));
+
+CREATE TABLE pending (
+  id INTEGER PRIMARY KEY, space BLOB NOT NULL, entry_id BLOB, doc BLOB NOT NULL, hash BLOB NOT NULL,
+  UNIQUE (space, doc, hash));
+CREATE TABLE sealed (
+  space BLOB NOT NULL, ctr INTEGER NOT NULL, entry_id BLOB NOT NULL, doc BLOB NOT NULL, hashes BLOB NOT NULL,
+  bytes BLOB NOT NULL, PRIMARY KEY (space, ctr));
+CREATE TABLE relayed (
+  id INTEGER PRIMARY KEY, space BLOB NOT NULL, pos INTEGER NOT NULL, entry_id BLOB NOT NULL, doc BLOB NOT NULL,
+  ctr INTEGER NOT NULL, UNIQUE (space, entry_id));
+CREATE INDEX relayed_by_document ON relayed (doc, pos);
+CREATE TABLE counter (space BLOB PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE cursor (space BLOB PRIMARY KEY, pos INTEGER NOT NULL, chain BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE chain_tag (
+  space BLOB NOT NULL, pos INTEGER NOT NULL, chain BLOB NOT NULL, PRIMARY KEY (space, pos)) WITHOUT ROWID;
+CREATE TABLE frontier (
+  space BLOB NOT NULL, dev BLOB NOT NULL, pos INTEGER NOT NULL, at INTEGER NOT NULL,
+  PRIMARY KEY (space, dev)) WITHOUT ROWID;
+CREATE TABLE quarantine (
+  id INTEGER PRIMARY KEY, space BLOB, pos INTEGER, doc BLOB, entry_id BLOB, reason TEXT NOT NULL, signer BLOB,
+  at INTEGER NOT NULL, bytes BLOB NOT NULL);
+
+CREATE TABLE space (
+  id BLOB PRIMARY KEY, kind TEXT NOT NULL, genesis BLOB NOT NULL, cap_secret BLOB, role TEXT NOT NULL,
+  state TEXT NOT NULL, relay_url TEXT, created_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE control (
+  space BLOB NOT NULL, seq INTEGER NOT NULL, pos INTEGER, hash BLOB NOT NULL, bytes BLOB NOT NULL,
+  PRIMARY KEY (space, seq));
+CREATE TABLE control_queue (id INTEGER PRIMARY KEY, space BLOB NOT NULL, bytes BLOB NOT NULL);
+CREATE TABLE cert (
+  space BLOB NOT NULL, dev BLOB NOT NULL, cap BLOB NOT NULL, pushed INTEGER NOT NULL, bytes BLOB NOT NULL,
+  PRIMARY KEY (space, dev, cap)) WITHOUT ROWID;
+CREATE TABLE epoch_key (
+  space BLOB NOT NULL, key_commit BLOB NOT NULL, epoch INTEGER NOT NULL, key BLOB NOT NULL,
+  PRIMARY KEY (space, key_commit)) WITHOUT ROWID;
+
+CREATE TABLE document (doc BLOB PRIMARY KEY, space BLOB NOT NULL, kind TEXT NOT NULL, origin BLOB) WITHOUT ROWID;
+CREATE TABLE head (
+  doc BLOB NOT NULL, actor BLOB NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL, nonce BLOB NOT NULL,
+  dev BLOB NOT NULL, sig BLOB NOT NULL, PRIMARY KEY (doc, actor, seq)) WITHOUT ROWID;
+CREATE TABLE actor (
+  doc BLOB NOT NULL, actor BLOB NOT NULL, nonce BLOB NOT NULL, session TEXT NOT NULL,
+  PRIMARY KEY (doc, actor)) WITHOUT ROWID;
+CREATE TABLE draft (
+  doc BLOB NOT NULL, session TEXT NOT NULL, actor BLOB NOT NULL, heads BLOB NOT NULL, at INTEGER NOT NULL,
+  edits TEXT NOT NULL, PRIMARY KEY (doc, session)) WITHOUT ROWID;
+
+CREATE TABLE note (
+  doc BLOB PRIMARY KEY, space BLOB NOT NULL, title TEXT NOT NULL, preview TEXT NOT NULL, created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL, trashed_at INTEGER, moved_to BLOB, listed INTEGER NOT NULL,
+  stale INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX note_by_time ON note (updated_at);
+
+CREATE TABLE setting (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE key_value (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, value BLOB NOT NULL);
+CREATE TABLE sync_log (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, level TEXT NOT NULL, text TEXT NOT NULL);
+`),
+];

@@ -1,0 +1,96 @@
+import { equalBytes } from "@noble/ciphers/utils.js";
+import { sha256 } from "@noble/hashes/sha2.js";
+
+import { packHashes, unpackHashes } from "./hash-list.ts";
+import type { Sqlite } from "./sqlite.ts";
+
+/** How many removed snapshots of a document stay as a fallback until a later one is confirmed. */
+const keptRemoved = 2;
+
+/** A whole document, compacted, as Automerge's `save` wrote it. */
+export interface Snapshot {
+  /** Names it within its document. */
+  readonly key: string;
+  readonly heads: readonly Uint8Array[];
+  readonly bytes: Uint8Array;
+}
+
+interface SnapshotRow {
+  key: string;
+  heads: Uint8Array;
+  bytes: Uint8Array;
+  sha256: Uint8Array;
+}
+
+/** A cache that makes documents open faster: the journal alone could rebuild them. */
+export class Snapshots {
+  readonly #sqlite: Sqlite;
+  readonly #now: () => number;
+
+  constructor(sqlite: Sqlite, now: () => number) {
+    this.#sqlite = sqlite;
+    this.#now = now;
+  }
+
+  /** Keeps a snapshot, in place of one with the same key. */
+  put(doc: Uint8Array, snapshot: Snapshot): void {
+    const { key, heads, bytes } = snapshot;
+    this.#sqlite.transaction(() => {
+      this.#sqlite.run("DELETE FROM snapshot WHERE doc = ? AND key = ?", [doc, key]);
+      this.#sqlite.run(
+        "INSERT INTO snapshot (doc, key, removed, at, sha256, heads, bytes) VALUES (?, ?, 0, ?, ?, ?, ?)",
+        [doc, key, this.#now(), sha256(bytes), packHashes(heads), bytes],
+      );
+    });
+  }
+
+  /** The newest snapshot whose bytes are undamaged; a removed one only if no other is left. */
+  latest(doc: Uint8Array): Snapshot | null {
+    const newestFirst = this.#sqlite.all<{ key: string }>(
+      "SELECT key FROM snapshot WHERE doc = ? ORDER BY removed, id DESC",
+      [doc],
+    );
+    for (const { key } of newestFirst) {
+      const snapshot = this.get(doc, key);
+      if (snapshot !== null) return snapshot;
+    }
+    return null;
+  }
+
+  /** The snapshot with this key, if it is there and undamaged. */
+  get(doc: Uint8Array, key: string): Snapshot | null {
+    const row = this.#sqlite.get<SnapshotRow>(
+      "SELECT key, heads, bytes, sha256 FROM snapshot WHERE doc = ? AND key = ?",
+      [doc, key],
+    );
+    if (row === undefined || !equalBytes(sha256(row.bytes), row.sha256)) return null;
+    return { key: row.key, heads: unpackHashes(row.heads), bytes: row.bytes };
+  }
+
+  /**
+   * Marks a snapshot as superseded. It stays as a fallback, as the newest two do, until a later one is confirmed: the
+   * one that superseded it has not proved yet that it can be loaded.
+   */
+  remove(doc: Uint8Array, key: string): void {
+    this.#sqlite.transaction(() => {
+      this.#sqlite.run("UPDATE snapshot SET removed = 1 WHERE doc = ? AND key = ?", [doc, key]);
+      this.#sqlite.run(
+        `DELETE FROM snapshot WHERE doc = ? AND removed = 1 AND id NOT IN (
+           SELECT id FROM snapshot WHERE doc = ? AND removed = 1 ORDER BY id DESC LIMIT ${keptRemoved})`,
+        [doc, doc],
+      );
+    });
+  }
+
+  removeAll(doc: Uint8Array): void {
+    this.#sqlite.run("UPDATE snapshot SET removed = 1 WHERE doc = ?", [doc]);
+  }
+
+  /** Deletes all older snapshots of the document: loading this one gave the heads it was saved with. */
+  confirm(doc: Uint8Array, key: string): void {
+    this.#sqlite.run(
+      `DELETE FROM snapshot WHERE doc = ? AND id < (SELECT id FROM snapshot WHERE doc = ? AND key = ?)`,
+      [doc, doc, key],
+    );
+  }
+}

@@ -1,0 +1,213 @@
+import { equalBytes } from "@noble/ciphers/utils.js";
+
+import type { Sqlite } from "./sqlite.ts";
+
+/** A space this device takes part in. */
+export interface Space {
+  /** 32 bytes. */
+  readonly id: Uint8Array;
+  readonly kind: string;
+  /** The genesis record, verbatim. */
+  readonly genesis: Uint8Array;
+  /** The secret of the capability held here; null where only a key of the words opens it. */
+  readonly capSecret: Uint8Array | null;
+  readonly role: string;
+  /** `ended`: access is over; what was received and written stays. */
+  readonly state: "active" | "ended";
+  readonly relayUrl: string | null;
+  readonly createdAt: number;
+}
+
+export interface ControlRecord {
+  readonly seq: number;
+  readonly bytes: Uint8Array;
+  /** Where the relay's log has it; null if it is only known otherwise. */
+  readonly pos: number | null;
+  readonly hash: Uint8Array;
+}
+
+export interface Certificate {
+  readonly dev: Uint8Array;
+  readonly cap: Uint8Array;
+  readonly bytes: Uint8Array;
+  /** The relay is known to have it. */
+  readonly pushed: boolean;
+}
+
+export interface EpochKey {
+  readonly keyCommit: Uint8Array;
+  readonly epoch: number;
+  readonly key: Uint8Array;
+}
+
+export interface QueuedControl {
+  readonly id: number;
+  readonly bytes: Uint8Array;
+}
+
+const spaceColumns = `id, kind, genesis, cap_secret AS capSecret, role, state, relay_url AS relayUrl,
+  created_at AS createdAt`;
+
+/** The spaces, their control logs and certificates as received, and their keys. */
+export class Spaces {
+  readonly #sqlite: Sqlite;
+
+  constructor(sqlite: Sqlite) {
+    this.#sqlite = sqlite;
+  }
+
+  /** Adds a space, or replaces what is known of it. */
+  put(space: Space): void {
+    this.#sqlite.run(
+      `INSERT OR REPLACE INTO space (id, kind, genesis, cap_secret, role, state, relay_url, created_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      [
+        space.id,
+        space.kind,
+        space.genesis,
+        space.capSecret,
+        space.role,
+        space.state,
+        space.relayUrl,
+        space.createdAt,
+      ],
+    );
+  }
+
+  get(id: Uint8Array): Space | null {
+    return this.#sqlite.get<Space>(`SELECT ${spaceColumns} FROM space WHERE id = ?`, [id]) ?? null;
+  }
+
+  /** All spaces, the oldest first. */
+  list(): Space[] {
+    return this.#sqlite.all<Space>(`SELECT ${spaceColumns} FROM space ORDER BY created_at, id`);
+  }
+
+  /** Changes the given properties of a known space. */
+  update(
+    id: Uint8Array,
+    changes: Partial<Pick<Space, "capSecret" | "role" | "state" | "relayUrl">>,
+  ): void {
+    this.#sqlite.transaction(() => {
+      const space = this.get(id);
+      if (space === null) throw new Error("cannot update a space that is not stored");
+      this.put({ ...space, ...changes });
+    });
+  }
+
+  /**
+   * Keeps a control record. `known`: the same record is there (a missing position is filled in). `conflict`: another
+   * record has this number; nothing is changed.
+   */
+  addControl(
+    space: Uint8Array,
+    seq: number,
+    bytes: Uint8Array,
+    pos: number | null,
+    hash: Uint8Array,
+  ): "added" | "known" | "conflict" {
+    return this.#sqlite.transaction(() => {
+      const known = this.#sqlite.get<{ hash: Uint8Array }>(
+        "SELECT hash FROM control WHERE space = ? AND seq = ?",
+        [space, seq],
+      );
+      if (known === undefined) {
+        this.#sqlite.run(
+          "INSERT INTO control (space, seq, pos, hash, bytes) VALUES (?, ?, ?, ?, ?)",
+          [space, seq, pos, hash, bytes],
+        );
+        return "added";
+      }
+      if (!equalBytes(known.hash, hash)) return "conflict";
+      if (pos !== null) {
+        this.#sqlite.run("UPDATE control SET pos = ? WHERE space = ? AND seq = ?", [
+          pos,
+          space,
+          seq,
+        ]);
+      }
+      return "known";
+    });
+  }
+
+  /** The control log of a space, in order. */
+  control(space: Uint8Array): ControlRecord[] {
+    return this.#sqlite.all<ControlRecord>(
+      "SELECT seq, bytes, pos, hash FROM control WHERE space = ? ORDER BY seq",
+      [space],
+    );
+  }
+
+  /** The last record of the control log. */
+  controlHead(space: Uint8Array): ControlRecord | null {
+    return (
+      this.#sqlite.get<ControlRecord>(
+        "SELECT seq, bytes, pos, hash FROM control WHERE space = ? ORDER BY seq DESC LIMIT 1",
+        [space],
+      ) ?? null
+    );
+  }
+
+  /** Keeps a device certificate, not pushed yet; one that is there stays as it is. */
+  addCertificate(space: Uint8Array, dev: Uint8Array, cap: Uint8Array, bytes: Uint8Array): void {
+    this.#sqlite.run(
+      "INSERT INTO cert (space, dev, cap, pushed, bytes) VALUES (?, ?, ?, 0, ?) ON CONFLICT DO NOTHING",
+      [space, dev, cap, bytes],
+    );
+  }
+
+  certificates(space: Uint8Array): Certificate[] {
+    return this.#sqlite
+      .all<{ dev: Uint8Array; cap: Uint8Array; bytes: Uint8Array; pushed: number }>(
+        "SELECT dev, cap, bytes, pushed FROM cert WHERE space = ?",
+        [space],
+      )
+      .map((row) => ({ ...row, pushed: row.pushed === 1 }));
+  }
+
+  markCertificatePushed(space: Uint8Array, dev: Uint8Array, cap: Uint8Array): void {
+    this.#sqlite.run("UPDATE cert SET pushed = 1 WHERE space = ? AND dev = ? AND cap = ?", [
+      space,
+      dev,
+      cap,
+    ]);
+  }
+
+  /** Files an epoch key under its commitment; keys are never replaced or deleted. */
+  putKey(space: Uint8Array, keyCommit: Uint8Array, epoch: number, key: Uint8Array): void {
+    this.#sqlite.run(
+      "INSERT INTO epoch_key (space, key_commit, epoch, key) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+      [space, keyCommit, epoch, key],
+    );
+  }
+
+  /** The epoch keys of a space, the oldest epoch first. */
+  keys(space: Uint8Array): EpochKey[] {
+    return this.#sqlite.all<EpochKey>(
+      "SELECT key_commit AS keyCommit, epoch, key FROM epoch_key WHERE space = ? ORDER BY epoch",
+      [space],
+    );
+  }
+
+  /** Queues a control push (whatever bytes the caller sends); answers its id. */
+  queueControl(space: Uint8Array, bytes: Uint8Array): number {
+    return this.#sqlite.transaction(() => {
+      this.#sqlite.run("INSERT INTO control_queue (space, bytes) VALUES (?, ?)", [space, bytes]);
+      const row = this.#sqlite.get<{ id: number }>("SELECT max(id) AS id FROM control_queue");
+      if (row === undefined) throw new Error("a queued control push has no id");
+      return row.id;
+    });
+  }
+
+  /** The queued control pushes of a space, oldest first. */
+  queuedControl(space: Uint8Array): QueuedControl[] {
+    return this.#sqlite.all<QueuedControl>(
+      "SELECT id, bytes FROM control_queue WHERE space = ? ORDER BY id",
+      [space],
+    );
+  }
+
+  dropQueuedControl(id: number): void {
+    this.#sqlite.run("DELETE FROM control_queue WHERE id = ?", [id]);
+  }
+}

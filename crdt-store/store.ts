@@ -1,0 +1,114 @@
+import { sha256 } from "@noble/hashes/sha2.js";
+import { utf8ToBytes } from "@noble/hashes/utils.js";
+
+import { ChangeJournal } from "./changes.ts";
+import { Documents } from "./documents.ts";
+import { Drafts } from "./drafts.ts";
+import type { SqliteEngine } from "./files/engine.ts";
+import { closeFiles, type FileSet } from "./files/file.ts";
+import { createPageCodec } from "./files/page-codec.ts";
+import { Inbox } from "./inbox.ts";
+import { KeyValues } from "./key-values.ts";
+import { migrate } from "./migrate.ts";
+import { NotesIndex } from "./notes-index.ts";
+import { Outbox } from "./outbox.ts";
+import { migrations } from "./schema.ts";
+import { Settings } from "./settings.ts";
+import { Snapshots } from "./snapshots.ts";
+import { Spaces } from "./spaces.ts";
+import { Sqlite } from "./sqlite.ts";
+import { SyncLog } from "./sync-log.ts";
+
+/** Everything a device remembers. All members are synchronous; combine them with {@link Store.transaction}. */
+export class Store {
+  readonly changes: ChangeJournal;
+  readonly snapshots: Snapshots;
+  readonly outbox: Outbox;
+  readonly inbox: Inbox;
+  readonly spaces: Spaces;
+  readonly documents: Documents;
+  readonly drafts: Drafts;
+  readonly notes: NotesIndex;
+  readonly settings: Settings;
+  readonly syncLog: SyncLog;
+  readonly keyValues: KeyValues;
+  readonly #sqlite: Sqlite;
+  readonly #files: FileSet;
+  readonly #now: () => number;
+
+  constructor(sqlite: Sqlite, files: FileSet, now: () => number) {
+    this.#sqlite = sqlite;
+    this.#files = files;
+    this.#now = now;
+    this.inbox = new Inbox(sqlite, now);
+    this.changes = new ChangeJournal(sqlite, this.inbox);
+    this.snapshots = new Snapshots(sqlite, now);
+    this.outbox = new Outbox(sqlite, this.changes);
+    this.spaces = new Spaces(sqlite);
+    this.documents = new Documents(sqlite);
+    this.drafts = new Drafts(sqlite);
+    this.notes = new NotesIndex(sqlite);
+    this.settings = new Settings(sqlite);
+    this.syncLog = new SyncLog(sqlite, now);
+    this.keyValues = new KeyValues(sqlite);
+  }
+
+  /**
+   * Runs `act` in one transaction: all of it is durable when this returns, or none if it throws. Calls inside a
+   * transaction join it. `act` must be synchronous.
+   */
+  transaction<Result>(act: () => Result): Result {
+    return this.#sqlite.transaction(act);
+  }
+
+  now(): number {
+    return this.#now();
+  }
+
+  /** Writes the log into the main file and closes the files. */
+  close(): void {
+    try {
+      this.#sqlite.close();
+    } finally {
+      closeFiles(this.#files);
+    }
+  }
+}
+
+export interface StoreOptions {
+  readonly engine: SqliteEngine;
+  /** Belong to the store from here on, also if opening fails. */
+  readonly files: FileSet;
+  /** 32 bytes; null for a store in clear. */
+  readonly key: Uint8Array | null;
+  readonly clock: { now(): number };
+  readonly random: (count: number) => Uint8Array;
+}
+
+/**
+ * Opens the store in `files`, creating it in empty ones. Throws {@link import("./store-error.ts").StoreError}; nothing
+ * stored is deleted or overwritten then, and the files are closed.
+ */
+export function openStore(options: StoreOptions): Store {
+  const { engine, files, key, clock, random } = options;
+  const codec =
+    key === null ? null : createPageCodec({ key, databaseId: notesDatabaseId(), random });
+  try {
+    const sqlite = Sqlite.open({ engine, files, codec });
+    try {
+      migrate(sqlite, migrations);
+    } catch (error) {
+      sqlite.close();
+      throw error;
+    }
+    return new Store(sqlite, files, () => clock.now());
+  } catch (error) {
+    closeFiles(files);
+    throw error;
+  }
+}
+
+// Another database under the same key (a rebuildable index, say) takes another name, so their pages cannot be swapped.
+function notesDatabaseId(): Uint8Array {
+  return sha256(utf8ToBytes("sealeaf/1/database\0notes")).slice(0, 16);
+}
