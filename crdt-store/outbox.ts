@@ -178,6 +178,15 @@ export class Outbox {
     });
   }
 
+  /** Makes the next counter higher than `last`: the relay knows one that this store does not. */
+  raiseCounter(space: Uint8Array, last: number): void {
+    this.#sqlite.run(
+      `INSERT INTO counter (space, last) VALUES (?, ?)
+       ON CONFLICT (space) DO UPDATE SET last = max(last, excluded.last)`,
+      [space, last],
+    );
+  }
+
   #find(space: Uint8Array, entryId: Uint8Array): SealedEntry | undefined {
     const row = this.#sqlite.get<SealedRow>(
       "SELECT space, ctr, entry_id, doc, hashes, bytes FROM sealed WHERE space = ? AND entry_id = ?",

@@ -138,6 +138,11 @@ export class Spaces {
     );
   }
 
+  /** Forgets our own records that the relay never took: others stand in their place. */
+  dropUnconfirmedControl(space: Uint8Array): void {
+    this.#sqlite.run("DELETE FROM control WHERE space = ? AND pos IS NULL", [space]);
+  }
+
   /** The last record of the control log. */
   controlHead(space: Uint8Array): ControlRecord | null {
     return (

@@ -3,7 +3,7 @@
  * is inside, down to each Automerge change (PROTOCOL §6). Pure: the same entry and the same
  * knowledge give the same verdict on every device.
  */
-import { countOperations, parseChanges, type Change } from "#crdt-store/chunks.ts";
+import { measureChange, parseChanges, type Change } from "#crdt-store/chunks.ts";
 import { equal, toHex } from "#relay/protocol/bytes.ts";
 import { mayWrite, type Authority } from "#relay/protocol/authority.ts";
 import { entryKinds, entryMessage, type Entry } from "#relay/protocol/entry.ts";
@@ -47,12 +47,10 @@ export interface IntakeKnowledge {
   keyOf(epoch: number): Uint8Array | null;
   /** The origin already known for a document, or null. */
   originOf(docId: Uint8Array): Origin | null;
-  /** The index document's deterministic first change stands on its own. */
-  isIndexGenesis(docId: Uint8Array, hash: Uint8Array): boolean;
 }
 
-/** Operations one entry may carry: 123 bytes of run lengths can claim a million (research/protocol.md §0.3). */
-export const maxOperationsPerEntry = 500_000;
+/** Rows one entry's changes may unroll to: 123 bytes of run lengths can claim a million operations. */
+export const maxRowsPerEntry = 500_000;
 
 export function judgeEntry(entry: Entry, pos: number, knowledge: IntakeKnowledge): Verdict {
   const { authority, ed } = knowledge;
@@ -110,7 +108,7 @@ function vouchFor(
   const origin = entryOrigin ?? knowledge.originOf(docId);
   const last = new Map<string, Change>();
   const vouched: VouchedChange[] = [];
-  let operations = 0;
+  let rows = 0;
   for (const change of changes) {
     const actor = toHex(change.actor);
     const head = headByActor.get(actor);
@@ -122,15 +120,15 @@ function vouchFor(
     if (before !== undefined && !change.deps.some((dep) => equal(dep, before.hash))) {
       return bad("a change in it does not follow its author's last");
     }
-    if (change.deps.length === 0 && !isRoot(docId, change.hash, origin, knowledge)) {
+    if (change.deps.length === 0 && !isRoot(change.hash, origin)) {
       return bad("it would give its document a second beginning");
     }
-    const count = countOperations(change);
-    if (count === undefined) return bad("a change in it is malformed");
-    operations += count;
-    if (operations > maxOperationsPerEntry) return bad("it claims more work than one entry may");
+    const size = measureChange(change);
+    if (size === undefined) return bad("a change in it is malformed");
+    rows += size.rows;
+    if (rows > maxRowsPerEntry) return bad("it claims more work than one entry may");
     last.set(actor, change);
-    vouched.push({ ...change, signer: head.devPub, operations: count });
+    vouched.push({ ...change, signer: head.devPub, operations: size.operations });
   }
   for (const [actor, head] of headByActor) {
     const newest = last.get(actor);
@@ -141,13 +139,8 @@ function vouchFor(
   return { type: "vouched", changes: vouched };
 }
 
-function isRoot(
-  docId: Uint8Array,
-  hash: Uint8Array,
-  origin: Origin | null,
-  knowledge: IntakeKnowledge,
-): boolean {
-  if (knowledge.isIndexGenesis(docId, hash)) return true;
+/** The first change of an index document is the same everywhere and never sent. */
+function isRoot(hash: Uint8Array, origin: Origin | null): boolean {
   return origin?.heads.some((head) => equal(head, hash)) ?? false;
 }
 

@@ -1,0 +1,268 @@
+/**
+ * What this device holds of one space: its control log, the people and devices in it, its keys and
+ * its own right to write. A view on the store that is made anew after every change of the log.
+ */
+import type { Store } from "#crdt-store/store.ts";
+import { admitControl, openAuthority, roleOf, type Authority } from "#relay/protocol/authority.ts";
+import { equal, toHex } from "#relay/protocol/bytes.ts";
+import {
+  certificateMessage,
+  encodeCertificate,
+  parseCertificate,
+  parseControl,
+  roles,
+  type RoleCode,
+  type SignedControl,
+} from "#relay/protocol/control.ts";
+import { chainStart, chainTag } from "#relay/protocol/domain.ts";
+import { indexIdOf } from "#relay/protocol/genesis.ts";
+import { parseOrigin, type Origin } from "#client/crypto/authorship.ts";
+import type { HeldCapability } from "#client/crypto/capability.ts";
+import { deviceSeed, keyCommitOf, readToken } from "#client/crypto/derive.ts";
+import { signingKey, type Ed25519, type SigningKey } from "#client/crypto/ed25519.ts";
+import type { Frontier } from "#client/crypto/payload.ts";
+import {
+  isControlGenuine,
+  keysFor,
+  type ControlPlace,
+  type EpochKey,
+} from "#client/crypto/space-keys.ts";
+import type { IntakeKnowledge } from "./intake.ts";
+
+/** What makes a device itself, kept in its store. */
+export interface DeviceIdentity {
+  /** 32 bytes. */
+  readonly secret: Uint8Array;
+  /** 16 bytes, random: a store that finds it has a twin takes another. */
+  readonly incarnation: Uint8Array;
+}
+
+export interface SpaceContext {
+  readonly store: Store;
+  readonly ed: Ed25519;
+  readonly identity: DeviceIdentity;
+}
+
+export class Space implements IntakeKnowledge {
+  readonly id: Uint8Array;
+  readonly hex: string;
+  readonly genesis: Uint8Array;
+  readonly indexId: Uint8Array;
+  readonly capability: HeldCapability | null;
+  readonly device: SigningKey;
+  readonly ed: Ed25519;
+  readonly #context: SpaceContext;
+  #authority: Authority;
+  #records: readonly SignedControl[] = [];
+  #capabilityByDevice = new Map<string, Uint8Array>();
+  #keys: readonly EpochKey[] = [];
+
+  constructor(
+    context: SpaceContext,
+    id: Uint8Array,
+    genesis: Uint8Array,
+    capability: HeldCapability | null,
+  ) {
+    const opened = openAuthority(genesis);
+    if (!opened.ok) throw new Error(`a stored space has no valid genesis: ${opened.why}`);
+    this.#context = context;
+    this.#authority = opened.authority;
+    this.id = id;
+    this.hex = toHex(id);
+    this.genesis = genesis;
+    this.indexId = indexIdOf(id);
+    this.capability = capability;
+    this.ed = context.ed;
+    const { secret, incarnation } = context.identity;
+    this.device = signingKey(context.ed, deviceSeed(secret, id, incarnation));
+    this.reload();
+  }
+
+  /** Reads the control log, certificates and keys from the store again. */
+  reload(): void {
+    const { store } = this.#context;
+    const records: SignedControl[] = [];
+    let authority = this.#freshAuthority();
+    for (const row of store.spaces.control(this.id)) {
+      const parsed = parseControl(row.bytes);
+      if (!parsed.ok) break;
+      const verdict = admitControl(
+        authority,
+        parsed.value,
+        row.pos ?? Number.MAX_SAFE_INTEGER,
+        null,
+      );
+      if (!verdict.ok) break;
+      authority = verdict.authority;
+      records.push(parsed.value);
+    }
+    this.#authority = authority;
+    this.#records = records;
+    this.#capabilityByDevice = new Map(
+      store.spaces.certificates(this.id).map((row) => [toHex(row.dev), row.cap]),
+    );
+    this.#keys = store.spaces
+      .keys(this.id)
+      .filter((row) => equal(row.keyCommit, keyCommitOf(this.id, row.epoch, row.key)))
+      .map(({ epoch, key }) => ({ epoch, key }));
+  }
+
+  get authority(): Authority {
+    return this.#authority;
+  }
+
+  get records(): readonly SignedControl[] {
+    return this.#records;
+  }
+
+  /** Sequence number of the newest control record that the relay holds, as far as we know. */
+  get confirmedSeq(): number {
+    const rows = this.#context.store.spaces.control(this.id);
+    return rows.findLast((row) => row.pos !== null)?.seq ?? 0;
+  }
+
+  get kind(): Authority["kind"] {
+    return this.#authority.kind;
+  }
+
+  get role(): RoleCode {
+    return this.capability === null
+      ? roles.none
+      : roleOf(this.#authority, this.capability.sign.publicKey);
+  }
+
+  /** The key to write with, null while this device has none for the epoch of the log. */
+  get currentKey(): EpochKey | null {
+    const key = this.keyOf(this.#authority.epoch);
+    return key === null ? null : { epoch: this.#authority.epoch, key };
+  }
+
+  get readToken(): Uint8Array | null {
+    const key = this.currentKey;
+    return key === null ? null : readToken(key.key, this.id);
+  }
+
+  get mayWrite(): boolean {
+    return this.role >= roles.edit && this.currentKey !== null && !this.#authority.deleted;
+  }
+
+  /** How far the log has been read here; the start of the chain before the first entry. */
+  get cursor(): { readonly pos: number; readonly chain: Uint8Array } {
+    return this.#context.store.inbox.cursor(this.id) ?? { pos: 0, chain: chainStart(this.id) };
+  }
+
+  get frontier(): Frontier {
+    const { pos, chain } = this.cursor;
+    return { pos, chainTag: chainTag(chain) };
+  }
+
+  controlPlace(timeMs: number): ControlPlace {
+    const { pos, chain } = this.cursor;
+    return { authority: this.#authority, timeMs, seenPos: pos, seenChain: chain };
+  }
+
+  capabilityOf(devPub: Uint8Array): Uint8Array | null {
+    return this.#capabilityByDevice.get(toHex(devPub)) ?? null;
+  }
+
+  keyOf(epoch: number): Uint8Array | null {
+    return this.#keys.find((key) => key.epoch === epoch)?.key ?? null;
+  }
+
+  originOf(docId: Uint8Array): Origin | null {
+    const row = this.#context.store.documents.get(docId);
+    if (row?.origin == null || !equal(row.space, this.id)) return null;
+    const parsed = parseOrigin(row.origin);
+    return parsed.ok ? parsed.value : null;
+  }
+
+  /** This device's certificate, made when its capability is first used here. */
+  certifyDevice(): void {
+    const { capability } = this;
+    if (capability === null || this.capabilityOf(this.device.publicKey) !== null) return;
+    const unsigned = {
+      spaceId: this.id,
+      capPub: capability.sign.publicKey,
+      devPub: this.device.publicKey,
+    };
+    const signature = this.ed.sign(capability.sign.seed, certificateMessage(unsigned));
+    const bytes = encodeCertificate({ ...unsigned, signature });
+    this.#context.store.spaces.addCertificate(this.id, unsigned.devPub, unsigned.capPub, bytes);
+    this.reload();
+  }
+
+  /**
+   * Takes in records and certificates as the relay told them, in one transaction. Records of ours
+   * that the relay had not taken are dropped when others stand in their place, and returned so that
+   * they can be written anew.
+   */
+  absorb(
+    log: readonly { readonly pos: number; readonly bytes: Uint8Array }[],
+    certificates: readonly Uint8Array[],
+  ): { readonly displaced: readonly SignedControl[] } {
+    const { store } = this.#context;
+    const displaced: SignedControl[] = [];
+    store.transaction(() => {
+      for (const { pos, bytes } of log) {
+        const parsed = parseControl(bytes);
+        if (!parsed.ok || !isControlGenuine(this.ed, parsed.value)) continue;
+        const { record, hash } = parsed.value;
+        const held = this.#records.find((own) => own.record.ctrlSeq === record.ctrlSeq);
+        if (held !== undefined && equal(held.hash, hash)) {
+          store.spaces.addControl(this.id, record.ctrlSeq, bytes, pos, hash);
+          continue;
+        }
+        if (held !== undefined) displaced.push(...this.dropUnconfirmed());
+        const verdict = admitControl(this.#authority, parsed.value, pos, null);
+        if (!verdict.ok) continue;
+        store.spaces.addControl(this.id, record.ctrlSeq, bytes, pos, hash);
+        this.#authority = verdict.authority;
+        this.#records = [...this.#records, parsed.value];
+      }
+      for (const bytes of certificates) this.#absorbCertificate(bytes);
+      this.reload();
+      this.#fileKeys();
+      this.reload();
+    });
+    return { displaced };
+  }
+
+  #absorbCertificate(bytes: Uint8Array): void {
+    const parsed = parseCertificate(bytes);
+    if (!parsed.ok || !equal(parsed.value.spaceId, this.id)) return;
+    const { capPub, devPub, signature } = parsed.value;
+    if (this.capabilityOf(devPub) !== null) return;
+    if (!this.ed.verify(capPub, certificateMessage(parsed.value), signature)) return;
+    this.#context.store.spaces.addCertificate(this.id, devPub, capPub, bytes);
+    this.#context.store.spaces.markCertificatePushed(this.id, devPub, capPub);
+  }
+
+  /** Takes back our records that the relay has not taken, and returns them. */
+  dropUnconfirmed(): readonly SignedControl[] {
+    const { store } = this.#context;
+    const rows = store.spaces.control(this.id);
+    const unconfirmed = new Set(rows.filter((row) => row.pos === null).map((row) => row.seq));
+    const dropped = this.#records.filter(({ record }) => unconfirmed.has(record.ctrlSeq));
+    store.spaces.dropUnconfirmedControl(this.id);
+    this.reload();
+    return dropped;
+  }
+
+  /** Keys the log holds for our capability, filed by commitment. */
+  #fileKeys(): void {
+    if (this.capability === null) return;
+    const { store } = this.#context;
+    for (const { epoch, key } of keysFor(this.id, this.#records, {
+      signPub: this.capability.sign.publicKey,
+      box: this.capability.box,
+    })) {
+      store.spaces.putKey(this.id, keyCommitOf(this.id, epoch, key), epoch, key);
+    }
+  }
+
+  #freshAuthority(): Authority {
+    const opened = openAuthority(this.genesis);
+    if (!opened.ok) throw new Error("unreachable: the genesis was valid before");
+    return opened.authority;
+  }
+}
