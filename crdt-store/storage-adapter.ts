@@ -1,5 +1,5 @@
 import type { Chunk, StorageAdapterInterface, StorageKey } from "@automerge/automerge-repo/slim";
-import { bytesToHex, concatBytes, hexToBytes } from "@noble/hashes/utils.js";
+import { bytesToHex, concatBytes } from "@noble/hashes/utils.js";
 
 import { measureChange, parseSave, type Change } from "./chunks.ts";
 import { parseDocumentId } from "./document-id.ts";
@@ -100,7 +100,8 @@ export class StorageAdapter implements StorageAdapterInterface {
           signer: null,
         });
       } else if (parsed.documents.length > 0) {
-        const heads = headsOf(parsed.documents, parsed.changes);
+        // Not the changes saved beside it: they wait for dependencies that the snapshot has not got.
+        const heads = parsed.documents.flatMap((document) => document.heads);
         this.#store.snapshots.put(doc, { key: place.name, heads, bytes: data });
       }
     });
@@ -171,21 +172,4 @@ function placeOf(key: StorageKey): DocumentPlace | { readonly type: "other" } {
   if (type !== "snapshot" && type !== "incremental") return { type: "other" };
   const doc = parseDocumentId(text);
   return doc === undefined ? { type: "other" } : { type, doc, name };
-}
-
-/** The heads of a saved document: those it declares, and what was saved beside it, waiting for its dependencies. */
-function headsOf(
-  documents: readonly { readonly heads: readonly Uint8Array[] }[],
-  changes: readonly Change[],
-): Uint8Array[] {
-  const heads = new Set(
-    [
-      ...documents.flatMap((document) => document.heads),
-      ...changes.map((change) => change.hash),
-    ].map((hash) => bytesToHex(hash)),
-  );
-  for (const change of changes) {
-    for (const dep of change.deps) heads.delete(bytesToHex(dep));
-  }
-  return [...heads].map((hash) => hexToBytes(hash));
 }
