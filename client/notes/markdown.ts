@@ -19,9 +19,12 @@ export function plainPreview(note: { readonly title: string; readonly body: stri
 
 /** One line of Markdown without its marks; code keeps its characters. */
 export function plainLine(line: string): string {
-  let text = line.replace(/^\s*(?:>\s?)+/, "").replace(/^\s*(?:[-+*]|\d{1,9}[.)])\s+/, "");
-  text = text.replace(/^\[[ xX]\]\s+/, "").replace(/^#{1,6}(?:\s+|$)/, "");
-  if (/^\s*(?:(?:-\s*){3,}|(?:\*\s*){3,}|(?:_\s*){3,}|=+)$/.test(text)) return "";
+  const unquoted = line.replace(/^\s*(?:>\s?)+/, "");
+  if (/^\s*(?:(?:-\s*){3,}|(?:\*\s*){3,}|(?:_\s*){3,}|=+)$/.test(unquoted)) return "";
+  const text = unquoted
+    .replace(/^\s*(?:[-+*]|\d{1,9}[.)])\s+/, "")
+    .replace(/^\[[ xX]\]\s+/, "")
+    .replace(/^\s*#{1,6}(?:\s+|$)/, "");
   return oneLine(splitCode(text).map(plainSpan).join(""));
 }
 
@@ -61,8 +64,8 @@ function plainSpan({ text, code }: Span): string {
   return text
     .replace(/!?\[([^\]]*)\]\([^)]*\)/g, "$1")
     .replace(/<((?:https?:|mailto:)[^>\s]+)>/g, "$1")
-    .replace(/(\*\*|__|~~)(?=\S)(.*?\S)\1/g, "$2")
-    .replace(/(?<![\w*])([*_])(?=\S)(.*?\S)\1(?![\w*])/g, "$2")
+    .replace(/(?<!\\)(\*\*|__|~~)(?=\S)(.*?[^\s\\])\1/g, "$2")
+    .replace(/(?<![\\\w*])([*_])(?=\S)(.*?[^\s\\])\1(?![\w*])/g, "$2")
     .replace(/\\([!-/:-@[-`{-~])/g, "$1");
 }
 

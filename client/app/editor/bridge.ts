@@ -13,7 +13,7 @@ import {
 
 import type { Splice } from "#client/device/api.ts";
 import type { OpenNote } from "#client/notes/open-note.ts";
-import { diffTexts } from "#client/notes/text-splices.ts";
+import { diffTexts, mapThrough } from "#client/notes/text-splices.ts";
 
 const remote = Annotation.define<true>();
 
@@ -42,7 +42,8 @@ class Bridge implements PluginValue {
   readonly #note: OpenNote;
   readonly #health: BridgeHealth;
   readonly #unsubscribe: readonly (() => void)[];
-  #hasUnrecordedTyping = false;
+  // The note's text when recording failed; the screen then shows more than the note knows.
+  #textBeforeGap: string | null = null;
 
   constructor(view: EditorView, note: OpenNote, health: BridgeHealth) {
     this.#view = view;
@@ -67,11 +68,12 @@ class Bridge implements PluginValue {
       .flatMap((transaction) => splicesOf(transaction.changes));
     if (splices.length === 0) return;
     try {
-      this.#note.edit("body", splices);
+      this.#note.edit("body", this.#textBeforeGap === null ? splices : this.#missing(update.state));
+      this.#textBeforeGap = null;
     } catch (error) {
-      // CodeMirror drops a plugin that throws, and later typing would go nowhere: note the gap, let
-      // the next quiet moment record it, and let the error be seen.
-      this.#hasUnrecordedTyping = true;
+      // CodeMirror drops a plugin that throws, and all later typing would go nowhere: note the gap and
+      // record what is missing with the next typing, remote change or quiet moment.
+      this.#textBeforeGap = this.#note.text("body");
       logException(update.state, error, "recording typing in the note");
     }
   }
@@ -82,7 +84,23 @@ class Bridge implements PluginValue {
   }
 
   #showRemote(splices: readonly Splice[]): void {
-    this.#dispatchRemote(changesOf(this.#view.state.doc.length, splices));
+    if (this.#textBeforeGap === null) {
+      this.#dispatchRemote(changesOf(this.#view.state.doc.length, splices));
+      return;
+    }
+    const missing = diffTexts(this.#textBeforeGap, this.#view.state.doc.toString());
+    this.#textBeforeGap = null;
+    if (missing) {
+      const at = mapThrough(missing.at, splices);
+      const remove = mapThrough(missing.at + missing.remove, splices) - at;
+      this.#note.edit("body", [{ at, remove, insert: missing.insert }]);
+    }
+    this.#repair();
+  }
+
+  #missing(state: EditorState): Splice[] {
+    const missing = diffTexts(this.#note.text("body"), state.doc.toString());
+    return missing ? [missing] : [];
   }
 
   #dispatchRemote(changes: ChangeSet): void {
@@ -96,20 +114,15 @@ class Bridge implements PluginValue {
   #repair(): void {
     if (this.#view.composing) return;
     const shown = this.#view.state.doc.toString();
-    const wanted = this.#note.text("body");
-    if (shown === wanted) {
-      this.#hasUnrecordedTyping = false;
-      return;
-    }
+    const splice = diffTexts(shown, this.#note.text("body"));
+    if (!splice) return;
     this.#health.repairs += 1;
-    if (this.#hasUnrecordedTyping) {
-      const missing = diffTexts(wanted, shown);
-      if (missing) this.#note.edit("body", [missing]);
-      this.#hasUnrecordedTyping = false;
-      return;
+    if (this.#textBeforeGap === null) {
+      this.#dispatchRemote(changesOf(shown.length, [splice]));
+    } else {
+      this.#textBeforeGap = null;
+      this.#note.edit("body", this.#missing(this.#view.state));
     }
-    const splice = diffTexts(shown, wanted);
-    if (splice) this.#dispatchRemote(changesOf(shown.length, [splice]));
   }
 }
 
