@@ -8,7 +8,7 @@ import type { TestProjectInlineConfiguration } from "vitest/config";
 import { release } from "./client/build/release.ts";
 import { singleAutomerge } from "./client/build/single-automerge.ts";
 import { sqlJsRelease } from "./client/build/sql-js-release.ts";
-import { findBrowser, launchArguments } from "./tests/support/browser.ts";
+import { findOrInstallBrowser, launchArguments } from "./tests/support/browser.ts";
 
 const root = import.meta.dirname;
 
@@ -97,6 +97,9 @@ const DOM_TESTS = "tests/**/*.dom.test.ts";
 const BROWSER_TESTS = "tests/**/*.browser.test.ts";
 
 function testProjects(): Project[] {
+  // Tests that need no browser run without one; those that do then fail with Playwright's explanation.
+  const browser = findOrInstallBrowser();
+  const executablePath = browser === null ? {} : { executablePath: browser };
   return [
     nodeProject("node", ["tests/{unit,contract,adversarial}/**/*.test.ts"], {
       exclude: [DOM_TESTS, BROWSER_TESTS],
@@ -120,7 +123,7 @@ function testProjects(): Project[] {
           headless: true,
           screenshotFailures: false,
           provider: playwright({
-            launchOptions: { executablePath: findBrowser(), args: [...launchArguments] },
+            launchOptions: { ...executablePath, args: [...launchArguments] },
           }),
           instances: [{ browser: "chromium" }],
         },

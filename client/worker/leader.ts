@@ -49,7 +49,7 @@ export interface LeaderPorts {
   readonly startDevice: StartDevice;
   /** To the tab that owns this worker. */
   postToTab(message: WorkerToTab): void;
-  onFault(error: unknown): void;
+  readonly onFault: (error: unknown) => void;
 }
 
 /** How long a hand-over waits for calls under way; the next leader is sent them again. */

@@ -53,7 +53,7 @@ export interface Served<Event> {
 
 export interface ServeHooks {
   /** An exception that was not a refusal: the tab is told a general sentence, the reason goes here. */
-  onFault(error: unknown): void;
+  readonly onFault: (error: unknown) => void;
 }
 
 /** Answers the calls of one tab. Calls wait for `api`; if it is rejected they are refused with its reason. */

@@ -5,8 +5,8 @@ import path from "node:path";
 import type { Page } from "playwright";
 import { build } from "vite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { release } from "../../client/build/release.ts";
-import { precacheList } from "../../client/build/service-worker.ts";
+import { release } from "#client/build/release.ts";
+import { precacheList } from "#client/build/service-worker.ts";
 import { launchPerson } from "#tests/support/browser.ts";
 import { startStaticServer } from "#tests/support/static-server.ts";
 
@@ -71,12 +71,13 @@ async function setVisible(tab: Page, visible: boolean): Promise<void> {
   );
 }
 
-async function waitForOtherLeader(tab: Page, former: string): Promise<string> {
-  await tab.waitForFunction(
-    async (name) => (await window.connection.api.info()).displayName !== name,
-    former,
-  );
-  return leaderOf(tab);
+function waitForOtherLeader(tab: Page, former: string): Promise<string> {
+  return tab.evaluate(async (name) => {
+    for (;;) {
+      const { displayName } = await window.connection.api.info();
+      if (displayName !== name) return displayName;
+    }
+  }, former);
 }
 
 describe("tabs of one browser", () => {
@@ -145,7 +146,7 @@ describe("tabs of one browser", () => {
 
     const other = await person.newTab();
     await open(other, server.origin);
-    await waitForOtherLeader(other, former);
+    expect(await waitForOtherLeader(other, former)).not.toBe(former);
 
     await person.close();
     await server.close();
@@ -161,10 +162,36 @@ describe("tabs of one browser", () => {
     await leaderOf(other);
     await other.close();
 
-    await person.page.waitForFunction(
-      async (gone) => (await window.connection.api.syncLog()).some(({ text }) => text === gone),
-      session,
-    );
+    const noticed = await person.page.evaluate(async (gone) => {
+      for (;;) {
+        const log = await window.connection.api.syncLog();
+        if (log.length > 0) return log.map(({ text }) => text === gone);
+      }
+    }, session);
+    expect(noticed).toEqual([true]);
+
+    await person.close();
+    await server.close();
+  });
+});
+
+describe("a browser without shared workers", () => {
+  it("says that another window holds the notes, and goes on when that window is closed", async () => {
+    const server = await startStaticServer(firstVersion);
+    await using person = await launchPerson(profile());
+    await person.context.addInitScript(() => {
+      Reflect.deleteProperty(window, "SharedWorker");
+    });
+    await open(person.page, server.origin);
+    expect(await leaderOf(person.page)).not.toBe("");
+    const other = await person.newTab();
+    await open(other, server.origin);
+    await other.waitForFunction(() => window.connection.state.kind === "held-elsewhere");
+
+    const answer = leaderOf(other);
+    await person.page.close();
+    expect(await answer).not.toBe("");
+    expect(await other.evaluate(() => window.connection.state.kind)).toBe("connected");
 
     await person.close();
     await server.close();

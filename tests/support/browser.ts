@@ -18,13 +18,18 @@ export const launchArguments: readonly string[] = [
 
 const PROGRAMS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/** The path of a Chromium, installing Debian's package if there is none and we may; else throws what to do. */
-export function findBrowser(): string {
+/** The path of a Chromium, installing Debian's package if there is none and we may; null if we may not. */
+export function findOrInstallBrowser(): string | null {
   const found = browserOfThisMachine();
   if (found !== null) return found;
   installDebianChromium();
-  const installed = onPath("chromium");
-  if (installed !== null) return installed;
+  return onPath("chromium");
+}
+
+/** {@link findOrInstallBrowser}, or an error that says what to install. */
+export function findBrowser(): string {
+  const found = findOrInstallBrowser();
+  if (found !== null) return found;
   throw new Error(
     "The tests need Chromium and found none. Install it (Debian: apt-get install chromium; anywhere: " +
       "npx playwright install chromium) or set SEALEAF_CHROMIUM to the path of one.",

@@ -36,7 +36,7 @@ export interface TabParts {
   startWorker(): Worker;
   /** A port to the broker, null where the browser has no shared workers. */
   connectBroker(): MessagePort | null;
-  onFault(error: unknown): void;
+  readonly onFault: (error: unknown) => void;
 }
 
 const UNREACHABLE =
@@ -112,8 +112,10 @@ export async function connectTab(parts: TabParts): Promise<DeviceConnection> {
   if (broker !== null) {
     const toBroker = (message: ToBroker, transfer: MessagePort[] = []): void =>
       broker.postMessage(message, transfer);
-    broker.addEventListener("message", (_: MessageEvent<BrokerToTab>) => {
-      useLeader((port) => toBroker({ type: "port", session, port }, [port]));
+    broker.addEventListener("message", ({ data }: MessageEvent<BrokerToTab>) => {
+      if (data.type === "leader") {
+        useLeader((port) => toBroker({ type: "port", session, port }, [port]));
+      }
     });
     broker.start();
     toBroker({ type: "tab" });

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { DELIVERY_LIMIT_MS, Refusal, connect, serve } from "#client/worker/rpc.ts";
-import type { Timers } from "#client/worker/rpc.ts";
+import { deferred } from "#tests/support/deferred.ts";
+import { ManualTimers } from "#tests/support/manual-timers.ts";
 
 interface Api {
   add(a: number, b: number): Promise<number>;
@@ -8,32 +9,6 @@ interface Api {
   fail(): Promise<void>;
 }
 const METHODS = { add: true, sum: true, fail: true } as const;
-
-/** Time stands still until a test moves it. */
-class ManualTimers implements Timers {
-  #now = 0;
-  readonly #due = new Map<number, Set<() => void>>();
-
-  after(ms: number, run: () => void): () => void {
-    const at = this.#now + ms;
-    const runs = this.#due.get(at) ?? new Set();
-    this.#due.set(at, runs.add(run));
-    return () => runs.delete(run);
-  }
-
-  advance(ms: number): void {
-    this.#now += ms;
-    for (const [at, runs] of this.#due) {
-      if (at > this.#now) continue;
-      this.#due.delete(at);
-      for (const run of runs) run();
-    }
-  }
-
-  get waiting(): number {
-    return [...this.#due.values()].reduce((count, runs) => count + runs.size, 0);
-  }
-}
 
 const channels: MessagePort[] = [];
 afterEach(() => {
@@ -247,11 +222,3 @@ describe("a leader that does not answer", () => {
     await call;
   });
 });
-
-function deferred(): { promise: Promise<void>; resolve: () => void } {
-  let resolve = (): void => {};
-  const promise = new Promise<void>((settle) => {
-    resolve = settle;
-  });
-  return { promise, resolve };
-}
