@@ -72,7 +72,10 @@ function toggleAround(nodeName: string, marks: string): StateCommand {
           { from, insert: marks },
           { from: to, insert: marks },
         ],
-        range: EditorSelection.range(range.anchor + size, range.head + size),
+        range: EditorSelection.range(
+          clamp(range.anchor, from, to) + size,
+          clamp(range.head, from, to) + size,
+        ),
       };
     });
     dispatch(state.update(spec, { userEvent: "input.format", scrollIntoView: true }));
