@@ -76,8 +76,6 @@ const programs: UserConfig = {
         entryFileNames: "[name].js",
         // Beside the programs, so that addresses relative to `import.meta.url` hold in every chunk.
         chunkFileNames: "shared-[name].js",
-        banner: (chunk) =>
-          chunk.isEntry && chunk.name.startsWith("sealeaf") ? "#!/usr/bin/env node" : "",
       },
     },
   },
