@@ -301,7 +301,7 @@ export function parseControl(bytes: Uint8Array): Parsed<SignedControl> {
     const signerPub = reader.bytes(keyBytes);
     const hash = hashInDomain("ctrl", bytes.subarray(0, reader.offset));
     const signature = reader.bytes(signatureBytes);
-    return { record: { ...head, body, signerPub }, bytes: bytes.slice(), hash, signature };
+    return { record: { ...head, body, signerPub }, bytes: Uint8Array.from(bytes), hash, signature };
   });
 }
 

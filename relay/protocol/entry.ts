@@ -104,11 +104,11 @@ export function parseEntry(bytes: Uint8Array, maxBytes: number): Parsed<Entry> {
     const ciphertextLength = reader.u32();
     if (ciphertextLength < tagBytes) reader.refuse("ciphertext shorter than its tag");
     const ext = reader.bytes(extLength);
-    const aad = bytes.slice(0, reader.offset);
+    const aad = Uint8Array.from(bytes.subarray(0, reader.offset));
     const ciphertext = reader.bytes(ciphertextLength);
     const signature = reader.bytes(signatureBytes);
     const entryId = entryIdOf(aad, ciphertext);
-    return { ...header, ext, ciphertext, signature, entryId, aad, bytes: bytes.slice() };
+    return { ...header, ext, ciphertext, signature, entryId, aad, bytes: Uint8Array.from(bytes) };
   });
 }
 

@@ -1,0 +1,518 @@
+/**
+ * Who hears what: subscriptions, catching up, live fan-out, flow control and presence
+ * (docs/protocol.md, SUB, LOG, EPH). Every subscription is a cursor in a log; the log is the
+ * buffer. What was committed in one tick goes out as one DATA per space, encoded once for all
+ * readers at the same place; a reader that is behind reads pages from the store, in turn with its
+ * other subscriptions, as its window allows.
+ */
+import { toHex } from "#relay/protocol/bytes.ts";
+import { encodeStub, stubBytes } from "#relay/protocol/entry.ts";
+import { parseControl } from "#relay/protocol/control.ts";
+import type { RefusalName } from "#relay/protocol/errors.ts";
+import {
+  encodeMessage,
+  messageHeaderBytes,
+  type Data,
+  type Message,
+  type SubscriptionMode,
+} from "#relay/protocol/messages.ts";
+import type { Session } from "#relay/session.ts";
+import type { SpaceState } from "#relay/space.ts";
+import { stubItemBytes, type LogItem, type LogRow, type Store } from "#relay/store/store.ts";
+
+export interface HubPorts {
+  readonly store: Store;
+  readonly after: (ms: number, run: () => void) => () => void;
+  /** Told of what went wrong while reading the store. */
+  readonly fail: (error: unknown) => void;
+}
+
+/** The wire of one connection, as the hub needs it. */
+export interface Wire {
+  send(frame: Uint8Array): void;
+  buffered(): number;
+  /** Says goodbye with this code and closes. */
+  end(refusal: RefusalName): void;
+}
+
+/** Bytes of items in one DATA, unless a single item is larger. */
+const pageBytes = 256 << 10;
+const maxItemsPerPage = 4096;
+const itemHeaderBytes = stubItemBytes - stubBytes;
+/** New stubs are announced to `stubs` subscriptions at most this often. */
+const stubsEveryMs = 1000;
+/** Above this much on its way, presence is not worth sending. */
+const presencePressureBytes = 256 << 10;
+const slowBytes = 8 << 20;
+const slowMs = 30_000;
+export const maxSubscriptionsPerConnection = 16_384;
+const maxPullsPerConnection = 64;
+
+/** A reader of one log: a subscription, or a PULL with an end. */
+interface Feed {
+  readonly spaceKey: string;
+  readonly spaceId: Uint8Array;
+  readonly handle: number;
+  readonly reqId: number;
+  readonly mode: SubscriptionMode;
+  /** Last position sent. */
+  cursor: number;
+  /** End of a PULL; null for a subscription, which ends at the head. */
+  readonly upTo: number | null;
+  /** Whether its CAUGHT_UP has been sent. */
+  isCaughtUp: boolean;
+  hasEnded: boolean;
+  /** Positions this very connection pushed: their bodies need not come back. */
+  readonly own: Set<number>;
+}
+
+interface Topic {
+  readonly spaceId: Uint8Array;
+  state: SpaceState;
+  readonly feeds: Map<Outlet, Feed>;
+  /** Committed since the last tick. */
+  fresh: LogRow[];
+  isTicking: boolean;
+  isTickingStubs: boolean;
+}
+
+export class Hub {
+  readonly #ports: HubPorts;
+  readonly #topics = new Map<string, Topic>();
+
+  constructor(ports: HubPorts) {
+    this.#ports = ports;
+  }
+
+  connect(session: Session, wire: Wire): Outlet {
+    return new Outlet(this, this.#ports, session, wire);
+  }
+
+  /** The freshest committed state of a space somebody is subscribed to. */
+  topicState(spaceKey: string): SpaceState | null {
+    return this.#topics.get(spaceKey)?.state ?? null;
+  }
+
+  join(state: SpaceState, outlet: Outlet, feed: Feed): void {
+    let topic = this.#topics.get(feed.spaceKey);
+    if (topic === undefined) {
+      topic = {
+        spaceId: feed.spaceId,
+        state,
+        feeds: new Map(),
+        fresh: [],
+        isTicking: false,
+        isTickingStubs: false,
+      };
+      this.#topics.set(feed.spaceKey, topic);
+    }
+    topic.feeds.set(outlet, feed);
+  }
+
+  leave(outlet: Outlet, feed: Feed): void {
+    const topic = this.#topics.get(feed.spaceKey);
+    if (topic === undefined || topic.feeds.get(outlet) !== feed) return;
+    topic.feeds.delete(outlet);
+    if (topic.feeds.size === 0) this.#topics.delete(feed.spaceKey);
+  }
+
+  /** Takes note of durable rows; readers hear of them in the next tick, after the writer's ACK. */
+  committed(
+    spaceId: Uint8Array,
+    rows: readonly LogRow[],
+    state: SpaceState,
+    by: Outlet | null,
+  ): void {
+    const topic = this.#topics.get(toHex(spaceId));
+    if (topic === undefined) return;
+    topic.state = state;
+    if (rows.length === 0) return;
+    if (rows.some(isRotation)) {
+      for (const [outlet, feed] of topic.feeds) outlet.rekey(feed);
+      return;
+    }
+    if (by !== null) {
+      const own = topic.feeds.get(by)?.own;
+      for (const row of rows) if (row.kind === "entry") own?.add(row.pos);
+    }
+    topic.fresh.push(...rows);
+    if (!topic.isTicking) {
+      topic.isTicking = true;
+      this.#ports.after(0, () => {
+        this.#tick(topic);
+      });
+    }
+    if (!topic.isTickingStubs && [...topic.feeds.values()].some(({ mode }) => mode === "stubs")) {
+      topic.isTickingStubs = true;
+      this.#ports.after(stubsEveryMs, () => {
+        topic.isTickingStubs = false;
+        for (const [outlet, feed] of topic.feeds) if (feed.mode === "stubs") outlet.lag(feed);
+      });
+    }
+  }
+
+  /** Hands presence to the other live subscribers of the space. */
+  presence(from: Outlet, feed: Feed, sealed: Uint8Array): void {
+    const topic = this.#topics.get(feed.spaceKey);
+    if (topic === undefined) return;
+    const frame = encodeMessage(0, { type: "presence", handle: 0, sealed });
+    for (const [outlet, other] of topic.feeds) {
+      if (outlet !== from && other.mode === "live")
+        outlet.presence(withHandle(frame, other.handle));
+    }
+  }
+
+  #tick(topic: Topic): void {
+    topic.isTicking = false;
+    const { fresh } = topic;
+    topic.fresh = [];
+    const first = fresh[0];
+    if (first === undefined) return;
+    const shared = new SharedPages(fresh);
+    for (const [outlet, feed] of topic.feeds) {
+      if (feed.mode === "stubs") continue;
+      if (feed.isCaughtUp && feed.cursor === first.pos - 1 && outlet.deliver(feed, shared))
+        continue;
+      outlet.lag(feed);
+    }
+  }
+}
+
+/** The rows of one tick as DATA, encoded at most once for everybody who gets the same. */
+class SharedPages {
+  readonly rows: readonly LogRow[];
+  #frames: readonly Uint8Array[] | null = null;
+
+  constructor(rows: readonly LogRow[]) {
+    this.rows = rows;
+  }
+
+  get last(): number {
+    return this.rows.at(-1)?.pos ?? 0;
+  }
+
+  framesFor(feed: Feed): readonly Uint8Array[] {
+    if (this.rows.some((row) => feed.own.has(row.pos))) {
+      return encodePages(this.rows, feed).map((frame) => withHandle(frame, feed.handle));
+    }
+    this.#frames ??= encodePages(this.rows, null);
+    return this.#frames.map((frame) => withHandle(frame, feed.handle));
+  }
+}
+
+export interface SubscriptionRequest {
+  readonly spaceId: Uint8Array;
+  readonly cursor: number;
+  readonly mode: SubscriptionMode;
+}
+
+/** One connection's readers, and the window they share. */
+export class Outlet {
+  readonly #hub: Hub;
+  readonly #ports: HubPorts;
+  readonly #session: Session;
+  readonly #wire: Wire;
+  readonly #subscriptions = new Map<number, Feed>();
+  readonly #handleBySpace = new Map<string, number>();
+  /** Readers that are behind, each once, served in turn. */
+  #lagging: Feed[] = [];
+  #pulls = 0;
+  #nextHandle = 1;
+  #isPumping = false;
+  #isClosed = false;
+  #cancelSlowTimer: (() => void) | null = null;
+
+  constructor(hub: Hub, ports: HubPorts, session: Session, wire: Wire) {
+    this.#hub = hub;
+    this.#ports = ports;
+    this.#session = session;
+    this.#wire = wire;
+  }
+
+  get subscriptionCount(): number {
+    return this.#subscriptions.size;
+  }
+
+  /** Registers a subscription without sending yet; one of the same space is replaced. */
+  subscribe(state: SpaceState, request: SubscriptionRequest): number {
+    const spaceKey = toHex(request.spaceId);
+    this.#endSubscription(this.#handleBySpace.get(spaceKey));
+    const feed: Feed = {
+      spaceKey,
+      spaceId: request.spaceId,
+      handle: this.#nextHandle,
+      reqId: 0,
+      mode: request.mode,
+      cursor: request.cursor,
+      upTo: null,
+      isCaughtUp: false,
+      hasEnded: false,
+      own: new Set(),
+    };
+    this.#nextHandle += 1;
+    this.#subscriptions.set(feed.handle, feed);
+    this.#handleBySpace.set(spaceKey, feed.handle);
+    this.#hub.join(state, this, feed);
+    return feed.handle;
+  }
+
+  /** Begins to serve what `subscribe` registered, once SUB_RES has been sent. */
+  start(handles: readonly number[]): void {
+    for (const handle of handles) {
+      const feed = this.#subscriptions.get(handle);
+      if (feed !== undefined) this.#lagging.push(feed);
+    }
+    this.#pump();
+  }
+
+  unsubscribe(handle: number): void {
+    this.#endSubscription(handle);
+  }
+
+  /** False if the handle names no subscription; null if too many are asked for at once. */
+  pull(reqId: number, handle: number, after: number, upTo: number): boolean | null {
+    const subscription = this.#subscriptions.get(handle);
+    if (subscription === undefined) return false;
+    if (this.#pulls >= maxPullsPerConnection) return null;
+    this.#pulls += 1;
+    const head = this.#hub.topicState(subscription.spaceKey)?.head ?? 0;
+    this.#lagging.push({
+      ...subscription,
+      reqId,
+      mode: "live",
+      cursor: after,
+      upTo: Math.min(upTo, head),
+      isCaughtUp: false,
+      own: new Set(),
+    });
+    this.#pump();
+    return true;
+  }
+
+  credit(bytes: number): void {
+    this.#session.credited(bytes);
+    this.#cancelSlowTimer?.();
+    this.#cancelSlowTimer = null;
+    this.#pump();
+  }
+
+  /** Presence for all others of the space the handle names; nothing if it names none. */
+  tell(handle: number, sealed: Uint8Array): void {
+    const feed = this.#subscriptions.get(handle);
+    if (feed !== undefined) this.#hub.presence(this, feed, sealed);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#cancelSlowTimer?.();
+    for (const handle of this.#subscriptions.keys()) this.#endSubscription(handle);
+    this.#lagging = [];
+  }
+
+  /** A rotation: nothing of the space goes out under the older token, not even what is underway. */
+  rekey(feed: Feed): void {
+    this.#endSubscription(feed.handle);
+    this.#send(0, { type: "rekey", handle: feed.handle });
+  }
+
+  presence(frame: Uint8Array): void {
+    if (this.#wire.buffered() > presencePressureBytes || this.#lagging.length > 0) return;
+    this.#wire.send(frame);
+  }
+
+  /** Live rows, all of them at once; false if the window has no room or others are waiting for it. */
+  deliver(feed: Feed, shared: SharedPages): boolean {
+    if (this.#isPumping || this.#lagging.length > 0) return false;
+    const frames = shared.framesFor(feed);
+    const bytes = frames.reduce((sum, frame) => sum + frame.length, 0);
+    if (!this.#session.maySend(bytes)) return false;
+    for (const frame of frames) this.#sendData(frame);
+    this.#moveTo(feed, shared.last);
+    return true;
+  }
+
+  /** A reader that is behind takes its turn. */
+  lag(feed: Feed): void {
+    if (feed.hasEnded) return;
+    if (!this.#lagging.includes(feed)) this.#lagging.push(feed);
+    this.#pump();
+  }
+
+  #endSubscription(handle: number | undefined): void {
+    const feed = handle === undefined ? undefined : this.#subscriptions.get(handle);
+    if (feed === undefined) return;
+    feed.hasEnded = true;
+    this.#subscriptions.delete(feed.handle);
+    this.#handleBySpace.delete(feed.spaceKey);
+    for (const other of this.#lagging) if (other.handle === feed.handle) this.#endPull(other);
+    this.#lagging = this.#lagging.filter((other) => other.handle !== feed.handle);
+    this.#hub.leave(this, feed);
+  }
+
+  #endPull(feed: Feed): void {
+    feed.hasEnded = true;
+    if (feed.upTo !== null) this.#pulls -= 1;
+  }
+
+  #pump(): void {
+    if (this.#isPumping || this.#isClosed) return;
+    this.#isPumping = true;
+    this.#serve()
+      .catch((error: unknown) => {
+        this.#ports.fail(error);
+        // What the log holds cannot be read: let the client come back rather than miss something.
+        this.#wire.end("INTERNAL");
+      })
+      .finally(() => {
+        this.#isPumping = false;
+        if (this.#isClosed || this.#lagging.length === 0) return;
+        if (this.#session.maySend(pageBytes)) this.#pump();
+        else this.#watchSlowReader();
+      });
+  }
+
+  async #serve(): Promise<void> {
+    for (;;) {
+      const feed = this.#lagging[0];
+      if (feed === undefined || this.#isClosed) return;
+      const end = this.#endOf(feed);
+      if (feed.cursor >= end) {
+        this.#lagging.shift();
+        await this.#finish(feed, end);
+        continue;
+      }
+      if (!this.#session.maySend(pageBytes)) {
+        this.#watchSlowReader();
+        return;
+      }
+      const items = await this.#ports.store.readLog(
+        feed.spaceId,
+        feed.cursor,
+        end,
+        pageBytes,
+        feed.mode === "live" ? "bodies" : "stubs",
+      );
+      if (this.#isClosed) return;
+      // A rotation may have ended it while the store was reading.
+      if (feed.hasEnded) continue;
+      const last = items.at(-1);
+      if (last === undefined) throw new Error("the log has a hole");
+      for (const frame of encodePages(items, feed)) {
+        this.#sendData(withHandle(withReqId(frame, feed.reqId), feed.handle));
+      }
+      this.#moveTo(feed, last.pos);
+      this.#lagging = [...this.#lagging.filter((other) => other !== feed), feed];
+    }
+  }
+
+  #endOf(feed: Feed): number {
+    return feed.upTo ?? this.#hub.topicState(feed.spaceKey)?.head ?? feed.cursor;
+  }
+
+  async #finish(feed: Feed, end: number): Promise<void> {
+    const { handle, reqId } = feed;
+    if (feed.upTo !== null) {
+      this.#endPull(feed);
+      const chain = await this.#ports.store.chainAt(feed.spaceId, end);
+      if (this.#isClosed) return;
+      const head = chain === null ? 0 : end;
+      this.#send(reqId, { type: "caughtUp", handle, head, chain: chain ?? new Uint8Array(32) });
+      return;
+    }
+    const state = this.#hub.topicState(feed.spaceKey);
+    if (feed.isCaughtUp || state === null) return;
+    feed.isCaughtUp = true;
+    this.#send(0, { type: "caughtUp", handle, head: state.head, chain: state.chain });
+  }
+
+  #moveTo(feed: Feed, pos: number): void {
+    for (const own of feed.own) if (own <= pos) feed.own.delete(own);
+    feed.cursor = pos;
+  }
+
+  #sendData(frame: Uint8Array): void {
+    this.#session.dataSent(frame.length);
+    this.#wire.send(frame);
+  }
+
+  #send(reqId: number, message: Message): void {
+    this.#wire.send(encodeMessage(reqId, message));
+  }
+
+  /** The window is full: unless it opens, a reader that far behind goes after a while. */
+  #watchSlowReader(): void {
+    if (this.#cancelSlowTimer !== null) return;
+    this.#cancelSlowTimer = this.#ports.after(slowMs, () => {
+      this.#cancelSlowTimer = null;
+      if (this.#behindBytes() > slowBytes) this.#wire.end("SLOW_CONSUMER");
+      else this.#watchSlowReader();
+    });
+  }
+
+  /** What is on its way, and, by the mean size of its entries, what waits in each log. */
+  #behindBytes(): number {
+    return this.#lagging.reduce((sum, feed) => {
+      const state = this.#hub.topicState(feed.spaceKey);
+      if (state === null || state.head === 0) return sum;
+      const waiting = this.#endOf(feed) - feed.cursor;
+      return sum + waiting * (state.countedBytes / state.head);
+    }, this.#session.uncredited);
+  }
+}
+
+function isRotation(row: LogRow): boolean {
+  if (row.kind !== "control") return false;
+  const signed = parseControl(row.bytes);
+  return signed.ok && signed.value.record.body.type === "rotate";
+}
+
+/** Rows of the log as DATA frames without handle; `feed` null for a reader with no pushes of its own. */
+function encodePages(
+  rows: readonly (LogRow | LogItem)[],
+  feed: Pick<Feed, "own"> | null,
+): readonly Uint8Array[] {
+  const frames: Uint8Array[] = [];
+  let items: Data["items"][number][] = [];
+  let bytes = 0;
+  const flush = () => {
+    if (items.length > 0) frames.push(encodeMessage(0, { type: "data", handle: 0, items }));
+    items = [];
+    bytes = 0;
+  };
+  for (const row of rows) {
+    const item = itemOf(row, feed?.own.has(row.pos) ?? false);
+    const size = item.bytes.length + itemHeaderBytes;
+    if (bytes + size > pageBytes || items.length >= maxItemsPerPage) flush();
+    items.push(item);
+    bytes += size;
+  }
+  flush();
+  return frames;
+}
+
+function itemOf(row: LogRow | LogItem, isOwn: boolean): Data["items"][number] {
+  const body = "body" in row ? row.body : row.bytes;
+  if (row.kind === "control" && body !== null)
+    return { pos: row.pos, kind: "control", bytes: body };
+  if (body !== null && !isOwn) return { pos: row.pos, kind: "entry", bytes: body };
+  const size = "size" in row ? row.size : row.bytes.length;
+  const stub = encodeStub({
+    docId: row.docId,
+    kind: row.entryKind,
+    size,
+    entryId: row.itemId,
+  });
+  return { pos: row.pos, kind: "stub", bytes: stub };
+}
+
+function withReqId(frame: Uint8Array, reqId: number): Uint8Array {
+  new DataView(frame.buffer, frame.byteOffset, frame.byteLength).setUint32(1, reqId);
+  return frame;
+}
+
+/** A copy that names another subscription: the handle is the first field of the body. */
+function withHandle(frame: Uint8Array, handle: number): Uint8Array {
+  const copy = Uint8Array.from(frame);
+  new DataView(copy.buffer).setUint32(messageHeaderBytes, handle);
+  return copy;
+}

@@ -1,0 +1,493 @@
+/**
+ * The relay without a network: connections come in as sockets that can send and close, time, chance,
+ * storage and signatures as ports. The server (server.ts) and the simulations run this same class.
+ */
+import { equal } from "#relay/protocol/bytes.ts";
+import { chainTag, inDomain, sha256Of } from "#relay/protocol/domain.ts";
+import { refusals, type RefusalName } from "#relay/protocol/errors.ts";
+import { protocolVersion, type Limits } from "#relay/protocol/limits.ts";
+import {
+  encodeHelloBody,
+  encodeMessage,
+  encodeWelcomeBody,
+  sessionNonceBytes,
+  type Hello,
+  type Message,
+  type Subscribe,
+  type Subscribed,
+} from "#relay/protocol/messages.ts";
+import { Hub, maxSubscriptionsPerConnection, type Outlet } from "#relay/hub.ts";
+import { Intake, type Verify } from "#relay/intake.ts";
+import { Ledger } from "#relay/ledger.ts";
+import { Session, type Request, type Step } from "#relay/session.ts";
+import type { SpaceState } from "#relay/space.ts";
+import type { Store } from "#relay/store/store.ts";
+
+/** One client's connection, as the network gives it. */
+export interface RelaySocket {
+  send(frame: Uint8Array): void;
+  /** Codes: 1012 when the relay stops, 4000 + the refusal's code otherwise. */
+  close(code: number, reason: string): void;
+  /** Bytes accepted by `send` that the network has not taken yet. */
+  buffered(): number;
+  /** The host the client dialled, as its request says; null if unknown. */
+  readonly host: string | null;
+}
+
+/** What the network tells the relay about a connection. */
+export interface RelayConnection {
+  receive(frame: Uint8Array): void;
+  receiveText(): void;
+  closed(): void;
+}
+
+export interface RelayIdentity {
+  readonly relayPub: Uint8Array;
+  readonly storeId: Uint8Array;
+  sign(message: Uint8Array): Promise<Uint8Array>;
+}
+
+/** Numbers only: no id, key or address can get into a log by it. */
+export type Log = (
+  level: "info" | "warn" | "error",
+  event: string,
+  numbers?: Readonly<Record<string, number>>,
+) => void;
+
+export interface RelayPorts {
+  readonly store: Store;
+  readonly clock: { now(): number };
+  /** `after` answers a function that cancels. */
+  readonly timers: { after(ms: number, run: () => void): () => void };
+  random(bytes: number): Uint8Array;
+  readonly verify: Verify;
+  readonly identity: RelayIdentity;
+  readonly limits: Limits;
+  readonly log: Log;
+  /** Whether the relay answers to the origin a client says it dialled. */
+  acceptsOrigin(dialled: string, host: string | null): boolean;
+}
+
+/** A client that was not heard for so long is gone: it sends a PING every 25 s. */
+const silenceMs = 90_000;
+const sweepMs = 30_000;
+/** Whatever is in it, a connection whose sending buffer grows beyond this is cut. */
+const maxBufferedBytes = 12 << 20;
+/** A drained relay asks its clients to spread over so long. */
+const comeBackWithinMs = 10_000;
+const closeForRestart = 1012;
+/** Beside 3,000 certificates in one message. */
+const controlPageBytes = 480 << 10;
+
+export class Relay {
+  readonly #ports: RelayPorts;
+  readonly #hub: Hub;
+  readonly #ledger: Ledger<Outlet>;
+  readonly #intake: Intake<Outlet>;
+  readonly #connections = new Set<Connection>();
+  #cancelSweep: () => void;
+  #isStopping = false;
+
+  constructor(ports: RelayPorts) {
+    this.#ports = ports;
+    const { store, verify, limits } = ports;
+    const now = () => ports.clock.now();
+    this.#hub = new Hub({
+      store,
+      after: (ms, run) => ports.timers.after(ms, run),
+      fail: (error) => {
+        ports.log("error", errorEvent("reading the log failed", error));
+      },
+    });
+    this.#ledger = new Ledger(store, (write, state, by) => {
+      this.#hub.committed(write.spaceId, write.rows, state, by);
+    });
+    this.#intake = new Intake({ store, ledger: this.#ledger, verify, limits, now });
+    this.#cancelSweep = ports.timers.after(sweepMs, () => {
+      this.#sweep();
+    });
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  connect(socket: RelaySocket): RelayConnection {
+    const connection = new Connection(
+      { ...this.#ports, hub: this.#hub, ledger: this.#ledger, intake: this.#intake },
+      socket,
+      () => this.#connections.delete(connection),
+    );
+    if (this.#isStopping) connection.sayGoodbye(0);
+    else this.#connections.add(connection);
+    return connection;
+  }
+
+  /**
+   * Takes nothing more in, lets what is on its way become durable and answered, says goodbye and
+   * closes every connection. The store stays open: it belongs to whoever gave it.
+   */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    this.#cancelSweep();
+    const connections = [...this.#connections];
+    await Promise.all(connections.map((connection) => connection.finishWork()));
+    await this.#ledger.settled();
+    for (const connection of connections) {
+      const [high = 0, low = 0] = this.#ports.random(2);
+      connection.sayGoodbye(Math.floor(((high * 256 + low) / 65_536) * comeBackWithinMs));
+    }
+  }
+
+  #sweep(): void {
+    const now = this.#ports.clock.now();
+    for (const connection of this.#connections) connection.closeIfSilent(now);
+    this.#cancelSweep = this.#ports.timers.after(sweepMs, () => {
+      this.#sweep();
+    });
+  }
+}
+
+interface ConnectionPorts extends RelayPorts {
+  readonly hub: Hub;
+  readonly ledger: Ledger<Outlet>;
+  readonly intake: Intake<Outlet>;
+}
+
+class Connection implements RelayConnection {
+  readonly #ports: ConnectionPorts;
+  readonly #socket: RelaySocket;
+  readonly #session: Session;
+  readonly #outlet: Outlet;
+  readonly #onClosed: () => void;
+  readonly #cancelHandshake: () => void;
+  /** Settled when the writes received so far have been decided, in their order. */
+  #decided: Promise<void> = Promise.resolve();
+  /** Settled when all requests but pushes received so far have taken effect. */
+  #ordered: Promise<void> = Promise.resolve();
+  readonly #work = new Set<Promise<void>>();
+  #isFinishing = false;
+  #isClosed = false;
+
+  constructor(ports: ConnectionPorts, socket: RelaySocket, onClosed: () => void) {
+    this.#ports = ports;
+    this.#socket = socket;
+    this.#onClosed = onClosed;
+    this.#session = new Session(ports.limits, ports.clock.now());
+    this.#outlet = ports.hub.connect(this.#session, {
+      send: (frame) => {
+        this.#sendFrame(frame);
+      },
+      buffered: () => socket.buffered(),
+      end: (refusal) => {
+        this.#goAway(refusal, 1000);
+      },
+    });
+    this.#cancelHandshake = ports.timers.after(ports.limits.handshakeMs, () => {
+      if (this.#session.isGreeting) this.#refuse(0, "HANDSHAKE_REQUIRED", 0, "too slow", true);
+    });
+  }
+
+  receive(frame: Uint8Array): void {
+    if (this.#isClosed || this.#isFinishing) return;
+    this.#take(this.#session.receive(frame, this.#ports.clock.now()));
+  }
+
+  receiveText(): void {
+    if (this.#isClosed || this.#isFinishing) return;
+    this.#take(this.#session.receiveText());
+  }
+
+  closed(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#session.close();
+    this.#cancelHandshake();
+    this.#outlet.close();
+    this.#onClosed();
+  }
+
+  closeIfSilent(now: number): void {
+    if (now - this.#session.lastHeard > silenceMs) this.#goAway("SLOW_CONSUMER", 0);
+  }
+
+  async finishWork(): Promise<void> {
+    this.#isFinishing = true;
+    while (this.#work.size > 0) await Promise.all(this.#work);
+  }
+
+  sayGoodbye(retryAfterMs: number): void {
+    if (this.#isClosed) return;
+    this.#send(0, { type: "goaway", code: refusals.SHUTTING_DOWN.code, retryAfterMs });
+    this.#end(closeForRestart, "the relay restarts");
+  }
+
+  #take(step: Step): void {
+    switch (step.type) {
+      case "greet":
+        void this.#run(step.reqId, () => this.#greet(step.reqId, step.hello));
+        break;
+      case "serve":
+        this.#serve(step.reqId, step.request);
+        break;
+      case "refuse":
+        this.#refuse(step.reqId, step.refusal, step.retryAfterMs, step.detail, step.closes);
+        break;
+      case "ignore":
+        break;
+    }
+  }
+
+  async #greet(reqId: number, hello: Hello): Promise<void> {
+    this.#cancelHandshake();
+    if (!this.#ports.acceptsOrigin(hello.origin, this.#socket.host)) {
+      this.#refuse(
+        reqId,
+        "AUTH_FAILED",
+        0,
+        "this relay does not answer to the address dialled",
+        true,
+      );
+      return;
+    }
+    const { identity, limits } = this.#ports;
+    const welcome = {
+      version: protocolVersion,
+      relayPub: identity.relayPub,
+      storeId: identity.storeId,
+      nonce: this.#ports.random(sessionNonceBytes),
+      access: 0,
+      limits,
+    };
+    const signature = await identity.sign(
+      inDomain("welcome", encodeHelloBody(hello), encodeWelcomeBody(welcome)),
+    );
+    this.#send(reqId, { type: "welcome", ...welcome, signature });
+  }
+
+  #serve(reqId: number, request: Request): void {
+    switch (request.type) {
+      case "push":
+        this.#push(reqId, request.entries);
+        break;
+      case "controlPush":
+        this.#inOrder(reqId, async () => {
+          const { genesis, records } = request;
+          this.#send(reqId, await this.#ports.intake.pushControls(genesis, records, this.#outlet));
+        });
+        break;
+      case "certPut":
+        this.#inOrder(reqId, async () => {
+          const status = await this.#ports.intake.putCertificate(request.certificate, this.#outlet);
+          this.#send(reqId, { type: "certAck", status });
+        });
+        break;
+      case "controlGet":
+        this.#inOrder(reqId, () => this.#sendControls(reqId, request.spaceId, request.fromSeq));
+        break;
+      case "subscribe":
+        this.#inOrder(reqId, () => this.#subscribe(reqId, request));
+        break;
+      case "unsubscribe":
+        this.#inOrder(reqId, () => {
+          for (const handle of request.handles) this.#outlet.unsubscribe(handle);
+          return Promise.resolve();
+        });
+        break;
+      case "pull": {
+        const taken = this.#outlet.pull(reqId, request.handle, request.after, request.upTo);
+        if (taken === false) this.#refuse(reqId, "NO_SPACE", 0, "no such subscription", false);
+        if (taken === null) this.#refuse(reqId, "TOO_MANY", 1000, "too many pulls at once", false);
+        break;
+      }
+      case "credit":
+        this.#outlet.credit(request.bytes);
+        break;
+      case "presence":
+        this.#outlet.tell(request.handle, request.sealed);
+        break;
+      case "ping":
+        this.#send(reqId, { type: "pong", token: request.token });
+        break;
+    }
+  }
+
+  /**
+   * Signatures of several pushes are verified side by side; they are admitted in the order they came,
+   * since a device's counters rise. Neither overtakes a control record sent before.
+   */
+  #push(reqId: number, entries: readonly Uint8Array[]): void {
+    const { intake } = this.#ports;
+    const prepared = this.#ordered.then(() =>
+      intake.prepare(entries, () => {
+        this.#session.wrongSignature();
+      }),
+    );
+    const before = this.#decided;
+    let onDecided = () => {};
+    const decided = new Promise<void>((resolve) => {
+      onDecided = resolve;
+    });
+    this.#decided = before.then(() => decided);
+    void this.#run(reqId, async () => {
+      try {
+        const ready = await prepared;
+        await before;
+        const results = await intake.admit(ready, this.#outlet, onDecided);
+        this.#send(reqId, { type: "pushAck", results });
+      } finally {
+        onDecided();
+        this.#session.pushDone(entries);
+      }
+    });
+  }
+
+  /** One after another with all other requests, after the pushes sent before. */
+  #inOrder(reqId: number, work: () => Promise<void>): void {
+    const before = Promise.all([this.#ordered, this.#decided]);
+    const done = this.#run(reqId, async () => {
+      await before;
+      await work();
+    });
+    this.#ordered = done;
+    this.#decided = done;
+  }
+
+  /** Runs work of a request; what it throws becomes an answer. The promise never rejects. */
+  #run(reqId: number, work: () => Promise<void>): Promise<void> {
+    const running = work().catch((error: unknown) => {
+      this.#ports.log("error", errorEvent("a request failed", error));
+      this.#refuse(reqId, "INTERNAL", 1000, "the relay failed; nothing was stored", false);
+    });
+    this.#work.add(running);
+    void running.then(() => this.#work.delete(running));
+    return running;
+  }
+
+  async #sendControls(reqId: number, spaceId: Uint8Array, fromSeq: number): Promise<void> {
+    const space = await this.#ports.ledger.open(spaceId);
+    const state = space.committed;
+    if (state === null) {
+      this.#refuse(reqId, "NO_SPACE", 0, "no such space", false);
+      return;
+    }
+    const from = Math.max(1, fromSeq);
+    const records = await this.#ports.store.readControls(spaceId, from, controlPageBytes);
+    const more = from + records.length <= state.controls.length;
+    const certificates = more ? [] : await this.#ports.store.readCertificates(spaceId);
+    this.#send(reqId, { type: "controlData", genesis: state.genesis, more, records, certificates });
+  }
+
+  async #subscribe(reqId: number, { spaces }: Subscribe): Promise<void> {
+    const seen = await Promise.all(spaces.map((space) => this.#judgeSubscription(space)));
+    if (this.#isClosed) return;
+    const handles: number[] = [];
+    const results = spaces.map((space, ix): Subscribed["results"][number] => {
+      const { refusal, state } = seen[ix] ?? { refusal: "INTERNAL", state: null };
+      // A rotation may have come while the store was asked.
+      if (refusal !== null || state === null || !opensWith(state, space.readToken)) {
+        return subscriptionRefused(refusal ?? "NO_SPACE", state);
+      }
+      if (this.#outlet.subscriptionCount >= maxSubscriptionsPerConnection) {
+        return subscriptionRefused("TOO_MANY", null);
+      }
+      const handle = this.#outlet.subscribe(state, space);
+      handles.push(handle);
+      return { status: 0, handle, ...placeOf(state) };
+    });
+    this.#send(reqId, { type: "subscribed", results });
+    this.#outlet.start(handles);
+  }
+
+  async #judgeSubscription(
+    asked: Subscribe["spaces"][number],
+  ): Promise<{ refusal: RefusalName | null; state: SpaceState | null }> {
+    const space = await this.#ports.ledger.open(asked.spaceId);
+    const before = space.committed;
+    // The same answer after the same work: who has no token learns not even that the space exists.
+    if (before === null || !opensWith(before, asked.readToken)) {
+      sha256Of(asked.readToken);
+      return { refusal: "NO_SPACE", state: null };
+    }
+    if (before.authority.deleted) return { refusal: "SPACE_DELETED", state: before };
+    if (asked.cursor > before.head) return { refusal: "CURSOR_AHEAD", state: before };
+    const chain =
+      asked.cursor === before.head
+        ? before.chain
+        : await this.#ports.store.chainAt(asked.spaceId, asked.cursor);
+    if (asked.cursor > 0 && (chain === null || !equal(chainTag(chain), asked.chainTag))) {
+      return { refusal: "CHAIN_MISMATCH", state: before };
+    }
+    return { refusal: null, state: space.committed };
+  }
+
+  #refuse(
+    reqId: number,
+    refusal: RefusalName,
+    retryAfterMs: number,
+    detail: string,
+    closes: boolean,
+  ): void {
+    const { code } = refusals[refusal];
+    this.#send(reqId, { type: "error", code, retryAfterMs, detail: detail.slice(0, 120) });
+    if (closes) this.#end(4000 + code, refusal);
+  }
+
+  #goAway(refusal: RefusalName, retryAfterMs: number): void {
+    const { code } = refusals[refusal];
+    this.#send(0, { type: "goaway", code, retryAfterMs });
+    this.#end(4000 + code, refusal);
+  }
+
+  #send(reqId: number, message: Message): void {
+    this.#sendFrame(encodeMessage(reqId, message));
+  }
+
+  #sendFrame(frame: Uint8Array): void {
+    if (this.#isClosed) return;
+    if (this.#socket.buffered() > maxBufferedBytes) {
+      this.#end(4000 + refusals.SLOW_CONSUMER.code, "SLOW_CONSUMER");
+      return;
+    }
+    this.#socket.send(frame);
+  }
+
+  #end(code: number, reason: string): void {
+    if (this.#isClosed) return;
+    this.closed();
+    this.#socket.close(code, reason);
+  }
+}
+
+function opensWith(state: SpaceState, readToken: Uint8Array): boolean {
+  const { readTokenHash } = state.authority;
+  return readTokenHash !== null && equal(readTokenHash, sha256Of(readToken));
+}
+
+function placeOf(state: SpaceState): {
+  head: number;
+  chain: Uint8Array;
+  ctrlSeq: number;
+  base: number;
+} {
+  return {
+    head: state.head,
+    chain: state.chain,
+    ctrlSeq: state.authority.ctrlSeq,
+    base: state.base,
+  };
+}
+
+function subscriptionRefused(
+  refusal: RefusalName,
+  state: SpaceState | null,
+): Subscribed["results"][number] {
+  const nowhere = { head: 0, chain: new Uint8Array(32), ctrlSeq: 0, base: 0 };
+  const place = state === null ? nowhere : placeOf(state);
+  return { status: refusals[refusal].code, handle: 0, ...place };
+}
+
+/** What happened, without what was in it: messages of errors may hold values. */
+function errorEvent(what: string, error: unknown): string {
+  return error instanceof Error ? `${what}: ${error.name}` : what;
+}

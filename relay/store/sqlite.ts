@@ -1,0 +1,208 @@
+/**
+ * The default store: SQLite in a worker thread, so that the wait for the disk never stops the event
+ * loop. Appends that arrive together, and those that arrive while a transaction is underway, share
+ * the next transaction and its fsync.
+ */
+import { Worker } from "node:worker_threads";
+import { answerCall, type Answer, type Call } from "#relay/store/sqlite-calls.ts";
+import { SqliteDatabase, type AppendOutcome } from "#relay/store/sqlite-database.ts";
+import {
+  StoreError,
+  type LogItem,
+  type Place,
+  type SpaceWrite,
+  type Store,
+  type StoredSpace,
+  type StoreIdentity,
+} from "#relay/store/store.ts";
+
+export interface SqliteStoreOptions {
+  readonly dir: string;
+  /** The built worker; null runs the same SQL in this thread, where no worker can be started. */
+  readonly workerUrl: URL | null;
+}
+
+/** Opens or makes the store in a directory. Rejects with a {@link StoreError} a person understands. */
+export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
+  const caller =
+    options.workerUrl === null
+      ? new ThreadCaller(options.dir)
+      : new WorkerCaller(options.workerUrl, options.dir);
+  await caller.call("open");
+  return new SqliteStore(caller);
+}
+
+interface Caller {
+  call(operation: Call["operation"], ...values: readonly unknown[]): Promise<unknown>;
+}
+
+interface WaitingAppend {
+  readonly writes: readonly SpaceWrite[];
+  readonly resolve: () => void;
+  readonly reject: (error: StoreError) => void;
+}
+
+class SqliteStore implements Store {
+  readonly #caller: Caller;
+  #waiting: WaitingAppend[] = [];
+  #flushing: Promise<void> | null = null;
+
+  constructor(caller: Caller) {
+    this.#caller = caller;
+  }
+
+  identity(fresh: StoreIdentity): Promise<StoreIdentity> {
+    return this.#call("identity", fresh);
+  }
+
+  loadSpace(spaceId: Uint8Array): Promise<StoredSpace | null> {
+    return this.#call("loadSpace", spaceId);
+  }
+
+  append(writes: readonly SpaceWrite[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ writes, resolve, reject });
+      this.#flushing ??= this.#flush();
+    });
+  }
+
+  positionOf(spaceId: Uint8Array, itemId: Uint8Array): Promise<Place | null> {
+    return this.#call("positionOf", spaceId, itemId);
+  }
+
+  chainAt(spaceId: Uint8Array, pos: number): Promise<Uint8Array | null> {
+    return this.#call("chainAt", spaceId, pos);
+  }
+
+  readLog(
+    spaceId: Uint8Array,
+    after: number,
+    upTo: number,
+    byteBudget: number,
+    what: "bodies" | "stubs",
+  ): Promise<readonly LogItem[]> {
+    return this.#call("readLog", spaceId, after, upTo, byteBudget, what);
+  }
+
+  readControls(
+    spaceId: Uint8Array,
+    fromSeq: number,
+    byteBudget: number,
+  ): Promise<readonly { pos: number; bytes: Uint8Array }[]> {
+    return this.#call("readControls", spaceId, fromSeq, byteBudget);
+  }
+
+  readCertificates(spaceId: Uint8Array): Promise<readonly Uint8Array[]> {
+    return this.#call("readCertificates", spaceId);
+  }
+
+  totalBytes(): Promise<number> {
+    return this.#call("totalBytes");
+  }
+
+  async close(): Promise<void> {
+    while (this.#flushing !== null) await this.#flushing;
+    await this.#caller.call("close");
+  }
+
+  /** The other side is SqliteDatabase: each method answers what its namesake there does. */
+  async #call<T>(operation: Call["operation"], ...values: readonly unknown[]): Promise<T> {
+    return (await this.#caller.call(operation, ...values)) as T;
+  }
+
+  async #flush(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting;
+      this.#waiting = [];
+      await this.#appendBatch(batch);
+    }
+    this.#flushing = null;
+  }
+
+  async #appendBatch(batch: readonly WaitingAppend[]): Promise<void> {
+    let outcomes: readonly AppendOutcome[];
+    try {
+      outcomes = await this.#call(
+        "appendAll",
+        batch.map(({ writes }) => writes),
+      );
+    } catch (error) {
+      const failure = error instanceof StoreError ? error.failure : "failed";
+      outcomes = batch.map(() => failure);
+    }
+    for (const [ix, { resolve, reject }] of batch.entries()) {
+      const failure = outcomes[ix] ?? null;
+      if (failure === null) resolve();
+      else reject(new StoreError(failure, `the append failed: ${failure}`));
+    }
+  }
+}
+
+class ThreadCaller implements Caller {
+  readonly #dir: string;
+  #database: SqliteDatabase | null = null;
+  #isClosed = false;
+
+  constructor(dir: string) {
+    this.#dir = dir;
+  }
+
+  call(operation: Call["operation"], ...values: readonly unknown[]): Promise<unknown> {
+    if (this.#isClosed) return Promise.reject(closedError());
+    const answer = answerCall(
+      { id: 0, operation, values },
+      () => (this.#database ??= new SqliteDatabase(this.#dir)),
+    );
+    if (operation === "close") this.#isClosed = true;
+    return answer.ok
+      ? Promise.resolve(answer.value)
+      : Promise.reject(new StoreError(answer.failure, answer.message));
+  }
+}
+
+class WorkerCaller implements Caller {
+  readonly #worker: Worker;
+  readonly #waiting = new Map<
+    number,
+    { resolve: (value: unknown) => void; reject: (error: Error) => void }
+  >();
+  #nextId = 1;
+  #isClosed = false;
+
+  constructor(url: URL, dir: string) {
+    this.#worker = new Worker(url, { workerData: dir, name: "sqlite" });
+    this.#worker.on("message", (answer: Answer) => {
+      const waiting = this.#waiting.get(answer.id);
+      this.#waiting.delete(answer.id);
+      if (answer.ok) waiting?.resolve(answer.value);
+      else waiting?.reject(new StoreError(answer.failure, answer.message));
+    });
+    this.#worker.on("error", () => {
+      this.#end();
+    });
+    this.#worker.on("exit", () => {
+      this.#end();
+    });
+  }
+
+  call(operation: Call["operation"], ...values: readonly unknown[]): Promise<unknown> {
+    if (this.#isClosed) return Promise.reject(closedError());
+    const call: Call = { id: this.#nextId, operation, values };
+    this.#nextId += 1;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(call.id, { resolve, reject });
+      this.#worker.postMessage(call);
+    });
+  }
+
+  #end(): void {
+    this.#isClosed = true;
+    for (const { reject } of this.#waiting.values()) reject(closedError());
+    this.#waiting.clear();
+  }
+}
+
+function closedError(): StoreError {
+  return new StoreError("closed", "the store is closed");
+}

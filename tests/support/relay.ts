@@ -1,0 +1,236 @@
+/** A whole relay on loopback with its real store, and clients that speak raw frames to it. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { WebSocket } from "ws";
+import { runRelay } from "#relay/compose.ts";
+import { chainStart, chainTag } from "#relay/protocol/domain.ts";
+import { defaultLimits, subprotocol, type Limits } from "#relay/protocol/limits.ts";
+import {
+  encodeMessage,
+  parseMessage,
+  type Framed,
+  type Message,
+  type Subscribed,
+  type SubscriptionMode,
+} from "#relay/protocol/messages.ts";
+import type { TestDevice, TestSpace } from "#tests/support/space-identities.ts";
+
+export interface TestRelay {
+  /** `ws://127.0.0.1:port/v1` */
+  readonly url: string;
+  readonly httpUrl: string;
+  readonly port: number;
+  readonly dir: string;
+  /** What it logged, as text. */
+  readonly log: string[];
+  /** Stops it; its directory goes too unless it was given. */
+  stop(): Promise<void>;
+}
+
+export interface TestRelayOptions {
+  /** Kept after `stop`, to start another relay on it. */
+  readonly dir?: string;
+  readonly port?: number;
+  readonly limits?: Partial<Limits>;
+  readonly clientDir?: string;
+  /** A built worker to run the store in; in this thread without. */
+  readonly workerUrl?: URL;
+}
+
+export async function startTestRelay(options: TestRelayOptions = {}): Promise<TestRelay> {
+  const dir = options.dir ?? mkdtempSync(join(tmpdir(), "sealeaf-relay-"));
+  const log: string[] = [];
+  const running = await runRelay({
+    dataDir: dir,
+    workerUrl: options.workerUrl ?? null,
+    host: "127.0.0.1",
+    port: options.port ?? 0,
+    clientDir: options.clientDir ?? join(dir, "no-client"),
+    publicUrl: null,
+    limits: { ...defaultLimits, ...options.limits },
+    version: "0.0.0-test",
+    log: (level, event, numbers) => log.push(JSON.stringify({ level, event, ...numbers })),
+  });
+  const { port } = running;
+  return {
+    url: `ws://127.0.0.1:${port}/v1`,
+    httpUrl: `http://127.0.0.1:${port}`,
+    port,
+    dir,
+    log,
+    async stop() {
+      await running.stop();
+      if (options.dir === undefined) rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+type MessageOf<Type extends Message["type"]> = Extract<Message, { type: Type }>;
+
+interface Waiting {
+  readonly wants: (framed: Framed) => boolean;
+  readonly resolve: (framed: Framed | null) => void;
+}
+
+/** A client that sends what it is told and keeps what comes until somebody asks for it. */
+export class RawClient {
+  readonly socket: WebSocket;
+  readonly url: string;
+  /** Messages nobody has asked for yet, in order. */
+  inbox: Framed[] = [];
+  /** Settles with the close code. */
+  readonly closed: Promise<number>;
+  #waiting: Waiting[] = [];
+  #nextReqId = 1;
+  #isClosed = false;
+
+  private constructor(url: string, socket: WebSocket) {
+    this.url = url;
+    this.socket = socket;
+    this.closed = new Promise((resolve) => {
+      socket.on("close", (code) => {
+        this.#isClosed = true;
+        for (const { resolve: answer } of this.#waiting) answer(null);
+        this.#waiting = [];
+        resolve(code);
+      });
+    });
+    socket.on("error", () => undefined);
+    socket.on("message", (data: Buffer) => {
+      const parsed = parseMessage(new Uint8Array(data));
+      if (!parsed.ok) throw new Error(`the relay sent what does not parse: ${parsed.error}`);
+      const framed = parsed.value;
+      const ix = this.#waiting.findIndex(({ wants }) => wants(framed));
+      const [waiting] = ix < 0 ? [] : this.#waiting.splice(ix, 1);
+      if (waiting === undefined) this.inbox.push(framed);
+      else waiting.resolve(framed);
+    });
+  }
+
+  /** A connection that has not said anything. Rejects if the relay refuses the upgrade. */
+  static async dial(url: string): Promise<RawClient> {
+    const socket = new WebSocket(url, subprotocol);
+    const client = new RawClient(url, socket);
+    await new Promise<void>((resolve, reject) => {
+      socket.once("open", resolve);
+      socket.once("error", reject);
+    });
+    return client;
+  }
+
+  /** A connection that has been welcomed. */
+  static async connect(url: string): Promise<RawClient> {
+    const client = await RawClient.dial(url);
+    await client.hello();
+    return client;
+  }
+
+  async hello(): Promise<MessageOf<"welcome">> {
+    const nonce = new Uint8Array(16).fill(7);
+    return this.ask({ type: "hello", version: 1, nonce, origin: this.url }, "welcome");
+  }
+
+  sendBytes(bytes: Uint8Array | string): void {
+    this.socket.send(bytes);
+  }
+
+  /** Sends and answers the request's id. */
+  send(message: Message): number {
+    const reqId = this.#nextReqId;
+    this.#nextReqId += 1;
+    this.sendBytes(encodeMessage(reqId, message));
+    return reqId;
+  }
+
+  /** The answer of this type; throws if it is another, or an error. */
+  async ask<Type extends Message["type"]>(message: Message, type: Type): Promise<MessageOf<Type>> {
+    const answer = await this.answerTo(this.send(message), message.type === "pull");
+    if (answer.type !== type) throw new Error(`${JSON.stringify(answer)} instead of ${type}`);
+    return answer as MessageOf<Type>; // its discriminant was just compared
+  }
+
+  /** Whatever answers a request. */
+  async answerTo(reqId: number, isPull = false): Promise<Message> {
+    return (
+      await this.#next(
+        (framed) => framed.reqId === reqId && !(isPull && framed.message.type === "data"),
+      )
+    ).message;
+  }
+
+  /** The next message of this type, come or coming. */
+  async next<Type extends Message["type"]>(type: Type): Promise<MessageOf<Type>> {
+    const { message } = await this.#next((framed) => framed.message.type === type);
+    return message as MessageOf<Type>; // that is what was waited for
+  }
+
+  /** Everything that came until the relay has answered all that was sent: a PING goes after it. */
+  async settle(): Promise<Message[]> {
+    await this.ask({ type: "ping", token: new Uint8Array(8) }, "pong");
+    const seen = this.inbox.map(({ message }) => message);
+    this.inbox = [];
+    return seen;
+  }
+
+  async createSpace(space: TestSpace): Promise<MessageOf<"controlAck">> {
+    const { genesis, recordBytes: records } = space;
+    return this.ask({ type: "controlPush", genesis, records }, "controlAck");
+  }
+
+  async certify(device: TestDevice): Promise<number> {
+    const { certificate } = device;
+    return (await this.ask({ type: "certPut", certificate }, "certAck")).status;
+  }
+
+  async push(...entries: readonly Uint8Array[]): Promise<MessageOf<"pushAck">["results"]> {
+    return (await this.ask({ type: "push", entries }, "pushAck")).results;
+  }
+
+  async subscribe(
+    space: TestSpace,
+    options: {
+      readonly readToken?: Uint8Array;
+      readonly cursor?: number;
+      readonly chain?: Uint8Array;
+      readonly mode?: SubscriptionMode;
+    } = {},
+  ): Promise<Subscribed["results"][number]> {
+    const { results } = await this.ask(
+      {
+        type: "subscribe",
+        spaces: [
+          {
+            spaceId: space.spaceId,
+            readToken: options.readToken ?? space.readToken,
+            cursor: options.cursor ?? 0,
+            chainTag: chainTag(options.chain ?? chainStart(space.spaceId)),
+            ctrlSeq: 0,
+            mode: options.mode ?? "live",
+          },
+        ],
+      },
+      "subscribed",
+    );
+    const [result] = results;
+    if (result === undefined) throw new Error("an answer for each space asked for");
+    return result;
+  }
+
+  async close(): Promise<void> {
+    this.socket.close();
+    await this.closed;
+  }
+
+  async #next(wants: (framed: Framed) => boolean): Promise<Framed> {
+    const ix = this.inbox.findIndex(wants);
+    const [found] = ix < 0 ? [] : this.inbox.splice(ix, 1);
+    if (found !== undefined) return found;
+    if (this.#isClosed) throw new Error("the connection is closed");
+    const framed = await new Promise<Framed | null>((resolve) => {
+      this.#waiting.push({ wants, resolve });
+    });
+    if (framed === null) throw new Error("the connection closed before that came");
+    return framed;
+  }
+}
