@@ -143,6 +143,11 @@ export class Spaces {
     this.#sqlite.run("DELETE FROM control WHERE space = ? AND pos IS NULL", [space]);
   }
 
+  /** Takes every record for unsent again: the relay has lost the space. */
+  unconfirmControl(space: Uint8Array): void {
+    this.#sqlite.run("UPDATE control SET pos = NULL WHERE space = ?", [space]);
+  }
+
   /** The last record of the control log. */
   controlHead(space: Uint8Array): ControlRecord | null {
     return (
@@ -176,6 +181,11 @@ export class Spaces {
       dev,
       cap,
     ]);
+  }
+
+  /** Takes every certificate for unsent again: the relay has lost the space. */
+  unpushCertificates(space: Uint8Array): void {
+    this.#sqlite.run("UPDATE cert SET pushed = 0 WHERE space = ?", [space]);
   }
 
   /** Files an epoch key under its commitment; keys are never replaced or deleted. */

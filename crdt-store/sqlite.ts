@@ -119,6 +119,13 @@ export class Sqlite {
     }
   }
 
+  /** Reads every page; throws {@link StoreError} `corrupt` unless all of it is sound. */
+  checkIntegrity(): void {
+    const found = this.all<{ integrity_check: string }>("PRAGMA integrity_check");
+    const [first] = found.map((row) => row.integrity_check);
+    if (first !== "ok") throw corrupt(new Error(first));
+  }
+
   /** Calls `listener` after every transaction that did not commit: what was read in it is void. */
   onRollback(listener: () => void): void {
     this.#rollbackListeners.push(listener);
@@ -149,19 +156,13 @@ export class Sqlite {
 
   #rollBack(): void {
     try {
-      this.run("ROLLBACK");
+      this.#database.exec("ROLLBACK");
     } catch (error) {
       // A full disk or an I/O error has already made SQLite roll back by itself.
-      if (!(error instanceof StoreError) || !textOf(error.cause).includes("no transaction")) {
-        this.#notifyRollback();
-        throw error;
-      }
+      if (!textOf(error).includes("no transaction is active")) throw this.#failure(error);
+    } finally {
+      for (const listener of this.#rollbackListeners) listener();
     }
-    this.#notifyRollback();
-  }
-
-  #notifyRollback(): void {
-    for (const listener of this.#rollbackListeners) listener();
   }
 
   #requireLogMode(): void {

@@ -61,6 +61,22 @@ export class Store {
     return this.#sqlite.transaction(act);
   }
 
+  /** Reads every page; throws {@link import("./store-error.ts").StoreError} `corrupt` unless all of it is sound. Slow. */
+  checkIntegrity(): void {
+    this.#sqlite.checkIntegrity();
+  }
+
+  /** The clock's time, in ms since 1970. */
+  /** Empties every table, for a device that becomes another one. The caller has made sure that nothing is lost. */
+  clear(): void {
+    this.transaction(() => {
+      const tables = this.#sqlite.all<{ name: string }>(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('version') AND name NOT LIKE 'sqlite_%'",
+      );
+      for (const { name } of tables) this.#sqlite.run(`DELETE FROM "${name}"`);
+    });
+  }
+
   now(): number {
     return this.#now();
   }

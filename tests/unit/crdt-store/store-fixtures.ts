@@ -9,6 +9,7 @@ import type { FileSet } from "#crdt-store/files/file.ts";
 import { MemoryFiles } from "#crdt-store/files/memory.ts";
 import { loadNodeEngine } from "#crdt-store/files/node.ts";
 import { openStore, type Store } from "#crdt-store/store.ts";
+import { loadAutomerge } from "#tests/support/automerge.ts";
 
 /** Numbers from 0 to below 1 that depend on the seed alone (mulberry32). */
 export function seededNumbers(seed: number): () => number {
@@ -61,7 +62,11 @@ export function reopen(
 }
 
 /** One change per word, typed one after the other. */
-export function typedChanges(words: readonly string[], actor = "aa".repeat(16)): Change[] {
+export async function typedChanges(
+  words: readonly string[],
+  actor = "aa".repeat(16),
+): Promise<Change[]> {
+  await loadAutomerge();
   let document = Automerge.init<{ text: string }>({ actor });
   return words.map((word, index) => {
     document = Automerge.change(document, { time: 0 }, (draft) => {
