@@ -15,6 +15,8 @@ import type { Splice } from "#client/device/api.ts";
 import type { OpenNote } from "#client/notes/open-note.ts";
 import { diffTexts, mapThrough } from "#client/notes/text-splices.ts";
 
+import { ScrollAnchor } from "./scroll-anchor.ts";
+
 const remote = Annotation.define<true>();
 
 /** Whether a transaction shows what is in the note already, rather than what somebody does here. */
@@ -41,6 +43,7 @@ class Bridge implements PluginValue {
   readonly #view: EditorView;
   readonly #note: OpenNote;
   readonly #health: BridgeHealth;
+  readonly #scroll: ScrollAnchor;
   readonly #unsubscribe: readonly (() => void)[];
   // The note's text when recording failed; the screen then shows more than the note knows.
   #textBeforeGap: string | null = null;
@@ -49,6 +52,7 @@ class Bridge implements PluginValue {
     this.#view = view;
     this.#note = note;
     this.#health = health;
+    this.#scroll = new ScrollAnchor(view);
     this.#unsubscribe = [
       note.onRemote((field, splices) => {
         if (field === "body") this.#showRemote(splices);
@@ -104,11 +108,13 @@ class Bridge implements PluginValue {
   }
 
   #dispatchRemote(changes: ChangeSet): void {
-    this.#view.dispatch({
-      changes,
-      // Out of the history, so that undo takes back only what was written here.
-      annotations: [remote.of(true), Transaction.addToHistory.of(false)],
-    });
+    this.#scroll.keepThrough(changes, () =>
+      this.#view.dispatch({
+        changes,
+        // Out of the history, so that undo takes back only what was written here.
+        annotations: [remote.of(true), Transaction.addToHistory.of(false)],
+      }),
+    );
   }
 
   #repair(): void {

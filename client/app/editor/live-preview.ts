@@ -120,9 +120,8 @@ class CheckboxWidget extends WidgetType {
     const box = document.createElement("input");
     box.type = "checkbox";
     box.className = "cm-task-box";
-    // The note decides whether it is ticked: the box follows once the text has changed.
-    box.addEventListener("click", (event) => {
-      event.preventDefault();
+    // The browser has ticked it by now, and would undo that if the event were prevented.
+    box.addEventListener("click", () => {
       if (!view.state.readOnly) toggleAt(view, [view.posAtDOM(box)]);
     });
     this.#show(box);
@@ -393,7 +392,7 @@ function drawTask(page: Page, node: SyntaxNode): void {
     const widget = new CheckboxWidget(isChecked, name, state.readOnly);
     add(page, Decoration.replace({ widget }), from, to);
   }
-  if (isChecked) add(page, doneTask, to, line.to);
+  if (isChecked) add(page, doneTask, withSpaceAfter(state, to), line.to);
 }
 
 function withSpaceAfter(state: EditorState, to: number): number {

@@ -107,7 +107,7 @@ export const editorTheme: Extension = EditorView.theme({
   ".cm-task-box": {
     width: "18px",
     height: "18px",
-    margin: "0 8px 0 0",
+    margin: "0 4px 0 0",
     verticalAlign: "-3px",
     accentColor: "var(--accent, #2f6b3c)",
     cursor: "pointer",

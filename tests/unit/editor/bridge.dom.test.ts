@@ -3,10 +3,14 @@ import { redo, undo } from "@codemirror/commands";
 import { StateEffect } from "@codemirror/state";
 import { EditorView } from "@codemirror/view";
 import * as A from "@automerge/automerge/slim";
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
+
+import { loadAutomerge } from "#tests/support/automerge.ts";
 
 import { genesis, type OpenedForTest } from "../notes/open-note-setup.ts";
 import { marked, openEditor, typeText } from "./setup.ts";
+
+beforeAll(loadAutomerge);
 
 /** Gives each everything the other has committed. */
 async function exchange(a: OpenedForTest, b: OpenedForTest): Promise<void> {

@@ -1,9 +1,12 @@
 // @vitest-environment happy-dom
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 
 import { shownPeers } from "#client/app/editor/carets.ts";
+import { loadAutomerge } from "#tests/support/automerge.ts";
 
 import { openEditor, typeText } from "./setup.ts";
+
+beforeAll(loadAutomerge);
 
 const ben = { peer: "p1", name: "Ben", hue: 3, anchor: 4, head: 7 };
 

@@ -1,9 +1,12 @@
 // @vitest-environment happy-dom
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 
 import { readItem } from "#client/app/editor/list-item.ts";
+import { loadAutomerge } from "#tests/support/automerge.ts";
 
 import { marked, openEditor, press, typeText } from "./setup.ts";
+
+beforeAll(loadAutomerge);
 
 async function afterKey(body: string, key: string, modifiers: KeyboardEventInit = {}) {
   const { view } = await openEditor({ body });

@@ -1,10 +1,14 @@
 // @vitest-environment happy-dom
 import { redo, undo } from "@codemirror/commands";
 import type { ChangeSpec } from "@codemirror/state";
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
+
+import { loadAutomerge } from "#tests/support/automerge.ts";
 
 import { genesis } from "../notes/open-note-setup.ts";
 import { openEditor, type EditorForTest } from "./setup.ts";
+
+beforeAll(loadAutomerge);
 
 const beginning = "# Beds 🌱\n\n- [ ] order 😀 seeds\nThe north side.\n";
 const pieces = ["a", " ", "\n", "😀", "🌱🌱", "- [ ] ", "**", "é", "\ud83d", "\ude00", "word"];

@@ -1,11 +1,14 @@
 // @vitest-environment happy-dom
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 
 import { bindTitleField, spliceBeforeCaret } from "#client/app/editor/title-field.ts";
 import { applySplices } from "#client/notes/text-splices.ts";
+import { loadAutomerge } from "#tests/support/automerge.ts";
 
 import { genesis, openForTest } from "../notes/open-note-setup.ts";
+
+beforeAll(loadAutomerge);
 
 async function openTitle(title: string, kind: "input" | "textarea" = "input") {
   const saved = genesis({ title });

@@ -8,9 +8,6 @@ import {
   type NoteJournal,
   type NoteTimers,
 } from "#client/notes/open-note.ts";
-import { loadAutomerge } from "#tests/support/automerge.ts";
-
-await loadAutomerge();
 
 /** Time that stands still until it is advanced. */
 export class ManualTimers implements NoteTimers {

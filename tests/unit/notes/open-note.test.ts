@@ -1,10 +1,13 @@
 import * as A from "@automerge/automerge/slim";
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 
 import type { NoteField, Splice } from "#client/device/api.ts";
 import { applySplices } from "#client/notes/text-splices.ts";
+import { loadAutomerge } from "#tests/support/automerge.ts";
 
 import { actorOf, genesis, openForTest, settle, type OpenedForTest } from "./open-note-setup.ts";
+
+beforeAll(loadAutomerge);
 
 function type(opened: OpenedForTest, text: string, at = opened.note.text("body").length): void {
   opened.note.edit("body", [{ at, remove: 0, insert: text }]);
