@@ -71,7 +71,7 @@ export class Store {
   clear(): void {
     this.transaction(() => {
       const tables = this.#sqlite.all<{ name: string }>(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('version') AND name NOT LIKE 'sqlite_%'",
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'schema_version' AND name NOT LIKE 'sqlite_%'",
       );
       for (const { name } of tables) this.#sqlite.run(`DELETE FROM "${name}"`);
     });

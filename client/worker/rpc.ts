@@ -7,6 +7,7 @@
  * without putting a limit on slow work.
  */
 import type { DeviceRefusal } from "#client/device/api.ts";
+import { Refusal } from "#client/device/refusal.ts";
 
 /** After this long without a confirmation the caller says that the leader cannot be reached. */
 export const DELIVERY_LIMIT_MS = 2_000;
@@ -31,17 +32,6 @@ type ToTab<Event> =
   | { readonly type: "answer"; readonly id: number; readonly value: unknown }
   | { readonly type: "refusal"; readonly id: number; readonly refusal: DeviceRefusal }
   | { readonly type: "event"; readonly event: Event };
-
-/** A refusal as an exception, on either side of a port. */
-export class Refusal extends Error implements DeviceRefusal {
-  override readonly name = "Refusal";
-  readonly code: DeviceRefusal["code"];
-
-  constructor({ code, message }: DeviceRefusal) {
-    super(message);
-    this.code = code;
-  }
-}
 
 export interface Served<Event> {
   emit(event: Event): void;

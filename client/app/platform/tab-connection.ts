@@ -5,7 +5,8 @@ import type { BrokerToTab, ToBroker } from "#client/worker/broker.ts";
 import { DEVICE_METHODS } from "#client/worker/device-methods.ts";
 import type { TabToWorker, WorkerToTab } from "#client/worker/leader.ts";
 import { isAnyTabVisible, tabLock, visibleLock } from "#client/worker/lock-names.ts";
-import { Refusal, connect } from "#client/worker/rpc.ts";
+import { Refusal } from "#client/device/refusal.ts";
+import { connect } from "#client/worker/rpc.ts";
 import type { Connection, Timers } from "#client/worker/rpc.ts";
 
 export type ConnectionState =

@@ -5,7 +5,7 @@
 import type { DeviceApi, DeviceEvent } from "#client/device/api.ts";
 import { DEVICE_METHODS } from "#client/worker/device-methods.ts";
 import type { RunningDevice } from "#client/worker/leader.ts";
-import { Refusal } from "#client/worker/rpc.ts";
+import { Refusal } from "#client/device/refusal.ts";
 
 export function startDevice(): Promise<RunningDevice> {
   const listeners = new Set<(event: DeviceEvent) => void>();

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { DELIVERY_LIMIT_MS, Refusal, connect, serve } from "#client/worker/rpc.ts";
+import { Refusal } from "#client/device/refusal.ts";
+import { DELIVERY_LIMIT_MS, connect, serve } from "#client/worker/rpc.ts";
 import { deferred } from "#tests/support/deferred.ts";
 import { ManualTimers } from "#tests/support/manual-timers.ts";
 
