@@ -102,8 +102,15 @@ export class ChangeJournal {
   }
 
   has(doc: Uint8Array, hash: Uint8Array): boolean {
-    const sql = "SELECT 1 AS found FROM change WHERE doc = ? AND hash = ?";
-    return this.#sqlite.get(sql, [doc, hash]) !== undefined;
+    return this.rowOf(doc, hash) !== undefined;
+  }
+
+  /** The number of a change's row, which grows in the order of journalling. */
+  rowOf(doc: Uint8Array, hash: Uint8Array): number | undefined {
+    return this.#sqlite.get<{ id: number }>(
+      "SELECT id FROM change WHERE hash_prefix = ? AND hash = ? AND doc = ?",
+      [prefixOf(hash), hash, doc],
+    )?.id;
   }
 
   /** Those of `hashes` that the journal has not got. */
@@ -165,7 +172,9 @@ export class ChangeJournal {
   setPosition(doc: Uint8Array, hashes: readonly Uint8Array[], pos: number): void {
     this.#sqlite.transaction(() => {
       for (const hash of hashes) {
-        this.#sqlite.run("UPDATE change SET pos = ? WHERE doc = ? AND hash = ?", [pos, doc, hash]);
+        const row = this.rowOf(doc, hash);
+        if (row !== undefined)
+          this.#sqlite.run("UPDATE change SET pos = ? WHERE id = ?", [pos, row]);
       }
     });
   }
@@ -187,36 +196,40 @@ export class ChangeJournal {
   }
 
   #insertOne(change: NewChange): boolean {
-    const isNew =
-      this.#sqlite.run(
-        `INSERT INTO change (doc, hash, actor, seq, op_count, space, pos, signer, local, at, length, deps, bytes)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (doc, hash) DO NOTHING`,
-        [
-          change.doc,
-          change.hash,
-          change.actor,
-          change.seq,
-          change.opCount,
-          change.space,
-          change.pos,
-          change.signer,
-          change.local ? 1 : 0,
-          change.at,
-          change.bytes.length,
-          packHashes(change.deps),
-          change.bytes,
-        ],
-      ) > 0;
-    if (isNew) this.#addEdges(change);
-    else this.#fillIn(change);
-    return isNew;
+    const known = this.rowOf(change.doc, change.hash);
+    if (known !== undefined) {
+      this.#fillIn(known, change);
+      return false;
+    }
+    this.#sqlite.run(
+      `INSERT INTO change (doc, hash, hash_prefix, actor, seq, op_count, space, pos, signer, local, at, length, deps,
+         bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      [
+        change.doc,
+        change.hash,
+        prefixOf(change.hash),
+        change.actor,
+        change.seq,
+        change.opCount,
+        change.space,
+        change.pos,
+        change.signer,
+        change.local ? 1 : 0,
+        change.at,
+        change.bytes.length,
+        packHashes(change.deps),
+        change.bytes,
+      ],
+    );
+    this.#addEdges(change);
+    return true;
   }
 
-  #fillIn(change: NewChange): void {
-    if (change.pos === null && change.signer === null) return;
+  #fillIn(row: number, { pos, signer }: NewChange): void {
+    if (pos === null && signer === null) return;
     this.#sqlite.run(
-      "UPDATE change SET pos = coalesce(pos, ?), signer = coalesce(signer, ?) WHERE doc = ? AND hash = ?",
-      [change.pos, change.signer, change.doc, change.hash],
+      "UPDATE change SET pos = coalesce(pos, ?), signer = coalesce(signer, ?) WHERE id = ?",
+      [pos, signer, row],
     );
   }
 
@@ -270,6 +283,13 @@ export class ChangeJournal {
     });
     this.#edgesByDocument.delete(bytesToHex(doc));
   }
+}
+
+/** The first 6 bytes of a hash as a number, exact in 53 bits. */
+function prefixOf(hash: Uint8Array): number {
+  let prefix = 0;
+  for (const byte of hash.subarray(0, 6)) prefix = prefix * 256 + byte;
+  return prefix;
 }
 
 function isSound(row: ChangeRow): boolean {

@@ -31,7 +31,7 @@ interface SealedRow {
 }
 
 /**
- * What the relay has not acknowledged.
+ * What the relay has not acknowledged. A change belongs to one document, hence to one space.
  *
  *   add → pending → seal → sealed → acknowledge → relayed
  *            ↑______________|  unseal
@@ -47,13 +47,15 @@ export class Outbox {
     this.#changes = changes;
   }
 
-  /** Queues changes; those already queued stay where they are. */
+  /** Queues changes of the journal (throws if one is not in it); those already queued stay where they are. */
   add(space: Uint8Array, doc: Uint8Array, hashes: readonly Uint8Array[]): void {
     this.#sqlite.transaction(() => {
       for (const hash of hashes) {
+        const row = this.#changes.rowOf(doc, hash);
+        if (row === undefined) throw new Error("only changes in the journal can be queued");
         this.#sqlite.run(
-          "INSERT INTO pending (space, doc, hash) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-          [space, doc, hash],
+          "INSERT INTO pending (change_id, space, doc, hash) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+          [row, space, doc, hash],
         );
       }
     });
@@ -62,7 +64,7 @@ export class Outbox {
   /** What is queued and not sealed, by document, the document that waits longest first. */
   pending(space: Uint8Array): PendingDocument[] {
     const rows = this.#sqlite.all<{ doc: Uint8Array; hash: Uint8Array }>(
-      "SELECT doc, hash FROM pending WHERE space = ? AND entry_id IS NULL ORDER BY id",
+      "SELECT doc, hash FROM pending WHERE space = ? AND entry_id IS NULL ORDER BY change_id",
       [space],
     );
     const byDocument = new Map<string, { doc: Uint8Array; hashes: Uint8Array[] }>();
@@ -82,7 +84,7 @@ export class Outbox {
         "INSERT INTO sealed (space, ctr, entry_id, doc, hashes, bytes) VALUES (?, ?, ?, ?, ?, ?)",
         [entry.space, entry.ctr, entry.entryId, entry.doc, packHashes(entry.hashes), entry.bytes],
       );
-      this.#markPending(entry.space, entry.doc, entry.hashes, entry.entryId);
+      this.#markPending(entry, entry.entryId);
     });
   }
 
@@ -109,12 +111,8 @@ export class Outbox {
         [space, pos, entryId, entry.doc, entry.ctr],
       );
       this.#changes.setPosition(entry.doc, entry.hashes, pos);
-      for (const hash of entry.hashes) {
-        this.#sqlite.run("DELETE FROM pending WHERE space = ? AND doc = ? AND hash = ?", [
-          space,
-          entry.doc,
-          hash,
-        ]);
+      for (const row of this.#rowsOf(entry)) {
+        this.#sqlite.run("DELETE FROM pending WHERE change_id = ?", [row]);
       }
       this.#sqlite.run("DELETE FROM sealed WHERE space = ? AND ctr = ?", [space, entry.ctr]);
       return true;
@@ -126,7 +124,7 @@ export class Outbox {
     return this.#sqlite.transaction(() => {
       const entry = this.#find(space, entryId);
       if (entry === undefined) return false;
-      this.#markPending(space, entry.doc, entry.hashes, null);
+      this.#markPending(entry, null);
       this.#sqlite.run("DELETE FROM sealed WHERE space = ? AND ctr = ?", [space, entry.ctr]);
       return true;
     });
@@ -147,7 +145,7 @@ export class Outbox {
   /** The documents with changes that the relay has not acknowledged. */
   waitingDocuments(): Uint8Array[] {
     return this.#sqlite
-      .all<{ doc: Uint8Array }>("SELECT doc FROM pending GROUP BY doc ORDER BY min(id)")
+      .all<{ doc: Uint8Array }>("SELECT doc FROM pending GROUP BY doc ORDER BY min(change_id)")
       .map((row) => row.doc);
   }
 
@@ -200,20 +198,17 @@ export class Outbox {
     return this.#sqlite.get(sql, [space, entryId]) !== undefined;
   }
 
-  #markPending(
-    space: Uint8Array,
-    doc: Uint8Array,
-    hashes: readonly Uint8Array[],
-    entryId: Uint8Array | null,
-  ): void {
-    for (const hash of hashes) {
-      this.#sqlite.run("UPDATE pending SET entry_id = ? WHERE space = ? AND doc = ? AND hash = ?", [
-        entryId,
-        space,
-        doc,
-        hash,
-      ]);
+  #markPending(entry: SealedEntry, entryId: Uint8Array | null): void {
+    for (const row of this.#rowsOf(entry)) {
+      this.#sqlite.run("UPDATE pending SET entry_id = ? WHERE change_id = ?", [entryId, row]);
     }
+  }
+
+  /** The journal's rows of the changes in an entry. */
+  #rowsOf(entry: SealedEntry): number[] {
+    return entry.hashes
+      .map((hash) => this.#changes.rowOf(entry.doc, hash))
+      .filter((row) => row !== undefined);
   }
 }
 

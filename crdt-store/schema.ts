@@ -2,15 +2,17 @@ import type { Migration } from "./migrate.ts";
 
 /*
  * All tables. Rules: identifiers are blobs; blobs that may be long stand last, since SQLite reads a row from its start;
- * every index costs a sealed page per commit, so there are few.
+ * every index costs a sealed page per commit, so there are few. Hashes are random, so an index over them touches as many
+ * pages as it has new rows: `hash_prefix`, their first 6 bytes, makes those pages few; whoever uses it compares the hash.
  */
 export const migrations: readonly Migration[] = [
   (sqlite) =>
     sqlite.script(`
 CREATE TABLE change (
-  id INTEGER PRIMARY KEY, doc BLOB NOT NULL, hash BLOB NOT NULL, actor BLOB NOT NULL, seq INTEGER NOT NULL,
-  op_count INTEGER NOT NULL, space BLOB, pos INTEGER, signer BLOB, local INTEGER NOT NULL, at INTEGER NOT NULL,
-  length INTEGER NOT NULL, deps BLOB NOT NULL, bytes BLOB NOT NULL, UNIQUE (doc, hash));
+  id INTEGER PRIMARY KEY, doc BLOB NOT NULL, hash BLOB NOT NULL, hash_prefix INTEGER NOT NULL, actor BLOB NOT NULL,
+  seq INTEGER NOT NULL, op_count INTEGER NOT NULL, space BLOB, pos INTEGER, signer BLOB, local INTEGER NOT NULL,
+  at INTEGER NOT NULL, length INTEGER NOT NULL, deps BLOB NOT NULL, bytes BLOB NOT NULL);
+CREATE INDEX change_by_hash ON change (hash_prefix);
 CREATE INDEX change_by_actor ON change (doc, actor, seq);
 
 CREATE TABLE snapshot (
@@ -18,8 +20,8 @@ CREATE TABLE snapshot (
   sha256 BLOB NOT NULL, heads BLOB NOT NULL, bytes BLOB NOT NULL, UNIQUE (doc, key));
 
 CREATE TABLE pending (
-  id INTEGER PRIMARY KEY, space BLOB NOT NULL, entry_id BLOB, doc BLOB NOT NULL, hash BLOB NOT NULL,
-  UNIQUE (space, doc, hash));
+  change_id INTEGER PRIMARY KEY REFERENCES change (id) ON DELETE CASCADE, space BLOB NOT NULL, entry_id BLOB,
+  doc BLOB NOT NULL, hash BLOB NOT NULL);
 CREATE TABLE sealed (
   space BLOB NOT NULL, ctr INTEGER NOT NULL, entry_id BLOB NOT NULL, doc BLOB NOT NULL, hashes BLOB NOT NULL,
   bytes BLOB NOT NULL, PRIMARY KEY (space, ctr));

@@ -61,8 +61,7 @@ function compare(
   load: (typeof loads)[number],
   contenders: readonly [Contender, Contender, Contender],
 ): StoreMeasurement[] {
-  const [sealed, clear, native] = contenders.map(() => Infinity);
-  const best = [sealed ?? Infinity, clear ?? Infinity, native ?? Infinity];
+  const best = contenders.map(() => Infinity);
   for (let round = 0; round < rounds; round += 1) {
     for (const [index, contender] of contenders.entries()) {
       const batches = Array.from({ length: load.commits }, () => newChanges(load.size));
@@ -120,11 +119,14 @@ function nativeContender(name: string, path: string): Contender {
   );
   createTables(database);
   const insertChange = database.prepare(
-    `INSERT INTO change (doc, hash, actor, seq, op_count, space, pos, signer, local, at, length, deps, bytes)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (doc, hash) DO NOTHING`,
+    `INSERT INTO change (doc, hash, hash_prefix, actor, seq, op_count, space, pos, signer, local, at, length, deps, bytes)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const findChange = database.prepare(
+    "SELECT id FROM change WHERE hash_prefix = ? AND hash = ? AND doc = ?",
   );
   const insertPending = database.prepare(
-    "INSERT INTO pending (space, doc, hash) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+    "INSERT INTO pending (change_id, space, doc, hash) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
   );
   return {
     name,
@@ -133,9 +135,12 @@ function nativeContender(name: string, path: string): Contender {
       for (const change of changes) {
         const { hash, seq, opCount, bytes, deps } = change;
         const depsBytes = new Uint8Array(Buffer.concat([...deps]));
-        insertChange.run(
+        const prefix = Buffer.from(hash).readUIntBE(0, 6);
+        if (findChange.get(prefix, hash, doc) !== undefined) continue;
+        const { lastInsertRowid: row } = insertChange.run(
           doc,
           hash,
+          prefix,
           actor,
           seq,
           opCount,
@@ -148,8 +153,8 @@ function nativeContender(name: string, path: string): Contender {
           depsBytes,
           bytes,
         );
+        insertPending.run(row, space, doc, hash);
       }
-      for (const change of changes) insertPending.run(space, doc, change.hash);
       database.exec("COMMIT");
     },
     close: () => database.close(),

@@ -138,12 +138,15 @@ describe("the change journal", () => {
 
 describe("the outbox", () => {
   it("groups what waits by document, the longest waiting first", async () => {
-    const { store, hashes } = await setupTyped();
+    const { store, changes, hashes } = await setupTyped();
     const [one, two, three] = hashes;
     if (!one || !two || !three) throw new Error("no changes");
-    store.outbox.add(space, doc, [one]);
+    store.changes.insert(
+      changes.map((change, index) => journalled(change, { doc: index === 1 ? otherDoc : doc })),
+    );
     store.outbox.add(space, otherDoc, [two]);
     store.outbox.add(space, doc, [three, one]);
+    store.outbox.add(space, doc, [one]);
     expect(store.outbox.pending(space)).toEqual([
       { doc, hashes: [one, three] },
       { doc: otherDoc, hashes: [two] },
@@ -152,6 +155,12 @@ describe("the outbox", () => {
     expect(store.outbox.depth(space)).toBe(3);
     expect(store.outbox.depth()).toBe(3);
     expect(store.outbox.waitingDocuments()).toEqual([doc, otherDoc]);
+  });
+
+  it("takes no change that is not in the journal", async () => {
+    const { store, hashes } = await setupTyped();
+    expect(() => store.outbox.add(space, doc, hashes)).toThrow("in the journal");
+    expect(store.outbox.depth()).toBe(0);
   });
 
   it("keeps a sealed entry byte for byte until it is acknowledged, once", async () => {
