@@ -1,0 +1,24 @@
+import type { NoteDocuments } from "#client/app/state/note-documents.ts";
+import type { DeviceApi } from "#client/device/api.ts";
+import type { NoteTimers } from "#client/notes/open-note.ts";
+
+/** Small choices about this window's looks; never anything about notes. */
+export interface Preferences {
+  get(name: string): string | null;
+  set(name: string, value: string): void;
+}
+
+/** What the screens need from the outside. */
+export interface AppParts {
+  readonly device: DeviceApi;
+  /** Names this tab to the device, 32 hex digits. */
+  readonly session: string;
+  readonly documents: NoteDocuments;
+  readonly timers: NoteTimers;
+  readonly preferences: Preferences;
+  copyText(text: string): Promise<void>;
+  /** Offers the text to the person as a file. */
+  saveTextFile(name: string, text: string): void;
+  /** An exception nobody expected. */
+  onFault(error: unknown): void;
+}

@@ -1,0 +1,249 @@
+import { createContext } from "svelte";
+
+import type { DeviceEvent, NotebookRow } from "#client/device/api.ts";
+
+import type { AppParts } from "./app-parts.ts";
+import { DeviceState } from "./device.svelte.ts";
+import { Navigation } from "./navigation.svelte.ts";
+import { isBlank } from "./note-rows.ts";
+import type { NoteFilter } from "./note-rows.ts";
+import { Notebooks } from "./notebooks.svelte.ts";
+import { Notes } from "./notes.svelte.ts";
+import { Notices } from "./notices.svelte.ts";
+import { CurrentNote } from "./open-note.svelte.ts";
+import { isRefusal, sentenceOf } from "./refusal.ts";
+import { SyncState } from "./sync-status.svelte.ts";
+import { Theme } from "./theme.svelte.ts";
+
+const realNoteCharacters = 40;
+
+/** Everything the screens show and everything a person can do, in one window. */
+export class App {
+  readonly parts: AppParts;
+  readonly device: DeviceState;
+  readonly notes: Notes;
+  readonly notebooks: Notebooks;
+  readonly sync: SyncState;
+  readonly current: CurrentNote;
+  readonly theme: Theme;
+  readonly notices: Notices;
+  readonly navigation = new Navigation();
+
+  /** Changes every tab to the version that waits, once there is one. */
+  applyUpdate = $state.raw<(() => void) | null>(null);
+  /** Now, in milliseconds since 1970, renewed every half minute for the times on the screen. */
+  now = $state(0);
+  started = $state(false);
+  #wordsPostponed = $state(false);
+
+  readonly openRow = $derived.by(() => this.notes.row(this.current.id));
+  readonly openNotebook = $derived.by(() => this.notebooks.row(this.openRow?.notebook ?? null));
+  /** The words wait, and there is something worth keeping. */
+  readonly offersWords = $derived.by(
+    () =>
+      this.device.info.words === "unsaved" &&
+      !this.#wordsPostponed &&
+      (this.current.characters >= realNoteCharacters ||
+        this.notes.rows.some((row) => row.preview.length >= realNoteCharacters)),
+  );
+  readonly hasOwnNotes = $derived.by(() => this.notes.rows.some((row) => !isBlank(row)));
+
+  constructor(parts: AppParts) {
+    this.parts = parts;
+    this.device = new DeviceState(parts.device);
+    this.notes = new Notes(parts.device);
+    this.notebooks = new Notebooks(parts.device);
+    this.sync = new SyncState(parts.device);
+    this.current = new CurrentNote(parts, () => this.notes.load());
+    this.theme = new Theme(parts.preferences);
+    this.notices = new Notices(parts.timers);
+    this.#wordsPostponed = parts.preferences.get("words-later") === "yes";
+    this.now = parts.timers.now();
+  }
+
+  /** Reads the lists and opens the newest note, or an empty one where there is none. */
+  async start(options: { readonly opensNote: boolean }): Promise<void> {
+    this.#tick();
+    await this.reload();
+    this.started = true;
+    if (!options.opensNote || this.current.id !== null) return;
+    const [newest] = this.notes.shown;
+    if (newest === undefined) await this.newNote();
+    else await this.current.open(newest.id);
+  }
+
+  async reload(): Promise<void> {
+    await Promise.all([
+      this.device.load(),
+      this.notes.load(),
+      this.notebooks.load(),
+      this.sync.load(),
+    ]);
+  }
+
+  /** Another worker serves this tab from now on: nothing it said before is certain. */
+  restarted(): void {
+    this.attempt(async () => {
+      await Promise.all([this.reload(), this.current.openAgain()]);
+    });
+  }
+
+  receive(event: DeviceEvent): void {
+    switch (event.type) {
+      case "notes":
+        this.attempt(() => this.notes.load());
+        return;
+      case "notebooks":
+        this.attempt(() => this.notebooks.load());
+        return;
+      case "status":
+        this.sync.status = event.status;
+        return;
+      case "changes":
+        this.current.receive(event.id, event.session, event.changes);
+        return;
+      case "presence":
+        this.current.setPeers(event.id, event.peers);
+        return;
+      case "notice":
+        this.notices.show(event.text);
+        return;
+    }
+  }
+
+  /** An empty note, in front and with the keyboard; the one in front if it is still empty. */
+  async newNote(): Promise<void> {
+    const { filter } = this.notes;
+    if (filter.type === "trash") this.notes.filter = { type: "all" };
+    const notebook = filter.type === "notebook" ? this.#writableId(filter.id) : null;
+    const isEmptyAlready =
+      this.current.isEmpty() &&
+      this.openRow?.trashed === false &&
+      (filter.type !== "notebook" || this.openRow.notebook === filter.id);
+    if (!isEmptyAlready) {
+      const { id } = await this.parts.device.createNote(notebook === null ? {} : { notebook });
+      await this.notes.load();
+      await this.current.open(id);
+    }
+    this.navigation.drawerOpen = false;
+    this.navigation.pane = "note";
+    this.navigation.wishFocus("body");
+  }
+
+  async openNote(id: string): Promise<void> {
+    this.navigation.pane = "note";
+    await this.current.open(id);
+  }
+
+  showNotes(filter: NoteFilter): void {
+    this.notes.filter = filter;
+    this.navigation.drawerOpen = false;
+    this.navigation.pane = "list";
+  }
+
+  async trash(id: string): Promise<void> {
+    await this.current.flush();
+    const next = this.#neighbourOf(id);
+    await this.parts.device.trashNote(id);
+    await this.notes.load();
+    if (this.current.id === id) {
+      this.navigation.pane = "list";
+      if (next === null) await this.current.close();
+      else await this.current.open(next);
+    }
+    this.notices.show("Moved to trash.", {
+      label: "Undo",
+      run: () => this.attempt(() => this.restore(id)),
+    });
+  }
+
+  async restore(id: string): Promise<void> {
+    await this.parts.device.restoreNote(id);
+    await this.notes.load();
+  }
+
+  /** Resolves to the note's id in the other notebook. */
+  async moveNote(id: string, notebook: string): Promise<string> {
+    await this.current.flush();
+    const moved = await this.parts.device.moveNote(id, notebook);
+    await Promise.all([this.notes.load(), this.notebooks.load()]);
+    if (this.current.id === id) await this.current.open(moved.id);
+    return moved.id;
+  }
+
+  async copyMarkdown(): Promise<void> {
+    await this.parts.copyText(this.current.asMarkdown());
+    this.notices.show("Copied as Markdown.");
+  }
+
+  async createNotebook(name: string): Promise<string> {
+    const { id } = await this.parts.device.createNotebook(name);
+    await this.notebooks.load();
+    return id;
+  }
+
+  async join(link: string): Promise<void> {
+    const { notebook } = await this.parts.device.join(link);
+    await this.reload();
+    this.navigation.link = null;
+    this.showNotes({ type: "notebook", id: notebook });
+    const [newest] = this.notes.shown;
+    if (newest !== undefined) await this.current.open(newest.id);
+    else await this.current.close();
+  }
+
+  async declineLink(): Promise<void> {
+    this.navigation.link = null;
+    if (this.current.id === null) await this.start({ opensNote: true });
+  }
+
+  postponeWords(): void {
+    this.#wordsPostponed = true;
+    this.parts.preferences.set("words-later", "yes");
+  }
+
+  async confirmWords(): Promise<void> {
+    await this.parts.device.confirmWords();
+    await this.device.load();
+  }
+
+  async restoreFromWords(words: string): Promise<void> {
+    await this.current.close();
+    try {
+      await this.parts.device.restore(words);
+    } finally {
+      await this.reload();
+      const [newest] = this.notes.shown;
+      if (newest !== undefined) await this.current.open(newest.id);
+    }
+  }
+
+  /** Runs what a click asked for; a refusal becomes a notice, anything else is reported too. */
+  attempt(work: () => Promise<unknown>): void {
+    work().catch((error: unknown) => {
+      if (!isRefusal(error)) this.parts.onFault(error);
+      this.notices.show(sentenceOf(error));
+    });
+  }
+
+  notebookName(row: NotebookRow): string {
+    return row.name || "Untitled notebook";
+  }
+
+  #writableId(notebook: string): string | null {
+    return this.notebooks.writable().some((row) => row.id === notebook) ? notebook : null;
+  }
+
+  #neighbourOf(id: string): string | null {
+    const rows = this.notes.shown;
+    const index = rows.findIndex((row) => row.id === id);
+    return rows[index + 1]?.id ?? rows[index - 1]?.id ?? null;
+  }
+
+  #tick(): void {
+    this.now = this.parts.timers.now();
+    this.parts.timers.after(30_000, () => this.#tick());
+  }
+}
+
+export const [useApp, provideApp] = createContext<App>();

@@ -1,0 +1,25 @@
+import type { DeviceApi, DeviceInfo } from "#client/device/api.ts";
+
+export type Reachability =
+  | { readonly kind: "connecting" | "connected" }
+  | { readonly kind: "unreachable" | "held-elsewhere"; readonly message: string };
+
+/** Who this device is and whether it answers. */
+export class DeviceState {
+  readonly #device: DeviceApi;
+  info = $state.raw<DeviceInfo>({ displayName: "", words: "saved", durable: true });
+  reachability = $state.raw<Reachability>({ kind: "connecting" });
+
+  constructor(device: DeviceApi) {
+    this.#device = device;
+  }
+
+  async load(): Promise<void> {
+    this.info = await this.#device.info();
+  }
+
+  async rename(name: string): Promise<void> {
+    await this.#device.setDisplayName(name);
+    await this.load();
+  }
+}

@@ -1,0 +1,40 @@
+export type Sheet =
+  | { readonly type: "share"; readonly note: string }
+  | { readonly type: "share-notebook"; readonly notebook: string }
+  | { readonly type: "words" }
+  | { readonly type: "restore" }
+  | { readonly type: "settings" }
+  | { readonly type: "new-notebook" };
+
+/** Which part of the app is in front: matters where the window is too narrow for all of it. */
+export class Navigation {
+  /** On a phone one pane at a time: the list or the note. */
+  pane = $state<"list" | "note">("list");
+  drawerOpen = $state(false);
+  sheet = $state.raw<Sheet | null>(null);
+  /** A link somebody sent, read from the address and already removed from it. */
+  link = $state.raw<string | null>(null);
+  /** Asks the open note to take the keyboard; the number tells one wish from the next. */
+  focusWish = $state.raw<{ readonly number: number; readonly field: "title" | "body" }>({
+    number: 0,
+    field: "body",
+  });
+
+  show(sheet: Sheet): void {
+    this.drawerOpen = false;
+    this.sheet = sheet;
+  }
+
+  closeSheet(): void {
+    this.sheet = null;
+  }
+
+  wishFocus(field: "title" | "body"): void {
+    this.focusWish = { number: this.focusWish.number + 1, field };
+  }
+}
+
+/** The link in an address's fragment, or null when the fragment is none of ours. */
+export function linkIn(address: string): string | null {
+  return /#1[red][.]/.test(address) ? address : null;
+}

@@ -1,0 +1,262 @@
+import type { DeviceApi, NotebookRow, PeerCursor, Role } from "#client/device/api.ts";
+import { OpenNote } from "#client/notes/open-note.ts";
+import type { SavingState } from "#client/notes/open-note.ts";
+
+import type { AppParts } from "./app-parts.ts";
+import { changesIn } from "./note-documents.ts";
+import { namesOf } from "./note-rows.ts";
+import { sentenceOf } from "./refusal.ts";
+
+export type OpenPhase =
+  | { readonly type: "none" }
+  | { readonly type: "opening"; readonly id: string }
+  | { readonly type: "open"; readonly id: string; readonly note: OpenNote; readonly role: Role }
+  | { readonly type: "failed"; readonly id: string; readonly message: string };
+
+/** What the line under the note says about its newest keystroke. */
+export type Saving = "saving" | "not-saved" | "settled";
+
+// Typing is durable within a tenth of a second; the words follow only when it pauses, or they would flicker.
+const settleMs = 250;
+const cursorGapMs = 80;
+const countDelayMs = 300;
+
+/** The note on the screen: opened from the device, edited here, and what is known of others in it. */
+export class CurrentNote {
+  readonly #parts: AppParts;
+  readonly #device: DeviceApi;
+  readonly #reloadRows: () => Promise<void>;
+
+  phase = $state.raw<OpenPhase>({ type: "none" });
+  peers = $state.raw<readonly PeerCursor[]>([]);
+  saving = $state<Saving>("settled");
+  /** Typing that no committed change holds yet: what the device says of the note is older. */
+  ahead = $state(false);
+  words = $state(0);
+  characters = $state(0);
+  /** The title as it is being typed, sooner than the device's row. */
+  title = $state("");
+
+  #lastOpening = 0;
+  #closing: Promise<void> = Promise.resolve();
+  #edits = 0;
+  #stopWatching: () => void = () => {};
+  #cancelSettle: () => void = () => {};
+  #cancelCount: () => void = () => {};
+  #cancelCursor: (() => void) | null = null;
+  #cursor: { readonly anchor: number; readonly head: number } | null = null;
+
+  constructor(parts: AppParts, reloadRows: () => Promise<void>) {
+    this.#parts = parts;
+    this.#device = parts.device;
+    this.#reloadRows = reloadRows;
+  }
+
+  get id(): string | null {
+    return this.phase.type === "none" ? null : this.phase.id;
+  }
+
+  get note(): OpenNote | null {
+    return this.phase.type === "open" ? this.phase.note : null;
+  }
+
+  /** Opens another note; what was typed in the one before is on its way to the device first. */
+  async open(id: string): Promise<void> {
+    if (this.id === id && this.phase.type !== "failed") return;
+    this.#lastOpening += 1;
+    const opening = this.#lastOpening;
+    void this.#leave();
+    this.phase = { type: "opening", id };
+    // The same note may be opened again before its document has been let go.
+    await this.#closing;
+    if (opening !== this.#lastOpening) return;
+    try {
+      await this.#openNow(id, opening);
+    } catch (error) {
+      if (opening === this.#lastOpening) {
+        this.phase = { type: "failed", id, message: sentenceOf(error) };
+      }
+    }
+  }
+
+  /** Resolves when everything typed here is durable and the document is freed. */
+  close(): Promise<void> {
+    this.#lastOpening += 1;
+    const left = this.#leave();
+    this.phase = { type: "none" };
+    return left;
+  }
+
+  flush(): Promise<void> {
+    return this.note?.flush() ?? Promise.resolve();
+  }
+
+  /** After another worker took over: it has to know of this opening, and may know changes we missed. */
+  async openAgain(): Promise<void> {
+    const { phase } = this;
+    if (phase.type === "failed") return this.open(phase.id);
+    if (phase.type !== "open") return;
+    const opened = await this.#device.openNote(phase.id, this.#parts.session);
+    if (this.note === phase.note) phase.note.receive(changesIn(opened.chunks));
+  }
+
+  receive(id: string, session: string | null, changes: readonly Uint8Array[]): void {
+    if (session === this.#parts.session) return;
+    if (this.phase.type === "failed" && this.phase.id === id) void this.open(id);
+    else if (this.id === id) this.note?.receive(changes);
+  }
+
+  setPeers(id: string, peers: readonly PeerCursor[]): void {
+    if (id !== this.id) return;
+    this.peers = peers;
+    this.note?.setPresent(peers.length > 0);
+  }
+
+  /** Tells others where the caret stands, at most every 80 ms; null: it left the text. */
+  moveCursor(cursor: { readonly anchor: number; readonly head: number } | null): void {
+    this.#cursor = cursor;
+    this.#cancelCursor ??= this.#parts.timers.after(cursorGapMs, () => {
+      this.#cancelCursor = null;
+      this.#sendCursor();
+    });
+  }
+
+  /** The editor's text has changed, by whomever. */
+  bodyChanged(): void {
+    this.#cancelCount();
+    this.#cancelCount = this.#parts.timers.after(countDelayMs, () => this.#count());
+  }
+
+  titleChanged(): void {
+    this.title = this.note?.text("title") ?? "";
+  }
+
+  asMarkdown(): string {
+    const title = this.note?.text("title").trim() ?? "";
+    const body = this.note?.text("body") ?? "";
+    return title === "" ? body : `# ${title}\n\n${body}`;
+  }
+
+  isEmpty(): boolean {
+    return this.note?.text("title") === "" && this.note.text("body") === "";
+  }
+
+  async #openNow(id: string, opening: number): Promise<void> {
+    const { device, documents, session, timers } = this.#parts;
+    const opened = await device.openNote(id, session);
+    if (opening !== this.#lastOpening) {
+      await device.closeNote(id, session);
+      return;
+    }
+    const note = new OpenNote({
+      handle: documents.open(opened),
+      session,
+      actor: opened.actor,
+      timers,
+      journal: {
+        draft: (draft) => device.draft(id, draft),
+        commit: async (commit) => {
+          const upTo = this.#edits;
+          await device.commit(id, commit);
+          void this.#committed(id, upTo);
+        },
+      },
+      onFault: (fault) => this.#parts.onFault(fault),
+    });
+    const stops = [
+      note.onState((state) => this.#saved(state)),
+      note.onRemote((field) => (field === "title" ? this.titleChanged() : this.bodyChanged())),
+    ];
+    this.#stopWatching = () => {
+      for (const stop of stops) stop();
+    };
+    this.phase = { type: "open", id, note, role: opened.role };
+    this.titleChanged();
+    this.#count();
+  }
+
+  #leave(): Promise<void> {
+    const { phase } = this;
+    this.#stopWatching();
+    this.#stopWatching = () => {};
+    for (const cancel of [this.#cancelSettle, this.#cancelCount, this.#cancelCursor]) cancel?.();
+    this.#cancelCursor = null;
+    this.#cursor = null;
+    this.peers = [];
+    this.saving = "settled";
+    this.ahead = false;
+    this.title = "";
+    this.words = 0;
+    this.characters = 0;
+    if (phase.type !== "open") return this.#closing;
+    this.#closing = this.#closeNow(phase.id, phase.note).catch((error: unknown) =>
+      this.#parts.onFault(error),
+    );
+    return this.#closing;
+  }
+
+  async #closeNow(id: string, note: OpenNote): Promise<void> {
+    const { device, documents, session } = this.#parts;
+    await note.close();
+    await documents.close(id);
+    await device.closeNote(id, session);
+  }
+
+  #saved(state: SavingState): void {
+    this.#cancelSettle();
+    switch (state) {
+      case "editing":
+      case "saving":
+        if (state === "editing") this.#edits += 1;
+        this.ahead = true;
+        if (this.saving === "settled") this.saving = "saving";
+        return;
+      case "not-saved":
+        this.saving = "not-saved";
+        return;
+      case "saved-here":
+        this.#cancelSettle = this.#parts.timers.after(settleMs, () => (this.saving = "settled"));
+        return;
+    }
+  }
+
+  async #committed(id: string, upTo: number): Promise<void> {
+    await this.#reloadRows().catch((error: unknown) => this.#parts.onFault(error));
+    if (id === this.id && upTo === this.#edits) this.ahead = false;
+  }
+
+  #sendCursor(): void {
+    const { phase } = this;
+    if (phase.type !== "open") return;
+    const cursor = this.#cursor && {
+      field: "body" as const,
+      anchor: phase.note.cursorFor("body", this.#cursor.anchor),
+      head: phase.note.cursorFor("body", this.#cursor.head),
+    };
+    this.#device
+      .setCursor(phase.id, this.#parts.session, cursor)
+      .catch((error: unknown) => this.#parts.onFault(error));
+  }
+
+  #count(): void {
+    const body = this.note?.text("body") ?? "";
+    this.words = countWords(body);
+    this.characters = body.length;
+  }
+}
+
+/** Everyone in the note besides this person, once each. */
+export function peopleIn(peers: readonly PeerCursor[]): readonly PeerCursor[] {
+  return [...new Map(peers.map((peer) => [peer.name, peer])).values()];
+}
+
+/** "Ben", "Ben and Ana", or null when the note is this person's alone. */
+export function othersIn(notebook: NotebookRow | null): string | null {
+  const others = notebook?.members.filter((member) => !member.self) ?? [];
+  return others.length === 0 ? null : namesOf(others.map((member) => member.name));
+}
+
+/** Words as people count them: runs of letters and digits, whatever the marks between. */
+export function countWords(text: string): number {
+  return text.match(/[\p{L}\p{N}]+(?:['’-][\p{L}\p{N}]+)*/gu)?.length ?? 0;
+}

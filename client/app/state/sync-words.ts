@@ -1,0 +1,96 @@
+/** The six words of the footer and the report a person can hand to somebody who helps. */
+import type { SyncStatus } from "#client/device/api.ts";
+
+import { timeAgo } from "./time-words.ts";
+
+export type SyncTone = "calm" | "busy" | "waiting" | "needs";
+
+export function syncText(status: SyncStatus): string {
+  switch (status.word) {
+    case "saved-here":
+      return status.durable ? "Saved here" : "Not kept on this device";
+    case "sending":
+      return `Sending ${status.waiting}`;
+    case "up-to-date":
+      return "Up to date";
+    case "offline":
+      return status.waiting > 0 ? `Offline, ${status.waiting} waiting` : "Offline";
+    case "limited":
+      return `Limited${reasonOf(status.detail)}`;
+    case "needs-you":
+      return "Needs you: 1";
+  }
+}
+
+export function syncTone(status: SyncStatus): SyncTone {
+  switch (status.word) {
+    case "saved-here":
+      return status.durable ? "calm" : "waiting";
+    case "up-to-date":
+      return "calm";
+    case "sending":
+      return "busy";
+    case "offline":
+    case "limited":
+      return "waiting";
+    case "needs-you":
+      return "needs";
+  }
+}
+
+/** The sentence at the top of the panel: the device's own, or what the word means. */
+export function syncSentence(status: SyncStatus): string {
+  if (status.detail !== "") return status.detail;
+  switch (status.word) {
+    case "saved-here":
+      return "Everything is saved on this device.";
+    case "sending":
+      return "Everything is saved on this device and is being sent to the relay.";
+    case "up-to-date":
+      return "Everything is saved on this device and on the relay.";
+    case "offline":
+      return "You are offline. Everything you write is saved on this device and will be sent later.";
+    case "limited":
+      return "The relay accepts less than usual. Everything is saved on this device and will be sent later.";
+    case "needs-you":
+      return "Something here waits for your decision. Everything is saved on this device.";
+  }
+}
+
+export interface LogLine {
+  readonly at: number;
+  readonly level: "info" | "warn" | "error";
+  readonly text: string;
+}
+
+/** Plain text for somebody who helps: no links and no keys; addresses are cut to their host. */
+export function syncReport(status: SyncStatus, log: readonly LogLine[], now: number): string {
+  const lines = [
+    "Sealeaf sync report",
+    `Made: ${new Date(now).toISOString()}`,
+    `State: ${syncText(status)}`,
+    `Relay: ${status.relay === null ? "none" : hostOf(status.relay)} (${status.connected ? "connected" : "not connected"})`,
+    `Last acknowledgement: ${status.lastAckAt === null ? "never" : timeAgo(status.lastAckAt, now)}`,
+    `Waiting: ${status.waiting}`,
+    `Keeps data on this device: ${status.durable ? "yes" : "no"}`,
+    "",
+    "Log:",
+    ...log.map(({ at, level, text }) => `${new Date(at).toISOString()} ${level} ${withoutSecrets(text)}`),
+  ];
+  return lines.join("\n");
+}
+
+export function hostOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).host : "unreadable address";
+}
+
+// A link's fragment is a key, and 32 bytes in hex or base64url may be one.
+export function withoutSecrets(text: string): string {
+  return text.replace(/#1[a-z][.][^\s]+/g, "#…").replace(/[A-Za-z0-9_-]{40,}/g, "…");
+}
+
+function reasonOf(detail: string): string {
+  const [sentence] = detail.split(/[.;]/);
+  if (sentence === undefined || sentence === "" || sentence.length > 32) return "";
+  return `: ${sentence.charAt(0).toLowerCase()}${sentence.slice(1)}`;
+}

@@ -1,0 +1,290 @@
+/**
+ * A device in memory that behaves like the real one as far as a screen can tell: notes are Automerge
+ * documents, commits change rows and are told as events. No relay: what "the relay" acknowledges is
+ * set by the test. Needs Automerge's wasm initialised.
+ */
+import * as A from "@automerge/automerge/slim";
+import { generateAutomergeUrl, parseAutomergeUrl } from "@automerge/automerge-repo/slim";
+
+import type {
+  Commit,
+  DeviceApi,
+  DeviceEvent,
+  DeviceInfo,
+  DeviceRefusal,
+  Draft,
+  LinkPreview,
+  NoteDocument,
+  NoteRow,
+  NotebookRow,
+  PeerCursor,
+  SyncStatus,
+} from "#client/device/api.ts";
+import { plainPreview, plainTitle } from "#client/notes/markdown.ts";
+
+interface FakeNote {
+  document: A.Doc<NoteDocument>;
+  row: NoteRow;
+}
+
+type NoteInput = Partial<Omit<NoteRow, "id">> & { title?: string; body?: string };
+
+export class FakeDevice implements DeviceApi {
+  readonly drafts: Draft[] = [];
+  readonly commits: Commit[] = [];
+  readonly shares: { notebook: string; role: string }[] = [];
+  link: LinkPreview = {
+    notebook: "b".repeat(64),
+    name: "Garden",
+    from: "Ana",
+    role: "edit",
+    notes: 3,
+    alreadyJoined: false,
+  };
+  infoNow: DeviceInfo = { displayName: "", words: "unsaved", durable: true };
+  statusNow: SyncStatus = {
+    word: "saved-here",
+    waiting: 0,
+    detail: "",
+    relay: "wss://relay.example/",
+    connected: true,
+    lastAckAt: null,
+    durable: true,
+  };
+  log: { at: number; level: "info" | "warn" | "error"; text: string }[] = [];
+  /** What the next call of the method is refused with. */
+  readonly refusals = new Map<keyof DeviceApi, DeviceRefusal>();
+
+  readonly #now: () => number;
+  readonly #notes = new Map<string, FakeNote>();
+  readonly #notebooks = new Map<string, NotebookRow>();
+  readonly #listeners = new Set<(event: DeviceEvent) => void>();
+  #lastNumber = 0;
+
+  constructor(now: () => number) {
+    this.#now = now;
+    this.addNotebook("Notes");
+  }
+
+  onEvent(listener: (event: DeviceEvent) => void): void {
+    this.#listeners.add(listener);
+  }
+
+  emit(event: DeviceEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+
+  // ── what a test arranges ──────────────────────────────────────────────────────────────────────
+
+  addNotebook(name: string, fields: Partial<NotebookRow> = {}): string {
+    const id = fields.id ?? this.#hex(64);
+    this.#notebooks.set(id, {
+      id,
+      name,
+      role: "admin",
+      shared: false,
+      members: [{ name: "You", self: true }],
+      notes: 0,
+      state: "active",
+      ...fields,
+    });
+    return id;
+  }
+
+  addNote(input: NoteInput = {}): string {
+    const id = parseAutomergeUrl(generateAutomergeUrl()).documentId;
+    const { title = "", body = "", ...fields } = input;
+    const document = A.from<Record<string, unknown>>({
+      format: 1,
+      title,
+      body,
+      tags: {},
+      attachments: {},
+      createdAt: this.#now(),
+      // Automerge's own type for a document made from plain values.
+    }) as unknown as A.Doc<NoteDocument>;
+    const row: NoteRow = {
+      id,
+      title: plainTitle({ title, body }),
+      preview: plainPreview({ title, body }),
+      notebook: this.firstNotebook(),
+      createdAt: this.#now(),
+      updatedAt: this.#now(),
+      trashed: false,
+      state: "saved-here",
+      waiting: 0,
+      seenBy: [],
+      quarantined: 0,
+      ...fields,
+    };
+    this.#notes.set(id, { document, row });
+    return id;
+  }
+
+  setRow(id: string, fields: Partial<NoteRow>): void {
+    const note = this.#note(id);
+    note.row = { ...note.row, ...fields };
+    this.emit({ type: "notes" });
+  }
+
+  setStatus(fields: Partial<SyncStatus>): void {
+    this.statusNow = { ...this.statusNow, ...fields };
+    this.emit({ type: "status", status: this.statusNow });
+  }
+
+  setPeers(id: string, peers: readonly PeerCursor[]): void {
+    this.emit({ type: "presence", id, peers });
+  }
+
+  /** Somebody else edits the body: as a change from another device. */
+  editElsewhere(id: string, at: number, remove: number, insert: string): void {
+    const note = this.#note(id);
+    const before = A.getHeads(note.document);
+    const other = A.change(A.clone(note.document), (draft) => {
+      A.splice(draft, ["body"], at, remove, insert);
+    });
+    const changes = A.getChangesSince(other, before);
+    note.document = A.applyChanges(note.document, changes)[0];
+    this.emit({ type: "changes", id, session: null, changes });
+  }
+
+  cursorAt(id: string, at: number): string {
+    return A.getCursor(this.#note(id).document, ["body"], at);
+  }
+
+  text(id: string): { title: string; body: string } {
+    const { title, body } = this.#note(id).document;
+    return { title, body };
+  }
+
+  firstNotebook(): string {
+    const [first] = this.#notebooks.keys();
+    if (first === undefined) throw new Error("the fake device has no notebook");
+    return first;
+  }
+
+  // ── DeviceApi ─────────────────────────────────────────────────────────────────────────────────
+
+  info = this.#method("info", () => this.infoNow);
+  setDisplayName = this.#method("setDisplayName", (name: string) => {
+    this.infoNow = { ...this.infoNow, displayName: name };
+  });
+  status = this.#method("status", () => this.statusNow);
+  notes = this.#method("notes", () => [...this.#notes.values()].map(({ row }) => row));
+  notebooks = this.#method("notebooks", () => [...this.#notebooks.values()]);
+  createNote = this.#method(
+    "createNote",
+    ({ notebook, title, body }: { notebook?: string; title?: string; body?: string }) => {
+      const id = this.addNote({
+        notebook: notebook ?? this.firstNotebook(),
+        title: title ?? "",
+        body: body ?? "",
+      });
+      this.emit({ type: "notes" });
+      return { id };
+    },
+  );
+  openNote = this.#method("openNote", (id: string) => {
+    const { document, row } = this.#note(id);
+    return {
+      id,
+      chunks: [A.save(document)],
+      actor: this.#hex(32),
+      notebook: row.notebook,
+      role: this.#notebooks.get(row.notebook)?.role ?? "edit",
+      trashed: row.trashed,
+    };
+  });
+  closeNote = this.#method("closeNote", () => undefined);
+  draft = this.#method("draft", (_id: string, draft: Draft) => {
+    this.drafts.push(draft);
+  });
+  commit = this.#method("commit", (id: string, commit: Commit) => {
+    const note = this.#note(id);
+    this.commits.push(commit);
+    note.document = A.applyChanges(note.document, [...commit.changes])[0];
+    this.setRow(id, {
+      title: commit.title,
+      preview: commit.preview,
+      updatedAt: this.#now(),
+      state: "saved-here",
+      waiting: note.row.waiting + commit.changes.length,
+      seenBy: [],
+    });
+  });
+  trashNote = this.#method("trashNote", (id: string) => this.setRow(id, { trashed: true }));
+  restoreNote = this.#method("restoreNote", (id: string) => this.setRow(id, { trashed: false }));
+  createNotebook = this.#method("createNotebook", (name: string) => {
+    const id = this.addNotebook(name);
+    this.emit({ type: "notebooks" });
+    return { id };
+  });
+  renameNotebook = this.#method("renameNotebook", (id: string, name: string) => {
+    this.addNotebook(name, { ...this.#notebooks.get(id), id, name });
+    this.emit({ type: "notebooks" });
+  });
+  moveNote = this.#method("moveNote", (id: string, notebook: string) => {
+    const { row } = this.#note(id);
+    const moved = this.addNote({ ...row, ...this.text(id), notebook });
+    this.#notes.delete(id);
+    this.emit({ type: "notes" });
+    return { id: moved };
+  });
+  share = this.#method("share", (notebook: string, role: "read" | "edit") => {
+    this.shares.push({ notebook, role });
+    const row = this.#notebooks.get(notebook);
+    if (row !== undefined) this.#notebooks.set(notebook, { ...row, shared: true });
+    return { link: `https://notes.example/#1e.${"s".repeat(43)}.${"i".repeat(43)}` };
+  });
+  previewLink = this.#method("previewLink", () => this.link);
+  join = this.#method("join", () => {
+    const { notebook, name, role } = this.link;
+    this.addNotebook(name, { id: notebook, role, shared: true });
+    return { notebook };
+  });
+  words = this.#method("words", () =>
+    this.infoNow.words === "unsaved" ? exampleWords.split(" ") : null,
+  );
+  confirmWords = this.#method("confirmWords", () => {
+    this.infoNow = { ...this.infoNow, words: "saved" };
+  });
+  restore = this.#method("restore", (_words: string) => {
+    this.#notes.clear();
+    this.addNote({ title: "Restored", body: "Back again." });
+    this.infoNow = { ...this.infoNow, words: "saved" };
+  });
+  setCursor = this.#method("setCursor", () => undefined);
+  setOnline = this.#method("setOnline", () => undefined);
+  setVisible = this.#method("setVisible", () => undefined);
+  syncLog = this.#method("syncLog", () => this.log);
+
+  #method<Args extends unknown[], Value>(
+    name: keyof DeviceApi,
+    run: (...args: Args) => Value,
+  ): (...args: Args) => Promise<Value> {
+    return async (...args) => {
+      const refusal = this.refusals.get(name);
+      this.refusals.delete(name);
+      if (refusal !== undefined) throw refusal;
+      return run(...args);
+    };
+  }
+
+  #note(id: string): FakeNote {
+    const note = this.#notes.get(id);
+    if (note === undefined) {
+      const refusal: DeviceRefusal = { code: "no-such-note", message: "This note is not here." };
+      throw refusal;
+    }
+    return note;
+  }
+
+  #hex(digits: number): string {
+    this.#lastNumber += 1;
+    return this.#lastNumber.toString(16).padStart(digits, "0");
+  }
+}
+
+const exampleWords =
+  "legal winner thank year wave sausage worth useful legal winner thank year " +
+  "wave sausage worth useful legal winner thank year wave sausage worth title";
