@@ -28,6 +28,15 @@ const forBrowsers = {
       "@noble/ciphers/chacha.js",
       "@automerge/automerge/slim",
       "@automerge/automerge-repo/slim",
+      // Only tests meet these late: found one by one they would be bundled twice.
+      "@codemirror/commands",
+      "@codemirror/language",
+      "@codemirror/state",
+      "@codemirror/view",
+      "@lezer/common",
+      "@lezer/markdown",
+      "style-mod",
+      "fflate",
     ],
   },
 } satisfies UserConfig;

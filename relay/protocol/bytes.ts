@@ -229,25 +229,29 @@ export class Writer {
 
   u8(value: number): this {
     this.#check(value, 0xff);
-    this.#view.setUint8(this.#reserve(1), value);
+    const from = this.#reserve(1); // may replace the view
+    this.#view.setUint8(from, value);
     return this;
   }
 
   u16(value: number): this {
     this.#check(value, 0xffff);
-    this.#view.setUint16(this.#reserve(2), value);
+    const from = this.#reserve(2); // may replace the view
+    this.#view.setUint16(from, value);
     return this;
   }
 
   u32(value: number): this {
     this.#check(value, 0xffff_ffff);
-    this.#view.setUint32(this.#reserve(4), value);
+    const from = this.#reserve(4); // may replace the view
+    this.#view.setUint32(from, value);
     return this;
   }
 
   u64(value: number): this {
     this.#check(value, Number.MAX_SAFE_INTEGER);
-    this.#view.setBigUint64(this.#reserve(8), BigInt(value));
+    const from = this.#reserve(8);
+    this.#view.setBigUint64(from, BigInt(value));
     return this;
   }
 
