@@ -1487,10 +1487,26 @@ export class Device implements DeviceApi {
     });
   }
 
+  /** Derives every stale row now, for callers that read the list once. */
+  async describeStale(): Promise<void> {
+    await this.#work;
+    for (let left = this.#store.notes.stale(); left.length > 0; left = this.#store.notes.stale()) {
+      for (const doc of left) await this.#describeRow(doc);
+    }
+  }
+
   /** Derives the row of one stale note, then gives way; the rest follows. */
   async #materialise(): Promise<void> {
     const [doc, ...rest] = this.#store.notes.stale();
     if (doc === undefined || this.#closed) return;
+    await this.#describeRow(doc);
+    this.#notify("notes");
+    if (rest.length > 0) {
+      this.#ports.timers.after(0, () => this.#enqueue(() => this.#materialise()));
+    }
+  }
+
+  async #describeRow(doc: Uint8Array): Promise<void> {
     const documents = await this.#loadedDocuments();
     try {
       const loaded = documents.load<NoteDocument>(doc);
@@ -1503,10 +1519,6 @@ export class Device implements DeviceApi {
         "error",
         `A note could not be read for the list (${messageOf(error)}). Its changes are kept.`,
       );
-    }
-    this.#notify("notes");
-    if (rest.length > 0) {
-      this.#ports.timers.after(0, () => this.#enqueue(() => this.#materialise()));
     }
   }
 
