@@ -6,6 +6,7 @@ import {
   fstatSync,
   fsyncSync,
   ftruncateSync,
+  linkSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -98,19 +99,21 @@ export function lockDirectory(dir: string): DirectoryLock {
   };
 }
 
+// A link appears with its contents or not at all; a file created first and filled afterwards would look stale meanwhile.
 function createLock(path: string, owner: string): boolean {
+  const draft = `${path}.${process.pid}`;
+  const fd = openSync(draft, "w", 0o600);
   try {
-    const fd = openSync(path, "wx", 0o600);
-    try {
-      writeSync(fd, owner);
-      fdatasyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
+    writeSync(fd, owner);
+    fdatasyncSync(fd);
+    linkSync(draft, path);
     return true;
   } catch (error) {
     if (codeOf(error) === "EEXIST") return false;
     throw error;
+  } finally {
+    closeSync(fd);
+    unlinkSync(draft);
   }
 }
 

@@ -162,7 +162,7 @@ function nativeContender(name: string, path: string): Contender {
 }
 
 // The migrations speak to the store's own class; of it they use `script` alone.
-function createTables(database: DatabaseSync): void {
+function createTables(database: InstanceType<typeof DatabaseSync>): void {
   const scripts = { script: (sql: string) => database.exec(sql) };
   for (const migration of migrations)
     migration(scripts as unknown as Parameters<typeof migration>[0]);

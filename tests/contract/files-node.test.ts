@@ -77,12 +77,12 @@ describe("the lock of a directory", () => {
     "left by an earlier process with the same id is taken over, as in a container",
     () => {
       writeFileSync(join(directory, "lock"), `${process.pid}\nanother-boot 17\n`);
-      lockDirectory(directory).release();
+      expect(() => lockDirectory(directory).release()).not.toThrow();
     },
   );
 
   it("that cannot be read is taken over", () => {
     writeFileSync(join(directory, "lock"), "");
-    lockDirectory(directory).release();
+    expect(() => lockDirectory(directory).release()).not.toThrow();
   });
 });
