@@ -26,6 +26,9 @@ const forBrowsers = {
     include: [
       "sql.js",
       "@noble/ciphers/chacha.js",
+      "@noble/ciphers/utils.js",
+      "@noble/hashes/sha2.js",
+      "@noble/hashes/utils.js",
       "@automerge/automerge/slim",
       "@automerge/automerge-repo/slim",
       // Only tests meet these late: found one by one they would be bundled twice.
