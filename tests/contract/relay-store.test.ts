@@ -1,0 +1,106 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { DatabaseSync } from "@photostructure/sqlite";
+import { openSqliteStore } from "#relay/store/sqlite.ts";
+import type { Store } from "#relay/store/store.ts";
+import { describeRelayStore } from "#tests/contract/relay-store.ts";
+import { MemoryRelayDisk, MemoryRelayStore } from "#tests/support/memory-relay-store.ts";
+import { bytesNamed } from "#tests/support/space-identities.ts";
+
+describeRelayStore("SQLite", async () => {
+  const dir = temporaryDir();
+  const opened: Store[] = [];
+  const open = async () => {
+    const store = await openSqliteStore({ dir, workerUrl: null });
+    opened.push(store);
+    return store;
+  };
+  return {
+    store: await open(),
+    reopen: open,
+    async dispose() {
+      await Promise.allSettled(opened.map((store) => store.close()));
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+});
+
+describeRelayStore("memory", () => {
+  const disk = new MemoryRelayDisk();
+  return Promise.resolve({
+    store: new MemoryRelayStore(disk),
+    reopen: () => Promise.resolve(new MemoryRelayStore(disk)),
+    dispose: () => Promise.resolve(),
+  });
+});
+
+describe("the SQLite store's directory", () => {
+  it("belongs to one relay at a time, and to the next one after", async () => {
+    const dir = temporaryDir();
+    const first = await openSqliteStore({ dir, workerUrl: null });
+    const second = openSqliteStore({ dir, workerUrl: null });
+    await expect(second).rejects.toMatchObject({
+      failure: "unusable",
+      message: `The data directory ${dir} is in use by another relay.`,
+    });
+    await first.close();
+    const third = await openSqliteStore({ dir, workerUrl: null });
+    await third.close();
+    rmSync(dir, { recursive: true });
+  });
+
+  it("is left alone when a newer relay wrote it", async () => {
+    const dir = temporaryDir();
+    const store = await openSqliteStore({ dir, workerUrl: null });
+    await store.close();
+    const db = new DatabaseSync(join(dir, "relay.db"));
+    db.exec("PRAGMA user_version = 2");
+    db.close();
+    await expect(openSqliteStore({ dir, workerUrl: null })).rejects.toThrow("newer relay");
+    rmSync(dir, { recursive: true });
+  });
+
+  it("is named when it cannot be made", async () => {
+    const file = join(temporaryDir(), "file");
+    writeFileSync(file, "");
+    const dir = join(file, "data");
+    const opening = openSqliteStore({ dir, workerUrl: null });
+    await expect(opening).rejects.toThrow(`The data directory ${dir} cannot be written.`);
+  });
+});
+
+describe("the memory store", () => {
+  it("loses at a crash what was not synced, and never answers it", async () => {
+    const disk = new MemoryRelayDisk();
+    const store = new MemoryRelayStore(disk);
+    store.isHeld = true;
+    let isAnswered = false;
+    const write = {
+      spaceId: bytesNamed("space", 32),
+      genesis: bytesNamed("genesis", 52),
+      revision: 0,
+      head: 0,
+      chain: bytesNamed("chain", 32),
+      countedBytes: 0,
+      rows: [],
+      certificates: [],
+      counters: [],
+    };
+    void store.append([write]).then(() => {
+      isAnswered = true;
+    });
+    store.crash();
+    store.sync();
+    const after = new MemoryRelayStore(disk);
+    expect(await after.loadSpace(write.spaceId)).toBeNull();
+    expect(isAnswered).toBe(false);
+    await after.append([write]);
+    expect((await after.loadSpace(write.spaceId))?.revision).toBe(1);
+  });
+});
+
+function temporaryDir(): string {
+  return mkdtempSync(join(tmpdir(), "sealeaf-store-"));
+}
