@@ -871,7 +871,11 @@ export class Device implements DeviceApi {
         kind: capabilityKinds.link,
         notAfter: 0,
         maxJoins: 0,
-        meta: encodeLinkMeta({ name: this.#facts(space.id).name, from: this.#displayName() }),
+        meta: encodeLinkMeta({
+          name: this.#facts(space.id).name,
+          from: this.#displayName(),
+          notes: this.#listedNotes(space.id),
+        }),
       },
     );
     this.#store.spaces.addControl(space.id, signed.record.ctrlSeq, signed.bytes, null, signed.hash);
@@ -890,7 +894,7 @@ export class Device implements DeviceApi {
       name: meta.name,
       from: meta.from,
       role: link.role,
-      notes: this.#store.notes.list().filter((row) => equal(row.space, link.spaceId)).length,
+      notes: Math.max(meta.notes, this.#listedNotes(link.spaceId)),
       alreadyJoined: this.#spaces.has(toHex(link.spaceId)),
     };
   }
@@ -918,7 +922,7 @@ export class Device implements DeviceApi {
         {
           signPub: own.sign.publicKey,
           boxPub: own.box.publicKey,
-          meta: encodeLinkMeta({ name: "", from: this.#displayName() }),
+          meta: encodeLinkMeta({ name: "", from: this.#displayName(), notes: 0 }),
         },
       );
       const answer = await this.#ask({
@@ -985,12 +989,17 @@ export class Device implements DeviceApi {
     return { genesis, records, certificates, log, link: capability, key: key.key };
   }
 
-  #linkMeta(opened: OpenedLink): { readonly name: string; readonly from: string } {
+  #listedNotes(space: Uint8Array): number {
+    const rows = this.#store.notes.list().filter((row) => row.movedTo === null);
+    return rows.filter((row) => equal(row.space, space)).length;
+  }
+
+  #linkMeta(opened: OpenedLink): LinkMeta {
     const granted = opened.log.records.findLast(
       ({ record }) =>
         record.body.type === "grant" && equal(record.body.signPub, opened.link.sign.publicKey),
     );
-    if (granted?.record.body.type !== "grant") return { name: "", from: "" };
+    if (granted?.record.body.type !== "grant") return nothingKnown;
     const keys = keysFor(opened.log.authority.spaceId, opened.log.records, {
       signPub: opened.link.sign.publicKey,
       box: opened.link.box,
@@ -1000,7 +1009,7 @@ export class Device implements DeviceApi {
       key === undefined
         ? null
         : openMeta(opened.log.authority.spaceId, key.key, granted.record.body.meta);
-    return plain === null ? { name: "", from: "" } : decodeLinkMeta(plain);
+    return plain === null ? nothingKnown : decodeLinkMeta(plain);
   }
 
   /** A link of another relay than ours cannot be followed yet; a device without one takes the link's. */
@@ -1823,22 +1832,33 @@ function roleName(space: Space): Role {
   return space.role === roles.edit ? "edit" : "read";
 }
 
-function encodeLinkMeta(meta: { readonly name: string; readonly from: string }): Uint8Array {
-  return utf8(JSON.stringify([meta.name, meta.from]));
+/** What a link tells before it is used, sealed under the notebook's key. */
+interface LinkMeta {
+  readonly name: string;
+  readonly from: string;
+  /** How many notes went along when the link was made. */
+  readonly notes: number;
+}
+
+const nothingKnown: LinkMeta = { name: "", from: "", notes: 0 };
+
+function encodeLinkMeta({ name, from, notes }: LinkMeta): Uint8Array {
+  return utf8(JSON.stringify([name, from, notes]));
 }
 
 /** Written by whoever made the link: any shape is possible. */
-function decodeLinkMeta(bytes: Uint8Array): { readonly name: string; readonly from: string } {
+function decodeLinkMeta(bytes: Uint8Array): LinkMeta {
   try {
     const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
-    if (!Array.isArray(value)) return { name: "", from: "" };
-    const [name, from] = value as readonly unknown[];
+    if (!Array.isArray(value)) return nothingKnown;
+    const [name, from, notes] = value as readonly unknown[];
     return {
       name: typeof name === "string" ? cleanName(name) : "",
       from: typeof from === "string" ? cleanName(from) : "",
+      notes: typeof notes === "number" && Number.isSafeInteger(notes) && notes > 0 ? notes : 0,
     };
   } catch {
-    return { name: "", from: "" };
+    return nothingKnown;
   }
 }
 
