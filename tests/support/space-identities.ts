@@ -44,13 +44,13 @@ export function signerNamed(name: string): Signer {
   };
 }
 
-/** Bytes that look random and follow from a name. */
+/** Bytes that follow from a name; beyond the first KiB they repeat, to be cheap when they are many. */
 export function bytesNamed(name: string, length: number): Uint8Array {
-  const out = new Uint8Array(length);
-  for (let at = 0, n = 0; at < length; at += 32, n += 1) {
-    out.set(sha256(utf8(`${name} ${n}`)).subarray(0, length - at), at);
+  const pattern = new Uint8Array(Math.min(length, 1024));
+  for (let at = 0, n = 0; at < pattern.length; at += 32, n += 1) {
+    pattern.set(sha256(utf8(`${name} ${n}`)).subarray(0, pattern.length - at), at);
   }
-  return out;
+  return Uint8Array.from({ length }, (_, ix) => pattern[ix % 1024] ?? 0);
 }
 
 export interface Grant {
