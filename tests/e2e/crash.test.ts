@@ -1,5 +1,6 @@
 /** What was shown as saved survives the death of the renderer, online or not. */
 import { describe, expect, it } from "vitest";
+import type { Person } from "#tests/support/browser.ts";
 import { killRenderers } from "#tests/support/processes.ts";
 import {
   bodyText,
@@ -10,11 +11,21 @@ import {
   typeAfter,
 } from "#tests/support/product.ts";
 
+const trouble = { expectedErrors: networkTrouble };
+
+/** Kills the renderers, then ends what is left of the browser: the next visit opens the profile anew. */
+async function kill(person: Person, profile: string): Promise<void> {
+  const crashed = person.page.waitForEvent("crash");
+  expect(killRenderers(profile)).toBeGreaterThan(0);
+  await crashed;
+  await person.context.close();
+}
+
 describe("a renderer killed without warning", () => {
   it("loses nothing that the note had called saved", async () => {
     await using product = await startProduct();
     const profile = product.profile("ana");
-    const ana = await product.person(profile, { expectedErrors: networkTrouble });
+    const ana = await product.person(profile, trouble);
     await openApp(ana.page, product.address);
     product.proxy.setMode("cut");
     await parts(ana.page).body.click();
@@ -23,9 +34,9 @@ describe("a renderer killed without warning", () => {
       .getByText(/saved on this device/i)
       .first()
       .waitFor();
-    expect(killRenderers(profile)).toBeGreaterThan(0);
+    await kill(ana, profile);
     product.proxy.setMode("pass");
-    const again = await ana.newTab();
+    const { page: again } = await product.person(profile, trouble);
     await openApp(again, product.address);
     await again.getByRole("list", { name: "Notes" }).getByText("Written offline.").first().click();
     await expect.poll(() => bodyText(again)).toBe("Written offline. ");
@@ -34,9 +45,9 @@ describe("a renderer killed without warning", () => {
   it("loses no keystroke older than 100 ms", async () => {
     await using product = await startProduct();
     const profile = product.profile("ana");
-    const ana = await product.person(profile, { expectedErrors: networkTrouble });
+    let ana = await product.person(profile, trouble);
     await openApp(ana.page, product.address);
-    let page = ana.page;
+    let { page } = ana;
     await parts(page).body.click();
     await page.keyboard.type("Start. ");
     await expect.poll(() => parts(page).status.innerText()).toContain("Up to date");
@@ -53,8 +64,9 @@ describe("a renderer killed without warning", () => {
             wait();
           }),
       );
-      expect(killRenderers(profile)).toBeGreaterThan(0);
-      page = await ana.newTab();
+      await kill(ana, profile);
+      ana = await product.person(profile, trouble);
+      ({ page } = ana);
       await openApp(page, product.address);
       await parts(page).list.getByText("Start.").first().click();
       await expect.poll(() => bodyText(page)).toContain(word);

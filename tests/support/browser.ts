@@ -83,6 +83,8 @@ export interface PersonOptions {
   readonly expectedErrors?: readonly RegExp[];
   readonly viewport?: { readonly width: number; readonly height: number };
   readonly colorScheme?: "light" | "dark";
+  /** More of the browser's own switches. */
+  readonly switches?: readonly string[];
 }
 
 /** One browser profile. Use with `await using`: leaving the scope closes it and fails on unexpected errors. */
@@ -101,10 +103,10 @@ export async function launchPerson(
   profileDir: string,
   options: PersonOptions = {},
 ): Promise<Person> {
-  const { expectedErrors = [], viewport, colorScheme } = options;
+  const { expectedErrors = [], viewport, colorScheme, switches = [] } = options;
   const context = await chromium.launchPersistentContext(profileDir, {
     executablePath: findBrowser(),
-    args: [...launchArguments],
+    args: [...launchArguments, ...switches],
     headless: true,
     ...(viewport && { viewport }),
     ...(colorScheme && { colorScheme }),

@@ -87,7 +87,7 @@ export function parts(page: Page): {
     body: page.getByRole("textbox", { name: "Note body" }),
     list: page.getByRole("list", { name: "Notes" }),
     status: page.getByRole("status", { name: "Sync status" }),
-    share: page.getByRole("button", { name: "Share" }),
+    share: page.getByRole("button", { name: "Share", exact: true }),
     newNote: page.getByRole("button", { name: "New note" }),
   };
 }
