@@ -43,6 +43,13 @@ export interface SpaceContext {
   readonly identity: DeviceIdentity;
 }
 
+interface JudgedRecord {
+  readonly signed: SignedControl;
+  readonly pos: number | null;
+  /** After it. */
+  readonly authority: Authority;
+}
+
 export class Space implements IntakeKnowledge {
   readonly id: Uint8Array;
   readonly hex: string;
@@ -52,7 +59,11 @@ export class Space implements IntakeKnowledge {
   readonly device: SigningKey;
   readonly ed: Ed25519;
   readonly #context: SpaceContext;
+  /** As the genesis alone has it. */
+  readonly #opening: Authority;
   #authority: Authority;
+  /** The log as it was judged last: judging a key costs milliseconds, so nothing is judged twice. */
+  #judged: readonly JudgedRecord[] = [];
   #records: readonly SignedControl[] = [];
   #capabilityByDevice = new Map<string, Uint8Array>();
   #keys: readonly EpochKey[] = [];
@@ -66,6 +77,7 @@ export class Space implements IntakeKnowledge {
     const opened = openAuthority(genesis);
     if (!opened.ok) throw new Error(`a stored space has no valid genesis: ${opened.why}`);
     this.#context = context;
+    this.#opening = opened.authority;
     this.#authority = opened.authority;
     this.id = id;
     this.hex = toHex(id);
@@ -81,23 +93,23 @@ export class Space implements IntakeKnowledge {
   /** Reads the control log, certificates and keys from the store again. */
   reload(): void {
     const { store } = this.#context;
-    const records: SignedControl[] = [];
-    let authority = this.#freshAuthority();
-    for (const row of store.spaces.control(this.id)) {
+    const rows = store.spaces.control(this.id);
+    const judged = this.#judged.slice(0, this.#unchanged(rows));
+    for (const row of rows.slice(judged.length)) {
       const parsed = parseControl(row.bytes);
       if (!parsed.ok) break;
       const verdict = admitControl(
-        authority,
+        judged.at(-1)?.authority ?? this.#opening,
         parsed.value,
         row.pos ?? Number.MAX_SAFE_INTEGER,
         null,
       );
       if (!verdict.ok) break;
-      authority = verdict.authority;
-      records.push(parsed.value);
+      judged.push({ signed: parsed.value, pos: row.pos, authority: verdict.authority });
     }
-    this.#authority = authority;
-    this.#records = records;
+    this.#judged = judged;
+    this.#authority = judged.at(-1)?.authority ?? this.#opening;
+    this.#records = judged.map(({ signed }) => signed);
     this.#capabilityByDevice = new Map(
       store.spaces.certificates(this.id).map((row) => [toHex(row.dev), row.cap]),
     );
@@ -105,6 +117,15 @@ export class Space implements IntakeKnowledge {
       .keys(this.id)
       .filter((row) => equal(row.keyCommit, keyCommitOf(this.id, row.epoch, row.key)))
       .map(({ epoch, key }) => ({ epoch, key }));
+  }
+
+  /** How many of the first stored records are those judged before, at the same positions. */
+  #unchanged(rows: readonly { readonly hash: Uint8Array; readonly pos: number | null }[]): number {
+    const changed = this.#judged.findIndex(({ signed, pos }, ix) => {
+      const row = rows[ix];
+      return row === undefined || row.pos !== pos || !equal(row.hash, signed.hash);
+    });
+    return changed < 0 ? this.#judged.length : changed;
   }
 
   get authority(): Authority {
@@ -258,11 +279,5 @@ export class Space implements IntakeKnowledge {
     })) {
       store.spaces.putKey(this.id, keyCommitOf(this.id, epoch, key), epoch, key);
     }
-  }
-
-  #freshAuthority(): Authority {
-    const opened = openAuthority(this.genesis);
-    if (!opened.ok) throw new Error("unreachable: the genesis was valid before");
-    return opened.authority;
   }
 }
