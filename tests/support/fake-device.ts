@@ -32,6 +32,7 @@ type NoteInput = Partial<Omit<NoteRow, "id">> & { title?: string; body?: string 
 export class FakeDevice implements DeviceApi {
   readonly drafts: Draft[] = [];
   readonly commits: Commit[] = [];
+  readonly cursors: Parameters<DeviceApi["setCursor"]>[2][] = [];
   readonly shares: { notebook: string; role: string }[] = [];
   link: LinkPreview = {
     notebook: "b".repeat(64),
@@ -225,7 +226,8 @@ export class FakeDevice implements DeviceApi {
   });
   moveNote = this.#method("moveNote", (id: string, notebook: string) => {
     const { row } = this.#note(id);
-    const moved = this.addNote({ ...row, ...this.text(id), notebook });
+    const { createdAt, updatedAt } = row;
+    const moved = this.addNote({ createdAt, updatedAt, ...this.text(id), notebook });
     this.#notes.delete(id);
     this.emit({ type: "notes" });
     return { id: moved };
@@ -253,7 +255,12 @@ export class FakeDevice implements DeviceApi {
     this.addNote({ title: "Restored", body: "Back again." });
     this.infoNow = { ...this.infoNow, words: "saved" };
   });
-  setCursor = this.#method("setCursor", () => undefined);
+  setCursor = this.#method(
+    "setCursor",
+    (_id: string, _session: string, cursor: Parameters<DeviceApi["setCursor"]>[2]) => {
+      this.cursors.push(cursor);
+    },
+  );
   setOnline = this.#method("setOnline", () => undefined);
   setVisible = this.#method("setVisible", () => undefined);
   syncLog = this.#method("syncLog", () => this.log);

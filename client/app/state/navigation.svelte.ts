@@ -1,6 +1,8 @@
+import type { NotebookRow, NoteRow } from "#client/device/api.ts";
+
 export type Sheet =
-  | { readonly type: "share"; readonly note: string }
-  | { readonly type: "share-notebook"; readonly notebook: string }
+  /** As they were when the sheet opened: making a link may move the note to another notebook and id. */
+  | { readonly type: "share"; readonly note: NoteRow; readonly notebook: NotebookRow }
   | { readonly type: "words" }
   | { readonly type: "restore" }
   | { readonly type: "settings" }

@@ -35,7 +35,10 @@ export function createNoteDocuments(): NoteDocuments {
 
 /** Every change in the chunks, each as a chunk of its own (a snapshot cannot be given to `OpenNote.receive`). */
 export function changesIn(chunks: readonly Uint8Array[]): Uint8Array[] {
-  const document = A.loadIncremental(A.init<NoteDocument>(), concatenate(chunks.filter(isReadable)));
+  const document = A.loadIncremental(
+    A.init<NoteDocument>(),
+    concatenate(chunks.filter(isReadable)),
+  );
   const changes = A.getAllChanges(document);
   A.free(document);
   return changes;

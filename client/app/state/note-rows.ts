@@ -19,7 +19,10 @@ export function selectRows(rows: readonly NoteRow[], filter: NoteFilter): NoteRo
 export type Tick = "here" | "waiting" | "relay" | "seen";
 
 /** How far the newest change of a note has come, as one of the list's four signs. */
-export function tickOf({ state, waiting }: Pick<NoteRow, "state" | "waiting">, hasRelay: boolean): Tick {
+export function tickOf(
+  { state, waiting }: Pick<NoteRow, "state" | "waiting">,
+  hasRelay: boolean,
+): Tick {
   if (state === "saved-here") return hasRelay && waiting > 0 ? "waiting" : "here";
   return state === "on-relay" ? "relay" : "seen";
 }
@@ -50,13 +53,18 @@ export function namesOf(names: readonly string[]): string {
 export function initialsOf(name: string): string {
   const words = name.trim().split(/\s+/);
   const letters = [words[0], words.length > 1 ? words.at(-1) : undefined]
-    .map((word) => [...(word ?? "")][0] ?? "")
+    .map((word) => Array.from(word ?? "")[0] ?? "")
     .join("");
   return letters.toLocaleUpperCase() || "?";
 }
 
 /** What the line under an open note says of it. */
-export function stateLine(state: NoteState, waiting: number, hasRelay: boolean, seenBy: readonly string[]): string {
+export function stateLine(
+  state: NoteState,
+  waiting: number,
+  hasRelay: boolean,
+  seenBy: readonly string[],
+): string {
   const tick = tickOf({ state, waiting }, hasRelay);
   // The safe part of the truth first: a note that waits is saved all the same.
   return tick === "waiting" ? "Saved on this device" : tickWords(tick, seenBy);

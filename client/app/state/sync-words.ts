@@ -75,7 +75,9 @@ export function syncReport(status: SyncStatus, log: readonly LogLine[], now: num
     `Keeps data on this device: ${status.durable ? "yes" : "no"}`,
     "",
     "Log:",
-    ...log.map(({ at, level, text }) => `${new Date(at).toISOString()} ${level} ${withoutSecrets(text)}`),
+    ...log.map(
+      ({ at, level, text }) => `${new Date(at).toISOString()} ${level} ${withoutSecrets(text)}`,
+    ),
   ];
   return lines.join("\n");
 }

@@ -1,0 +1,272 @@
+// @vitest-environment happy-dom
+import { flushSync, mount, unmount } from "svelte";
+import { afterEach, describe, expect, it } from "vitest";
+
+import Root from "#client/app/ui/Root.svelte";
+import type { FakeDevice } from "#tests/support/fake-device.ts";
+
+import { settled, setupApp } from "./setup-app.ts";
+
+const mounted: Record<string, unknown>[] = [];
+
+afterEach(async () => {
+  for (const screen of mounted.splice(0)) await unmount(screen);
+  document.body.replaceChildren();
+});
+
+async function setupScreen(
+  arrange: (device: FakeDevice) => void = () => {},
+  link: string | null = null,
+) {
+  const parts = await setupApp(arrange);
+  parts.app.navigation.link = link;
+  mounted.push(mount(Root, { target: document.body, props: { app: parts.app } }));
+  await parts.app.start({ opensNote: link === null });
+  await shown();
+  return parts;
+}
+
+async function shown(): Promise<void> {
+  await settled();
+  flushSync();
+}
+
+function named(selector: string, name: string): HTMLElement {
+  const found = [...document.querySelectorAll<HTMLElement>(selector)].find(
+    (element) =>
+      (element.ariaLabel ?? element.getAttribute("aria-label") ?? textOf(element)) === name,
+  );
+  if (found === undefined) throw new Error(`no ${selector} named "${name}"`);
+  return found;
+}
+
+function textOf(element: Element | null): string {
+  return (element?.textContent ?? "").replace(/\s+/g, " ").trim();
+}
+
+async function click(selector: string, name: string): Promise<void> {
+  named(selector, name).click();
+  await shown();
+}
+
+async function submit(form: string): Promise<void> {
+  document.querySelector(form)?.dispatchEvent(new Event("submit", { cancelable: true }));
+  for (let turn = 0; turn < 5; turn++) await shown();
+}
+
+async function type(input: HTMLElement, text: string): Promise<void> {
+  if (!(input instanceof HTMLInputElement || input instanceof HTMLTextAreaElement)) {
+    throw new Error("only fields can be typed in");
+  }
+  input.value = text;
+  input.dispatchEvent(new Event("input", { bubbles: true }));
+  await shown();
+}
+
+describe("the window", () => {
+  it("has the names that people and their tools find it by", async () => {
+    await setupScreen((device) => device.addNote({ title: "Plan", body: "Hello" }));
+    expect(named("button", "New note")).toBeTruthy();
+    expect(named("textarea", "Note title")).toBeTruthy();
+    expect(named("[role=textbox]", "Note body").textContent).toContain("Hello");
+    expect(named("ul", "Notes").querySelectorAll("li")).toHaveLength(1);
+    expect(named("button", "Share")).toBeTruthy();
+    expect(textOf(named("[role=status]", "Sync status"))).toBe("Saved here");
+  });
+
+  it("begins with an empty note and its faint first line", async () => {
+    await setupScreen();
+    expect(textOf(named("[role=textbox]", "Note body"))).toBe(
+      "Write something. It is saved here, sealed, and yours.",
+    );
+  });
+
+  it("shows a title in the list as it is typed", async () => {
+    await setupScreen();
+    await type(named("textarea", "Note title"), "Garden");
+    expect(textOf(document.querySelector("[data-note]"))).toContain("Garden");
+  });
+
+  it("follows the device's word on syncing", async () => {
+    const { device } = await setupScreen();
+    device.setStatus({ word: "offline", waiting: 3, connected: false });
+    await shown();
+    expect(textOf(named("[role=status]", "Sync status"))).toBe("Offline, 3 waiting");
+  });
+
+  it("copies a report without texts of notes", async () => {
+    const { copied } = await setupScreen((device) => {
+      device.addNote({ title: "Secret title", body: "Secret body", waiting: 1 });
+    });
+    named("[role=status]", "Sync status").querySelector("button")?.click();
+    await shown();
+    await click("button", "Copy report");
+    expect(copied[0]).toContain("Sealeaf sync report");
+    expect(copied[0]).not.toContain("Secret");
+  });
+
+  it("says so when this window keeps nothing, and claims no saving", async () => {
+    await setupScreen((device) => {
+      device.statusNow = { ...device.statusNow, durable: false };
+    });
+    expect(textOf(document.querySelector("[role=alert]"))).toContain(
+      "This window does not keep data.",
+    );
+    expect(textOf(document.querySelector("footer"))).toContain("Only in this window");
+    expect(textOf(document.querySelector("footer"))).not.toContain("Saved on this device");
+  });
+
+  it("says so when another window holds the notes", async () => {
+    const { app } = await setupScreen();
+    app.device.reachability = { kind: "held-elsewhere", message: "Open in another window." };
+    await shown();
+    expect(textOf(document.querySelector("[role=alert]"))).toBe("Open in another window.");
+  });
+
+  it("offers an update without taking it", async () => {
+    const { app } = await setupScreen();
+    let applied = 0;
+    app.applyUpdate = () => (applied += 1);
+    await shown();
+    expect(applied).toBe(0);
+    await click("button", "Update ready");
+    expect(applied).toBe(1);
+  });
+
+  it("walks through the list with Up and Down", async () => {
+    const { app } = await setupScreen((device) => {
+      device.addNote({ title: "One", updatedAt: 2 });
+      device.addNote({ title: "Two", updatedAt: 1 });
+    });
+    const row = document.querySelector<HTMLElement>("[data-note]");
+    row?.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown", bubbles: true }));
+    await shown();
+    expect(app.current.title).toBe("Two");
+  });
+
+  it("makes a note with Control Alt N", async () => {
+    const { app, device } = await setupScreen((made) => made.addNote({ title: "One" }));
+    window.dispatchEvent(
+      new KeyboardEvent("keydown", { code: "KeyN", ctrlKey: true, altKey: true }),
+    );
+    await shown();
+    expect(await device.notes()).toHaveLength(2);
+    expect(app.current.isEmpty()).toBe(true);
+  });
+
+  it("lets nobody write in a note they may only read, nor share it", async () => {
+    await setupScreen((device) => {
+      const notebook = device.addNotebook("Theirs", { role: "read", shared: true });
+      device.addNote({ title: "Plan", body: "Hello", notebook });
+    });
+    expect(named("[role=textbox]", "Note body").getAttribute("aria-readonly")).toBe("true");
+    expect(named("textarea", "Note title").hasAttribute("readonly")).toBe(true);
+    expect(() => named("button", "Share")).toThrow("no button");
+  });
+});
+
+describe("sharing", () => {
+  it("names what goes along, and moves the note away when only it is meant", async () => {
+    const { app, device } = await setupScreen((made) => {
+      made.addNote({ title: "Plan", body: "Hello", updatedAt: 2 });
+      made.addNote({ title: "Diary", updatedAt: 1 });
+    });
+    await click("button", "Share");
+    expect(textOf(document.querySelector("dialog"))).toContain("2 notes go along: Plan, Diary");
+    const name = document.querySelector<HTMLElement>("dialog input.input");
+    if (name === null) throw new Error("the name is asked for the first time");
+    await type(name, "Mara");
+    await submit("dialog form");
+
+    expect(device.infoNow.displayName).toBe("Mara");
+    expect(device.shares).toEqual([{ notebook: app.openRow?.notebook, role: "edit" }]);
+    expect(device.shares[0]?.notebook).not.toBe(device.firstNotebook());
+    expect(app.current.note?.text("body")).toBe("Hello");
+    expect(app.notes.rows.find(({ title }) => title === "Diary")?.notebook).toBe(
+      device.firstNotebook(),
+    );
+    const link = named("input", "Share link");
+    expect(link).toHaveProperty("value", expect.stringContaining("#1e."));
+    expect(textOf(document.querySelector("dialog"))).toContain("The link is a key");
+  });
+
+  it("keeps the sheet, says why the device refuses, and moves the note only once", async () => {
+    const { device, app } = await setupScreen((made) => {
+      made.addNote({ title: "Plan", updatedAt: 2 });
+      made.addNote({ title: "Diary", updatedAt: 1 });
+      made.infoNow = { ...made.infoNow, displayName: "Mara" };
+    });
+    device.refusals.set("share", { code: "refused", message: "The relay is full." });
+    await click("button", "Share");
+    await submit("dialog form");
+    expect(textOf(document.querySelector("dialog [role=alert]"))).toBe("The relay is full.");
+    await submit("dialog form");
+    expect(named("input", "Share link")).toBeTruthy();
+    expect(app.notebooks.rows).toHaveLength(2);
+    expect(app.notes.rows).toHaveLength(2);
+  });
+});
+
+describe("somebody's link", () => {
+  it("says who, what and how before anything is joined", async () => {
+    const { app, device } = await setupScreen((made) => {
+      made.infoNow = { ...made.infoNow, displayName: "Mara" };
+    }, "https://notes.example/#1e.x.y");
+    expect(textOf(document.querySelector("h1"))).toBe("Ana shares “Garden” with you");
+    expect(textOf(document.querySelector("main"))).toContain("You can read and write in it");
+    expect(app.notebooks.rows.map(({ name }) => name)).not.toContain("Garden");
+
+    await submit("form");
+    expect((await device.notebooks()).map(({ name }) => name)).toContain("Garden");
+    expect(app.notes.filter).toEqual({ type: "notebook", id: device.link.notebook });
+    expect(named("section", "Garden")).toBeTruthy();
+  });
+
+  it("that is spent says so and leads to one's own notes", async () => {
+    await setupScreen((made) => {
+      made.refusals.set("previewLink", { code: "link-spent", message: "This link was used up." });
+    }, "https://notes.example/#1e.x.y");
+    expect(textOf(document.querySelector("[role=alert]"))).toBe("This link was used up.");
+    await click("button", "Go to my notes");
+    for (let turn = 0; turn < 5; turn++) await shown();
+    expect(named("button", "New note")).toBeTruthy();
+  });
+});
+
+describe("the 24 words", () => {
+  it("are shown numbered and removed only when the person says they are safe", async () => {
+    const { app, device } = await setupScreen();
+    app.navigation.show({ type: "words" });
+    await shown();
+    await shown();
+    expect(named("ol", "Recovery words").querySelectorAll("li")).toHaveLength(24);
+    await click("button", "Later");
+    expect(device.infoNow.words).toBe("unsaved");
+    app.navigation.show({ type: "words" });
+    await shown();
+    await shown();
+    await click("button", "I have saved them");
+    expect(device.infoNow.words).toBe("saved");
+  });
+
+  it("bring notes back only where none would be replaced", async () => {
+    const { app } = await setupScreen((made) => made.addNote({ title: "Mine" }));
+    app.navigation.show({ type: "restore" });
+    await shown();
+    expect(textOf(document.querySelector("dialog"))).toContain("words would replace them");
+    expect(document.querySelector("dialog textarea")).toBeNull();
+  });
+
+  it("that do not fit together are named by the device's sentence", async () => {
+    const { app, device } = await setupScreen();
+    device.refusals.set("restore", { code: "bad-words", message: "Word 3 is not in the list." });
+    app.navigation.show({ type: "restore" });
+    await shown();
+    await type(named("textarea", "Recovery words"), "legal ".repeat(24));
+    await submit("dialog form");
+    expect(textOf(document.querySelector("dialog [role=alert]"))).toBe(
+      "Word 3 is not in the list.",
+    );
+    expect(app.current.note).not.toBeNull();
+  });
+});
