@@ -14,7 +14,9 @@ const here = dirname(fileURLToPath(import.meta.url));
 
 function version(): string {
   // Built, the program lies in dist/ under the package; from source in relay/ under it.
-  const manifest: unknown = JSON.parse(readFileSync(join(here, "..", "package.json"), "utf8"));
+  const manifestPath = join(here, "..", "package.json");
+  if (!existsSync(manifestPath)) return "unknown";
+  const manifest: unknown = JSON.parse(readFileSync(manifestPath, "utf8"));
   const isNamed = typeof manifest === "object" && manifest !== null && "version" in manifest;
   return isNamed ? String(manifest.version) : "unknown";
 }

@@ -198,7 +198,8 @@ function refuse(socket: Duplex, status: string): void {
 /** The decoded path, null if it is none. */
 function pathOf(request: IncomingMessage): string | null {
   try {
-    return decodeURIComponent(new URL(request.url ?? "/", "http://relay").pathname);
+    // Appended, not resolved: a path that begins with two slashes would name another host.
+    return decodeURIComponent(new URL(`http://relay${request.url ?? "/"}`).pathname);
   } catch {
     return null;
   }
