@@ -312,6 +312,8 @@ export class Device implements DeviceApi {
       this.#openSpace(row.id, row.genesis, row.capSecret, identity);
     }
     if (this.#ports.connect === "always") this.connect();
+    // A connection from before there was an identity knows no space yet.
+    for (const space of this.#spaces.values()) this.#session?.add(space);
     this.#enqueue(async () => {
       await this.#recoverDrafts();
       await this.#settleIndices();
