@@ -336,6 +336,7 @@ export class Device implements DeviceApi {
       { store, ed, clock, timers, random, chance, dial },
       {
         progress: () => this.#progressed(),
+        journalled: (space, docId) => this.#markStale(space, docId),
         changes: (space, docId, changes) => this.#received(space, docId, changes),
         members: (space) => this.#membersChanged(space),
         presence: (space) => this.#presenceChanged(space),
@@ -655,13 +656,15 @@ export class Device implements DeviceApi {
         title: commit.title,
         preview: commit.preview,
         updatedAt: this.#ports.clock.now(),
-        stale: false,
+        // The tab described the note without what has come from elsewhere meanwhile.
+        stale: commit.changes.length === 0 || this.#store.changes.heads(docId).length > 1,
       });
       return fresh;
     });
     if (added.length > 0) {
       this.#emit({ type: "changes", id, session: commit.session, changes: added });
     }
+    if (this.#store.notes.get(docId)?.stale === true) this.#materialiseSoon();
     this.#changedHere(space);
   }
 
@@ -1292,11 +1295,9 @@ export class Device implements DeviceApi {
 
   // ── what arrives ──────────────────────────────────────────────────────────────────────────────
 
-  #received(space: Space, docId: Uint8Array, changes: readonly Uint8Array[]): void {
-    if (equal(docId, space.indexId)) {
-      this.#enqueue(() => this.#indexChanged(space));
-      return;
-    }
+  /** The note's row is to be derived anew, also after a crash right behind this. */
+  #markStale(space: Space, docId: Uint8Array): void {
+    if (equal(docId, space.indexId)) return;
     const row = this.#store.notes.get(docId);
     const now = this.#ports.clock.now();
     if (row === null) {
@@ -1313,6 +1314,13 @@ export class Device implements DeviceApi {
         stale: true,
       });
     } else this.#store.notes.upsert({ ...row, updatedAt: now, stale: true });
+  }
+
+  #received(space: Space, docId: Uint8Array, changes: readonly Uint8Array[]): void {
+    if (equal(docId, space.indexId)) {
+      this.#enqueue(() => this.#indexChanged(space));
+      return;
+    }
     this.#emit({ type: "changes", id: documentIdToText(docId), session: null, changes });
     this.#materialiseSoon();
     this.#notify("notes");

@@ -71,6 +71,8 @@ export interface SessionPorts {
 export interface SessionListener {
   /** Connected, disconnected, acknowledged, caught up: anything a status line may tell. */
   progress(): void;
+  /** In the transaction that journals changes of this document: what must be kept together with them. */
+  journalled(space: Space, docId: Uint8Array): void;
   /** Change chunks that are new here, already journalled. */
   changes(space: Space, docId: Uint8Array, changes: readonly Uint8Array[]): void;
   /** Members, roles or keys of a space are not what they were. */
@@ -744,6 +746,7 @@ export class SyncSession {
         if (outcome.changes.length === 0) continue;
         const key = toHex(outcome.docId);
         const known = fresh.get(key) ?? { docId: outcome.docId, changes: [] };
+        if (!fresh.has(key)) this.#listener.journalled(run.space, outcome.docId);
         known.changes.push(...outcome.changes);
         fresh.set(key, known);
       }
