@@ -239,6 +239,10 @@ export class Space implements IntakeKnowledge {
         store.spaces.addControl(this.id, record.ctrlSeq, bytes, pos, hash);
         this.#authority = verdict.authority;
         this.#records = [...this.#records, parsed.value];
+        this.#judged = [
+          ...this.#judged,
+          { signed: parsed.value, pos, authority: verdict.authority },
+        ];
       }
       for (const bytes of certificates) this.#absorbCertificate(bytes);
       this.reload();
