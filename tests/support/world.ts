@@ -33,23 +33,34 @@ export async function loadEngines(): Promise<Engines> {
   return {
     sqlite: await loadNodeEngine(),
     automerge: await nodeAutomerge(),
-    ed: rememberingPublicKeys(nodeEd25519()),
+    ed: remembering(nodeEd25519()),
   };
 }
 
-/** Deriving a public key is the one slow step of node's Ed25519 here, and asked for at every start. */
-function rememberingPublicKeys(ed: Ed25519): Ed25519 {
-  const known = new Map<string, Uint8Array>();
+const mostRemembered = 20_000;
+
+/**
+ * Both are functions of their arguments alone; here six parties ask the same questions in one thread.
+ */
+function remembering(ed: Ed25519): Ed25519 {
+  const keys = new Map<string, Uint8Array>();
+  const verdicts = new Map<string, boolean>();
   return {
     ...ed,
-    publicKey: (seed) => {
-      const name = Buffer.from(seed).toString("latin1");
-      const key = known.get(name) ?? ed.publicKey(seed);
-      if (known.size > 10_000) known.clear();
-      known.set(name, key);
-      return key;
-    },
+    publicKey: (seed) => recall(keys, [seed], () => ed.publicKey(seed)),
+    verify: (publicKey, message, signature) =>
+      recall(verdicts, [publicKey, signature, message], () =>
+        ed.verify(publicKey, message, signature),
+      ),
   };
+}
+
+function recall<T>(known: Map<string, T>, about: readonly Uint8Array[], find: () => T): T {
+  const name = about.map((bytes) => Buffer.from(bytes).toString("latin1")).join("");
+  const found = known.get(name) ?? find();
+  if (known.size >= mostRemembered) known.clear();
+  known.set(name, found);
+  return found;
 }
 
 export interface WorldOptions {
