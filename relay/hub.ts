@@ -181,7 +181,9 @@ export class Hub {
 /** The rows of one tick as DATA, encoded at most once for everybody who gets the same. */
 class SharedPages {
   readonly rows: readonly LogRow[];
-  #frames: readonly Uint8Array[] | null = null;
+  #encoded: readonly Uint8Array[] | null = null;
+  /** Handles are small numbers that most connections have in common. */
+  readonly #framesByHandle = new Map<number, readonly Uint8Array[]>();
 
   constructor(rows: readonly LogRow[]) {
     this.rows = rows;
@@ -191,12 +193,16 @@ class SharedPages {
     return this.rows.at(-1)?.pos ?? 0;
   }
 
-  framesFor(feed: Feed): readonly Uint8Array[] {
-    if (this.rows.some((row) => feed.own.has(row.pos))) {
-      return encodePages(this.rows, feed).map((frame) => withHandle(frame, feed.handle));
+  framesFor({ own, handle }: Feed): readonly Uint8Array[] {
+    if (own.size > 0 && this.rows.some((row) => own.has(row.pos))) {
+      return encodePages(this.rows, { own }).map((frame) => withHandle(frame, handle));
     }
-    this.#frames ??= encodePages(this.rows, null);
-    return this.#frames.map((frame) => withHandle(frame, feed.handle));
+    const known = this.#framesByHandle.get(handle);
+    if (known !== undefined) return known;
+    this.#encoded ??= encodePages(this.rows, null);
+    const frames = this.#encoded.map((frame) => withHandle(frame, handle));
+    this.#framesByHandle.set(handle, frames);
+    return frames;
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * One verdict about public keys in every library, relay and client (PROTOCOL GEN-4): an Ed25519 key
+ * One verdict about public keys in every library, relay and client (docs/protocol.md, GEN-4): an Ed25519 key
  * counts only when its encoding is canonical and its point has no small-order part; an X25519 key
  * only when it is not one of the small-order points (they make the shared secret zero).
  */

@@ -140,7 +140,7 @@ describe("readers", () => {
     }
   });
 
-  it("[SUB-5] in stubs mode no body comes, until a PULL asks for it", async () => {
+  it("[LOG-3] in stubs mode no body comes, until a PULL asks for it", async () => {
     const { space, device } = await setupSpace();
     const entry = device.entry();
     await writer.push(entry);

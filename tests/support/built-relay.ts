@@ -98,13 +98,15 @@ export async function runRelayProgram(
   return { code: child.exitCode, output };
 }
 
-/** Ends it with a signal; answers its exit code, null if the signal killed it. */
+/** Ends it with a signal, if it has not ended; answers its exit code, null if the signal killed it. */
 export async function endProcess(
   child: ChildProcess,
   signal: NodeJS.Signals,
 ): Promise<number | null> {
-  const ended = once(child, "exit");
-  child.kill(signal);
-  await ended;
+  if (child.exitCode === null && child.signalCode === null) {
+    const ended = once(child, "exit");
+    child.kill(signal);
+    await ended;
+  }
   return child.exitCode;
 }

@@ -59,6 +59,7 @@ export interface Grant {
   readonly kind?: CapabilityKind;
   readonly notAfter?: number;
   readonly maxJoins?: number;
+  readonly meta?: Uint8Array;
 }
 
 /** A space whose control log this side writes: each call adds a record and answers it. */
@@ -113,7 +114,7 @@ export class TestSpace {
         maxJoins: grant.maxJoins ?? 0,
         ephPub: bytesNamed("ephemeral key", 32),
         sealedKey,
-        meta: bytesNamed("meta", 40),
+        meta: grant.meta ?? bytesNamed("meta", 40),
       },
       signer,
     );
