@@ -35,6 +35,8 @@ export class App {
   now = $state(0);
   started = $state(false);
   #wordsPostponed = $state(false);
+  /** After joining or restoring: the first note to arrive is shown. */
+  #awaitsNote = false;
 
   readonly openRow = $derived.by(() => this.notes.row(this.current.id));
   readonly openNotebook = $derived.by(() => this.notebooks.row(this.openRow?.notebook ?? null));
@@ -91,7 +93,10 @@ export class App {
   receive(event: DeviceEvent): void {
     switch (event.type) {
       case "notes":
-        this.attempt(() => this.notes.load());
+        this.attempt(async () => {
+          await this.notes.load();
+          if (this.#awaitsNote) await this.#openNewestToCome();
+        });
         return;
       case "notebooks":
         this.attempt(() => this.notebooks.load());
@@ -121,9 +126,15 @@ export class App {
       this.openRow?.trashed === false &&
       (filter.type !== "notebook" || this.openRow.notebook === filter.id);
     if (!isEmptyAlready) {
-      const { id } = await this.parts.device.createNote(notebook === null ? {} : { notebook });
-      await this.notes.load();
-      await this.current.open(id);
+      this.current.makeWay();
+      try {
+        const { id } = await this.parts.device.createNote(notebook === null ? {} : { notebook });
+        await this.notes.load();
+        await this.current.open(id);
+      } catch (error) {
+        await this.current.close();
+        throw error;
+      }
     }
     this.navigation.drawerOpen = false;
     this.navigation.pane = "note";
@@ -187,9 +198,8 @@ export class App {
     await this.reload();
     this.navigation.link = null;
     this.showNotes({ type: "notebook", id: notebook });
-    const [newest] = this.notes.shown;
-    if (newest !== undefined) await this.current.open(newest.id);
-    else await this.current.close();
+    await this.current.close();
+    await this.#openNewestToCome();
   }
 
   async declineLink(): Promise<void> {
@@ -213,9 +223,17 @@ export class App {
       await this.parts.device.restore(words);
     } finally {
       await this.reload();
-      const [newest] = this.notes.shown;
-      if (newest !== undefined) await this.current.open(newest.id);
+      await this.#openNewestToCome();
     }
+  }
+
+  /** The newest note in view, now or as soon as one arrives, unless the person chooses another first. */
+  async #openNewestToCome(): Promise<void> {
+    this.#awaitsNote = this.current.id === null;
+    const [newest] = this.notes.shown;
+    if (!this.#awaitsNote || newest === undefined) return;
+    this.#awaitsNote = false;
+    await this.current.open(newest.id);
   }
 
   /** Runs what a click asked for; a refusal becomes a notice, anything else is reported too. */

@@ -79,6 +79,13 @@ export class CurrentNote {
     }
   }
 
+  /** Lets go of the note at once: what is typed from here on is not meant for it any more. */
+  makeWay(): void {
+    this.#lastOpening += 1;
+    void this.#leave();
+    this.phase = { type: "opening", id: "" };
+  }
+
   /** Resolves when everything typed here is durable and the document is freed. */
   close(): Promise<void> {
     this.#lastOpening += 1;
