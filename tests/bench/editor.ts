@@ -5,15 +5,7 @@ import { ChangeSet, EditorState, Text } from "@codemirror/state";
 import type { NoteDocument } from "#client/device/api.ts";
 import { OpenNote, type NoteTimers } from "#client/notes/open-note.ts";
 import { loadAutomerge } from "#tests/support/automerge.ts";
-
-export interface BenchRow {
-  readonly name: string;
-  /** Median of the repeats, milliseconds. */
-  readonly ms: number;
-  /** Against the row named in `note`. */
-  readonly ratio?: number;
-  readonly note?: string;
-}
+import type { Measurement } from "./measurement.ts";
 
 const length = 100_000;
 const repeats = 300;
@@ -22,7 +14,7 @@ const repeats = 300;
  * What the note costs on top of a bare CodeMirror transaction, in a note of 100,000 characters.
  * Without a screen: drawing costs the same in every row, and the end-to-end bench measures it.
  */
-export async function benchEditor(): Promise<BenchRow[]> {
+export async function benchEditor(): Promise<Measurement[]> {
   await loadAutomerge();
   const bare = benchBare();
   const alone = await benchTyping(false);

@@ -9,15 +9,7 @@ import { encodeMessage, messageHeaderBytes, parseMessage } from "#relay/protocol
 import { buildRelay } from "#tests/support/built-relay.ts";
 import { RawClient, startTestRelay } from "#tests/support/relay.ts";
 import { TestDevice, TestSpace, type Signer } from "#tests/support/space-identities.ts";
-
-/** A measured row; `ratio` is against the row that `note` names. */
-export interface RelayMeasurement {
-  readonly name: string;
-  readonly ms?: number;
-  readonly perSecond?: number;
-  readonly ratio?: number;
-  readonly note?: string;
-}
+import type { Measurement } from "./measurement.ts";
 
 const connections = 50;
 const inFlight = 8;
@@ -28,7 +20,7 @@ const broadcasts = 12;
 const burst = 8;
 
 /** A few seconds. Both ends share this process and its cores in every row, so ratios are what counts. */
-export async function benchRelay(): Promise<RelayMeasurement[]> {
+export async function benchRelay(): Promise<Measurement[]> {
   const built = await buildRelay();
   try {
     return [...(await benchAppends(built.workerUrl)), ...(await benchFanOut(built.workerUrl))];
@@ -37,7 +29,7 @@ export async function benchRelay(): Promise<RelayMeasurement[]> {
   }
 }
 
-async function benchAppends(workerUrl: URL): Promise<RelayMeasurement[]> {
+async function benchAppends(workerUrl: URL): Promise<Measurement[]> {
   const relay = await startTestRelay({
     workerUrl,
     limits: {
@@ -91,7 +83,7 @@ async function benchAppends(workerUrl: URL): Promise<RelayMeasurement[]> {
   ];
 }
 
-async function benchFanOut(workerUrl: URL): Promise<RelayMeasurement[]> {
+async function benchFanOut(workerUrl: URL): Promise<Measurement[]> {
   const limits = {
     entriesPerSecond: 1_000_000,
     entryBurst: 1_000_000,
@@ -140,7 +132,7 @@ async function benchFanOut(workerUrl: URL): Promise<RelayMeasurement[]> {
   ];
 }
 
-function fanOutRows(what: string, relayMs: number, bareMs: number): RelayMeasurement[] {
+function fanOutRows(what: string, relayMs: number, bareMs: number): Measurement[] {
   const bareName = `bare ws broadcast to 1,000: ${what}`;
   return [
     { name: bareName, ms: bareMs },

@@ -9,14 +9,7 @@ import type { NewChange } from "#crdt-store/changes.ts";
 import { loadNodeEngine, openNodeFiles } from "#crdt-store/files/node.ts";
 import { migrations } from "#crdt-store/schema.ts";
 import { openStore, type Store } from "#crdt-store/store.ts";
-
-/** A measured duration; `ratio` is against the row that `note` names. */
-export interface StoreMeasurement {
-  readonly name: string;
-  readonly ms: number;
-  readonly ratio?: number;
-  readonly note?: string;
-}
+import type { Measurement } from "./measurement.ts";
 
 interface Contender {
   readonly name: string;
@@ -40,7 +33,7 @@ const loads = [
  * Times commits on the encrypted store, on the same store without the page codec, and on native SQLite with the same
  * tables (WAL, FULL), in one directory and one run. Milliseconds per commit, the best of five interleaved rounds.
  */
-export async function benchStore(): Promise<StoreMeasurement[]> {
+export async function benchStore(): Promise<Measurement[]> {
   const directory = mkdtempSync(
     join(process.env["SEALEAF_BENCH_DIR"] ?? tmpdir(), "sealeaf-bench-"),
   );
@@ -60,7 +53,7 @@ export async function benchStore(): Promise<StoreMeasurement[]> {
 function compare(
   load: (typeof loads)[number],
   contenders: readonly [Contender, Contender, Contender],
-): StoreMeasurement[] {
+): Measurement[] {
   const best = contenders.map(() => Infinity);
   for (let round = 0; round < rounds; round += 1) {
     for (const [index, contender] of contenders.entries()) {
