@@ -1,0 +1,40 @@
+/** `npm run bench [-- name …]`: every figure of a run beside what it is compared with. */
+import { cpus } from "node:os";
+import { benchEditor } from "./editor.ts";
+import { benchLatency } from "./latency.ts";
+import type { Measurement } from "./measurement.ts";
+import { benchRelay } from "./relay.ts";
+import { benchStore } from "./store.ts";
+
+const benches: Record<string, () => Promise<readonly Measurement[]>> = {
+  store: benchStore,
+  relay: benchRelay,
+  latency: benchLatency,
+  editor: benchEditor,
+};
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => benches[name] === undefined);
+if (unknown.length > 0) {
+  console.error(
+    `There is no bench “${unknown.join(", ")}”. There are: ${Object.keys(benches).join(", ")}.`,
+  );
+  process.exit(2);
+}
+
+console.log(`Node ${process.version}, ${cpus().length} cores. Compare ratios within one run only.`);
+for (const [name, bench] of Object.entries(benches)) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  console.log(`\n${name}`);
+  for (const row of await bench()) console.log(`  ${format(row)}`);
+}
+
+function format({ name, ms, perSecond, ratio, note }: Measurement): string {
+  const figures = [
+    ms === undefined ? null : `${ms.toFixed(3)} ms`,
+    perSecond === undefined ? null : `${Math.round(perSecond).toLocaleString("en")}/s`,
+    ratio === undefined ? null : `${ratio.toFixed(2)}×`,
+    note ?? null,
+  ];
+  return `${name.padEnd(60)} ${figures.filter((figure) => figure !== null).join("  ")}`;
+}
