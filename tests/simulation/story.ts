@@ -74,7 +74,7 @@ class Story {
     // Half of the runs know bad weather from their first moment.
     if (this.#chance.happens(0.5)) await timeline.advance(4_000);
     network.weather = storm;
-    for (let left = this.#options.actions ?? 40; left > 0; left -= 1) {
+    for (let left = this.#options.actions ?? 32; left > 0; left -= 1) {
       this.#somethingHappens();
       await timeline.advance(this.#chance.between(0, 1_500));
     }
