@@ -1,30 +1,24 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { DatabaseSync } from "@photostructure/sqlite";
 import { openSqliteStore } from "#relay/store/sqlite.ts";
 import type { Store } from "#relay/store/store.ts";
-import { describeRelayStore } from "#tests/contract/relay-store.ts";
+import { describeRelayStore, type StoreUnderTest } from "#tests/contract/relay-store.ts";
+import { buildRelay, type BuiltRelay } from "#tests/support/built-relay.ts";
 import { MemoryRelayDisk, MemoryRelayStore } from "#tests/support/memory-relay-store.ts";
 import { bytesNamed } from "#tests/support/space-identities.ts";
 
-describeRelayStore("SQLite", async () => {
-  const dir = temporaryDir();
-  const opened: Store[] = [];
-  const open = async () => {
-    const store = await openSqliteStore({ dir, workerUrl: null });
-    opened.push(store);
-    return store;
-  };
-  return {
-    store: await open(),
-    reopen: open,
-    async dispose() {
-      await Promise.allSettled(opened.map((store) => store.close()));
-      rmSync(dir, { recursive: true, force: true });
-    },
-  };
+describeRelayStore("SQLite", () => openUnderTest(null));
+
+describe("in its worker", () => {
+  let built: BuiltRelay | null = null;
+  afterAll(() => built?.remove());
+  describeRelayStore("SQLite in its worker", async () => {
+    built ??= await buildRelay();
+    return openUnderTest(built.workerUrl);
+  });
 });
 
 describeRelayStore("memory", () => {
@@ -100,6 +94,24 @@ describe("the memory store", () => {
     expect((await after.loadSpace(write.spaceId))?.revision).toBe(1);
   });
 });
+
+async function openUnderTest(workerUrl: URL | null): Promise<StoreUnderTest> {
+  const dir = temporaryDir();
+  const opened: Store[] = [];
+  const open = async () => {
+    const store = await openSqliteStore({ dir, workerUrl });
+    opened.push(store);
+    return store;
+  };
+  return {
+    store: await open(),
+    reopen: open,
+    async dispose() {
+      await Promise.allSettled(opened.map((store) => store.close()));
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
 
 function temporaryDir(): string {
   return mkdtempSync(join(tmpdir(), "sealeaf-store-"));
