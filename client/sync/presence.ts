@@ -29,7 +29,7 @@ export const presenceTtlMs = 25_000;
 /** While somebody else is here, a sign of life this often; new frontiers sooner. */
 export const beatEveryMs = 10_000;
 /** Shortest time between two beats: answers and frontiers of a moment travel together. */
-export const beatGapMs = 1_000;
+export const beatGapMs = 500;
 
 export class PresenceRoom {
   #beats = new Map<string, { readonly name: string; readonly heardAt: number }>();

@@ -101,6 +101,11 @@ interface SpaceRun {
   lastBeatAt: number;
   beatDue: (() => void) | null;
   presenceSeq: number;
+  /** Where carets of this device stand, by presence session in hex: told anew with every beat. */
+  readonly cursors: Map<
+    string,
+    { readonly session: Uint8Array; readonly content: PresenceContent }
+  >;
 }
 
 type Reply = (message: Message | null) => void;
@@ -213,6 +218,7 @@ export class SyncSession {
       lastBeatAt: 0,
       beatDue: null,
       presenceSeq: 0,
+      cursors: new Map(),
     };
     this.#runs.set(space.hex, run);
     if (this.connected) this.#spaceEvent(run, { type: "connected" });
@@ -251,10 +257,18 @@ export class SyncSession {
   /** @param name shown to the others in beats */
   displayName = "";
 
-  /** Tells the others where a caret of this device stands. Best effort. */
-  tellCursor(space: Space, session: Uint8Array, content: PresenceContent): void {
+  /** Tells the others where a caret of this device stands, and whoever arrives later. Best effort. */
+  tellCursor(
+    space: Space,
+    session: Uint8Array,
+    content: Extract<PresenceContent, { type: "cursor" }>,
+  ): void {
     const run = this.#runs.get(space.hex);
-    if (run?.room.anybody === true) this.#sendPresence(run, content, session);
+    if (run === undefined) return;
+    const key = toHex(session);
+    if (content.cursor === null && !run.cursors.delete(key)) return;
+    if (content.cursor !== null) run.cursors.set(key, { session, content });
+    if (run.room.anybody) this.#sendPresence(run, content, session);
   }
 
   // ── the connection ────────────────────────────────────────────────────────────────────────────
@@ -941,6 +955,8 @@ export class SyncSession {
       frontier: run.space.frontier,
       arriving,
     });
+    for (const { session, content } of run.cursors.values())
+      this.#sendPresence(run, content, session);
     this.#keepBeating(run);
   }
 

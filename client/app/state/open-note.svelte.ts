@@ -18,7 +18,8 @@ export type Saving = "saving" | "not-saved" | "settled";
 
 // Typing is durable within a tenth of a second; the words follow only when it pauses, or they would flicker.
 const settleMs = 250;
-const cursorGapMs = 80;
+// The relay takes ten presence messages a second from a connection, beats included.
+const cursorGapMs = 150;
 const countDelayMs = 300;
 
 /** The note on the screen: opened from the device, edited here, and what is known of others in it. */
@@ -119,7 +120,7 @@ export class CurrentNote {
     this.note?.setPresent(peers.length > 0);
   }
 
-  /** Tells others where the caret stands, at most every 80 ms; null: it left the text. */
+  /** Tells others where the caret stands, at most every 150 ms; null: it left the text. */
   moveCursor(cursor: { readonly anchor: number; readonly head: number } | null): void {
     this.#cursor = cursor;
     this.#cancelCursor ??= this.#parts.timers.after(cursorGapMs, () => {
