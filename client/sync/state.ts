@@ -31,7 +31,7 @@ export interface SpaceState {
   readonly subscribed: boolean;
   /** Received entries wait for the control log. */
   readonly holding: boolean;
-  /** Trips to the control log since the last time live: bounds a relay that sends us in circles. */
+  /** Steps back since everything was last taken in: bounds a relay that sends us in circles. */
   readonly detours: number;
 }
 
@@ -130,13 +130,11 @@ export function stepSpace(state: SpaceState, event: SpaceEvent, work: SpaceWork)
         ? detour({ ...state, subscribed: false }, [{ type: "get-control" }], "fetching")
         : stay(state);
     case "author-unknown":
-      if (state.holding) return stay(state);
-      if (state.detours >= mostDetours) return stay({ ...state, phase: "stuck" });
-      return {
-        state: { ...state, holding: true, detours: state.detours + 1 },
-        effects: [{ type: "get-control" }],
-      };
+      // Not counted as a detour: each entry is asked about once, and every new device is unknown at first.
+      if (state.holding || !state.subscribed) return stay(state);
+      return { state: { ...state, holding: true }, effects: [{ type: "get-control" }] };
     case "log-broken":
+      if (!state.subscribed) return stay(state);
       return detour(
         { ...state, subscribed: false },
         [{ type: "rewind" }, { type: "subscribe" }],
@@ -145,6 +143,7 @@ export function stepSpace(state: SpaceState, event: SpaceEvent, work: SpaceWork)
     case "changes-waiting":
       return pushIfPossible(state, work);
     case "push-acked": {
+      if (!state.pushing) return stay(state);
       const settled = { ...state, pushing: false };
       if (event.staleEpoch) return detour(settled, [{ type: "get-control" }], "fetching");
       // What was refused for good waits for its person, what was refused for now for the next connection.
@@ -177,10 +176,13 @@ function controlReceived(
   if (!event.found)
     return detour(going, [{ type: "put-back" }, { type: "push-control" }], "publishing");
   if (!event.keyed) {
-    return { state: { ...going, phase: "ended" }, effects: [{ type: "report-ended" }] };
+    return { state: { ...offlineSpace, phase: "ended" }, effects: [{ type: "report-ended" }] };
   }
-  if (state.phase === "live") return { state: going, effects: [{ type: "resume-intake" }] };
-  return advance(going, work);
+  // Elsewhere on the path another answer is awaited, which takes the next step.
+  const step = state.phase === "fetching" ? advance(going, work) : stay(going);
+  return state.holding
+    ? { state: step.state, effects: [...step.effects, { type: "resume-intake" }] }
+    : step;
 }
 
 /** The next step of the path that is not done yet. */
