@@ -8,6 +8,7 @@ const names = {
   vault: "device/vault",
   words: "device/words",
   relay: "device/relay",
+  displayName: "device/name",
 } as const;
 
 /** The identity, or null on a device that has none yet. */
@@ -48,4 +49,14 @@ export function loadRelay(store: Store): string | null {
 
 export function saveRelay(store: Store, url: string): void {
   store.settings.put(names.relay, new TextEncoder().encode(url));
+}
+
+/** What the person calls themselves, "" until they said so. */
+export function loadDisplayName(store: Store): string {
+  const bytes = store.settings.get(names.displayName);
+  return bytes === null ? "" : new TextDecoder().decode(bytes);
+}
+
+export function saveDisplayName(store: Store, name: string): void {
+  store.settings.put(names.displayName, new TextEncoder().encode(name));
 }

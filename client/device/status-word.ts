@@ -1,0 +1,43 @@
+import { refusalWords, type SyncSession } from "#client/sync/session.ts";
+import type { SyncStatus } from "./api.ts";
+
+/**
+ * How synchronising goes, in one of the six words and, unless all is well, a sentence.
+ *
+ * @param session null while this device does not connect
+ * @param waiting changes the relay has not acknowledged
+ */
+export function describeSync(
+  session: Pick<
+    SyncSession,
+    "connected" | "failing" | "lastFailure" | "refusedCode" | "stuck" | "upToDate"
+  > | null,
+  waiting: number,
+): Pick<SyncStatus, "word" | "detail"> {
+  if (session === null) return { word: "saved-here", detail: "" };
+  if (!session.connected) {
+    if (!session.failing) return { word: "saved-here", detail: "" };
+    const why = session.lastFailure === null ? "" : ` (${session.lastFailure})`;
+    return {
+      word: "offline",
+      detail: `You are offline${why}. Everything you write is saved on this device and will be sent later.`,
+    };
+  }
+  const refused = session.refusedCode;
+  if (refused !== null) {
+    const word = refused >= 500 && refused < 600 ? "limited" : "needs-you";
+    return {
+      word,
+      detail: `The relay does not take more: ${refusalWords(refused)}. Everything is saved here.`,
+    };
+  }
+  if (session.stuck.length > 0) {
+    return {
+      word: "needs-you",
+      detail:
+        "A notebook cannot be synchronised right now. It is tried again when the connection is renewed.",
+    };
+  }
+  if (waiting > 0) return { word: "sending", detail: "" };
+  return { word: session.upToDate ? "up-to-date" : "saved-here", detail: "" };
+}
