@@ -35,6 +35,14 @@ export interface JournalledChange {
   readonly signer: Uint8Array | null;
 }
 
+export interface DocumentPosition {
+  readonly doc: Uint8Array;
+  /** The highest relay position among its changes; null while none has one. */
+  readonly pos: number | null;
+  /** How many of its changes have none yet. */
+  readonly unplaced: number;
+}
+
 interface ChangeRow {
   id: number;
   hash: Uint8Array;
@@ -186,13 +194,11 @@ export class ChangeJournal {
       .map((row) => row.doc);
   }
 
-  /** The highest relay position among a document's changes, and how many of them have none yet. */
-  lastPositions(doc: Uint8Array): { readonly pos: number | null; readonly unplaced: number } {
-    const row = this.#sqlite.get<{ pos: number | null; unplaced: number }>(
-      "SELECT max(pos) AS pos, count(*) - count(pos) AS unplaced FROM change WHERE doc = ?",
-      [doc],
+  /** How far the relay has each document that has changes, in no particular order. */
+  lastPositions(): DocumentPosition[] {
+    return this.#sqlite.all<DocumentPosition>(
+      "SELECT doc, max(pos) AS pos, count(*) - count(pos) AS unplaced FROM change GROUP BY doc",
     );
-    return row ?? { pos: null, unplaced: 0 };
   }
 
   #insertOne(change: NewChange): boolean {

@@ -109,6 +109,13 @@ export class Inbox {
     );
   }
 
+  /** How much of each document was set aside; documents of which nothing was are left out. */
+  quarantinedByDocument(): { readonly doc: Uint8Array; readonly entries: number }[] {
+    return this.#sqlite.all(
+      "SELECT doc, count(*) AS entries FROM quarantine WHERE doc IS NOT NULL GROUP BY doc",
+    );
+  }
+
   /** Notes that device `dev` has seen up to `pos`; a lower position than before changes nothing. */
   setFrontier(space: Uint8Array, dev: Uint8Array, pos: number): void {
     this.#sqlite.run(

@@ -64,6 +64,14 @@ export class NotesIndex {
       .map(noteRow);
   }
 
+  /** How many notes each space shows: those neither in the trash nor moved away. Spaces without any are left out. */
+  countBySpace(): { readonly space: Uint8Array; readonly notes: number }[] {
+    return this.#sqlite.all(
+      `SELECT space, count(*) AS notes FROM note
+       WHERE trashed_at IS NULL AND moved_to IS NULL GROUP BY space`,
+    );
+  }
+
   markStale(doc: Uint8Array): void {
     this.#sqlite.run("UPDATE note SET stale = 1 WHERE doc = ?", [doc]);
   }

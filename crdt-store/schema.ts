@@ -47,7 +47,6 @@ CREATE TABLE space (
 CREATE TABLE control (
   space BLOB NOT NULL, seq INTEGER NOT NULL, pos INTEGER, hash BLOB NOT NULL, bytes BLOB NOT NULL,
   PRIMARY KEY (space, seq));
-CREATE TABLE control_queue (id INTEGER PRIMARY KEY, space BLOB NOT NULL, bytes BLOB NOT NULL);
 CREATE TABLE cert (
   space BLOB NOT NULL, dev BLOB NOT NULL, cap BLOB NOT NULL, pushed INTEGER NOT NULL, bytes BLOB NOT NULL,
   PRIMARY KEY (space, dev, cap)) WITHOUT ROWID;

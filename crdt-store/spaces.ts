@@ -40,11 +40,6 @@ export interface EpochKey {
   readonly key: Uint8Array;
 }
 
-export interface QueuedControl {
-  readonly id: number;
-  readonly bytes: Uint8Array;
-}
-
 const spaceColumns = `id, kind, genesis, cap_secret AS capSecret, role, state, relay_url AS relayUrl,
   created_at AS createdAt`;
 
@@ -202,27 +197,5 @@ export class Spaces {
       "SELECT key_commit AS keyCommit, epoch, key FROM epoch_key WHERE space = ? ORDER BY epoch",
       [space],
     );
-  }
-
-  /** Queues a control push (whatever bytes the caller sends); answers its id. */
-  queueControl(space: Uint8Array, bytes: Uint8Array): number {
-    return this.#sqlite.transaction(() => {
-      this.#sqlite.run("INSERT INTO control_queue (space, bytes) VALUES (?, ?)", [space, bytes]);
-      const row = this.#sqlite.get<{ id: number }>("SELECT max(id) AS id FROM control_queue");
-      if (row === undefined) throw new Error("a queued control push has no id");
-      return row.id;
-    });
-  }
-
-  /** The queued control pushes of a space, oldest first. */
-  queuedControl(space: Uint8Array): QueuedControl[] {
-    return this.#sqlite.all<QueuedControl>(
-      "SELECT id, bytes FROM control_queue WHERE space = ? ORDER BY id",
-      [space],
-    );
-  }
-
-  dropQueuedControl(id: number): void {
-    this.#sqlite.run("DELETE FROM control_queue WHERE id = ?", [id]);
   }
 }

@@ -61,12 +61,16 @@ export class Store {
     return this.#sqlite.transaction(act);
   }
 
+  /** Calls `listener` after every transaction that did not commit: what was read in it is void. */
+  onRollback(listener: () => void): void {
+    this.#sqlite.onRollback(listener);
+  }
+
   /** Reads every page; throws {@link import("./store-error.ts").StoreError} `corrupt` unless all of it is sound. Slow. */
   checkIntegrity(): void {
     this.#sqlite.checkIntegrity();
   }
 
-  /** The clock's time, in ms since 1970. */
   /** Empties every table, for a device that becomes another one. The caller has made sure that nothing is lost. */
   clear(): void {
     this.transaction(() => {
@@ -77,6 +81,7 @@ export class Store {
     });
   }
 
+  /** The clock's time, in ms since 1970. */
   now(): number {
     return this.#now();
   }

@@ -6,7 +6,7 @@
 import type * as AutomergeModule from "@automerge/automerge/slim";
 import { parseChange } from "#crdt-store/chunks.ts";
 import type { Store } from "#crdt-store/store.ts";
-import { toHex } from "#relay/protocol/bytes.ts";
+import { parseHex, toHex } from "#relay/protocol/bytes.ts";
 import { actorNonceBytes, actorOf } from "#client/crypto/authorship.ts";
 import type { Random } from "#client/sync/ports.ts";
 import type { Space } from "#client/sync/space.ts";
@@ -19,7 +19,7 @@ type Doc<T> = AutomergeModule.Doc<T>;
 const ownSession = "device";
 
 /** Longest run of text put into one change, so that an entry stays under the relay's limit. */
-export const mostCharactersPerChange = 40_000;
+const mostCharactersPerChange = 40_000;
 
 export class DeviceDocuments {
   readonly #store: Store;
@@ -48,6 +48,14 @@ export class DeviceDocuments {
     const base = snapshot === null ? start : this.automerge.loadIncremental(start, snapshot.bytes);
     const changes = this.#store.changes.bytesOfDocument(docId);
     return changes.length === 0 ? base : this.automerge.applyChanges(base, changes)[0];
+  }
+
+  /** Whether the document ever stood at these heads (hex), as far as the journal knows. */
+  holds(docId: Uint8Array, heads: readonly string[]): boolean {
+    return heads.every((head) => {
+      const hash = parseHex(head);
+      return hash !== null && this.#store.changes.has(docId, hash);
+    });
   }
 
   /** Journals what `after` has and `before` had not, for sending. Returns the new chunks. */
@@ -127,8 +135,8 @@ export class DeviceDocuments {
     edits: readonly FieldSplice[],
   ): { readonly doc: Doc<NoteDocument>; readonly changes: readonly Uint8Array[] } | null {
     const { automerge } = this;
+    if (!this.holds(docId, heads)) return null;
     const loaded = this.load<NoteDocument>(docId);
-    if (heads.some((head) => !this.#store.changes.has(docId, fromHex(head)))) return null;
     const actor = this.newActor(space, docId, ownSession);
     let doc = automerge.clone(loaded, { actor });
     let at = [...heads];
@@ -185,8 +193,4 @@ function inBatches(edits: readonly FieldSplice[]): readonly (readonly FieldSplic
     }
   }
   return batches.filter((batch) => batch.length > 0);
-}
-
-function fromHex(text: string): Uint8Array {
-  return Uint8Array.from(text.match(/../g) ?? [], (digits) => Number.parseInt(digits, 16));
 }

@@ -108,9 +108,16 @@ describe("the change journal", () => {
   it("knows how far the relay has a document", async () => {
     const { store, changes, hashes } = await setupTyped();
     store.changes.insert(changes.map((change) => journalled(change)));
-    expect(store.changes.lastPositions(doc)).toEqual({ pos: null, unplaced: 3 });
+    expect(store.changes.lastPositions()).toEqual([{ doc, pos: null, unplaced: 3 }]);
     store.changes.setPosition(doc, hashes.slice(0, 2), 12);
-    expect(store.changes.lastPositions(doc)).toEqual({ pos: 12, unplaced: 1 });
+    store.changes.insert(changes.map((change) => journalled(change, { doc: otherDoc, pos: 7 })));
+    expect(store.changes.lastPositions()).toHaveLength(2);
+    expect(store.changes.lastPositions()).toEqual(
+      expect.arrayContaining([
+        { doc, pos: 12, unplaced: 1 },
+        { doc: otherDoc, pos: 7, unplaced: 0 },
+      ]),
+    );
   });
 
   it("moves a damaged row to quarantine and answers the others", async () => {
@@ -188,7 +195,7 @@ describe("the outbox", () => {
     expect(afterCrash.outbox.sealed(space)).toEqual([]);
     expect(afterCrash.outbox.lastRelayed(doc)).toBe(44);
     expect(afterCrash.outbox.lastRelayed(otherDoc)).toBeNull();
-    expect(afterCrash.changes.lastPositions(doc)).toEqual({ pos: 44, unplaced: 0 });
+    expect(afterCrash.changes.lastPositions()).toEqual([{ doc, pos: 44, unplaced: 0 }]);
   });
 
   it("takes an entry back to be sealed anew, and no acknowledgement of the old one counts", async () => {
@@ -306,6 +313,9 @@ describe("the inbox", () => {
     };
     store.inbox.quarantine(item);
     expect(store.inbox.quarantined()).toEqual([{ ...item, id: 1, at: 1_000 }]);
+    store.inbox.quarantine({ ...item, pos: 4 });
+    store.inbox.quarantine({ ...item, pos: 5, doc: null });
+    expect(store.inbox.quarantinedByDocument()).toEqual([{ doc, entries: 2 }]);
   });
 });
 
@@ -347,7 +357,7 @@ describe("spaces", () => {
     expect(store.spaces.controlHead(bytesFor("unknown"))).toBeNull();
   });
 
-  it("keep certificates, keys and what is still to be pushed", async () => {
+  it("keep certificates, with whether the relay has them, and keys", async () => {
     const { store } = await setupStore();
     store.spaces.addCertificate(space, dev, bytesFor("cap"), bytesFor("cert"));
     store.spaces.markCertificatePushed(space, dev, bytesFor("cap"));
@@ -358,12 +368,6 @@ describe("spaces", () => {
     store.spaces.putKey(space, bytesFor("commit 2"), 2, bytesFor("key 2"));
     store.spaces.putKey(space, bytesFor("commit 1"), 1, bytesFor("key 1"));
     expect(store.spaces.keys(space).map((epochKey) => epochKey.epoch)).toEqual([1, 2]);
-    const first = store.spaces.queueControl(space, bytesFor("push 1"));
-    store.spaces.queueControl(space, bytesFor("push 2"));
-    store.spaces.dropQueuedControl(first);
-    expect(store.spaces.queuedControl(space).map((queued) => queued.bytes)).toEqual([
-      bytesFor("push 2"),
-    ]);
   });
 });
 
@@ -442,6 +446,8 @@ describe("documents, drafts, notes and the rest", () => {
     store.notes.upsert({ ...note, doc: bytesFor("trashed", 16), trashedAt: 3 });
     expect(store.notes.list().map((row) => row.doc)).toEqual([otherDoc, doc]);
     expect(store.notes.list({ trashed: true })).toHaveLength(1);
+    store.notes.upsert({ ...note, doc: bytesFor("moved", 16), movedTo: otherDoc });
+    expect(store.notes.countBySpace()).toEqual([{ space, notes: 2 }]);
     store.notes.markStale(doc);
     expect(store.notes.stale()).toEqual([doc]);
     store.notes.upsert({ ...note, title: "B" });

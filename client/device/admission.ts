@@ -1,0 +1,353 @@
+/** Letting people and devices in: sharing by link, following one, and restoring from the words. */
+import type { Store } from "#crdt-store/store.ts";
+import { equal, toHex } from "#relay/protocol/bytes.ts";
+import { capabilityKinds, roles, type SignedControl } from "#relay/protocol/control.ts";
+import { refusals } from "#relay/protocol/errors.ts";
+import { encodeGenesis, spaceIdOf } from "#relay/protocol/genesis.ts";
+import {
+  boxKey,
+  capabilityFrom,
+  type BoxKey,
+  type HeldCapability,
+} from "#client/crypto/capability.ts";
+import { rootSecrets } from "#client/crypto/derive.ts";
+import { signingKey, type Ed25519 } from "#client/crypto/ed25519.ts";
+import { formatLink, parseLink, type ShareLink } from "#client/crypto/link.ts";
+import { parsePhrase } from "#client/crypto/phrase.ts";
+import { grant, join, keysFor, openMeta, type ControlPlace } from "#client/crypto/space-keys.ts";
+import type { Clock, Random } from "#client/sync/ports.ts";
+import { refusalWords } from "#client/sync/session.ts";
+import type { Space } from "#client/sync/space.ts";
+import type { LinkPreview } from "./api.ts";
+import type { DeviceDocuments } from "./documents.ts";
+import type { DeviceEvents } from "./events.ts";
+import { loadDisplayName, loadRelay, saveRelay } from "./identity.ts";
+import type { Indices } from "./indices.ts";
+import { decodeLinkMeta, encodeLinkMeta, nothingKnown, type LinkMeta } from "./link-meta.ts";
+import { refuse } from "./refusal.ts";
+import { appOf, relayOf, sameRelay } from "./relay-address.ts";
+import type { ControlLog, RelayDesk } from "./relay-desk.ts";
+import { deviceGrant, type Shelf } from "./shelf.ts";
+
+/** Others may write to a control log while we do: so often our record is written anew. */
+const mostTries = 6;
+
+export interface AdmissionPorts {
+  readonly store: Store;
+  readonly ed: Ed25519;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly shelf: Shelf;
+  readonly indices: Indices;
+  readonly desk: RelayDesk;
+  readonly events: DeviceEvents;
+  readonly documents: () => Promise<DeviceDocuments>;
+}
+
+/** What a link opens. */
+interface OpenedLink {
+  readonly log: ControlLog;
+  readonly capability: HeldCapability;
+  /** Of the current epoch. */
+  readonly key: Uint8Array;
+}
+
+export class Admission {
+  readonly #ports: AdmissionPorts;
+  readonly #store: Store;
+
+  constructor(ports: AdmissionPorts) {
+    this.#ports = ports;
+    this.#store = ports.store;
+  }
+
+  /** A link that lets whoever holds it in. It opens once this device has reached the relay. */
+  share(notebook: string, role: "read" | "edit"): string {
+    const { shelf, desk, events, ed, random, clock } = this.#ports;
+    const space = shelf.mustNotebook(notebook);
+    const relay = desk.url;
+    if (relay === null) {
+      refuse("bad-relay", "Sharing needs a relay, and this device knows none. Give it one first.");
+    }
+    const key = space.currentKey;
+    if (space.role < roles.admin || space.capability === null || key === null) {
+      refuse("no-access", "Only an administrator of this notebook can share it.");
+    }
+    const secret = random(32);
+    const { sign, box } = capabilityFrom(ed, secret);
+    const place = space.controlPlace(clock.now());
+    const signed = grant({ ed, random }, place, space.capability.sign, key.key, {
+      signPub: sign.publicKey,
+      boxPub: box.publicKey,
+      role: role === "edit" ? roles.edit : roles.read,
+      kind: capabilityKinds.link,
+      notAfter: 0,
+      maxJoins: 0,
+      meta: encodeLinkMeta({
+        name: shelf.facts(space.id).name,
+        from: loadDisplayName(this.#store),
+        notes: this.#notesIn(space.id),
+      }),
+    });
+    shelf.addRecord(space.id, signed);
+    space.reload();
+    desk.poke(space);
+    events.notify("notebooks");
+    return formatLink(appOf(relay), { role, secret, spaceId: space.id, relay: null });
+  }
+
+  /** Grants of ours that another administrator's record overtook, written anew on top of it. */
+  writeAnew(space: Space, records: readonly SignedControl[]): void {
+    const { shelf, ed, random, clock } = this.#ports;
+    for (const { record } of records) {
+      const key = space.currentKey;
+      if (record.body.type !== "grant" || space.capability === null || key === null) continue;
+      const keyThen = space.keyOf(record.epochAfter);
+      const meta = keyThen === null ? null : openMeta(space.id, keyThen, record.body.meta);
+      const place = space.controlPlace(clock.now());
+      const signed = grant({ ed, random }, place, space.capability.sign, key.key, {
+        ...record.body,
+        meta: meta ?? new Uint8Array(0),
+      });
+      shelf.addRecord(space.id, signed);
+      space.reload();
+    }
+  }
+
+  /** What following the link would do; changes nothing, but a device without a relay takes the link's. */
+  async preview(text: string): Promise<LinkPreview> {
+    const link = mustLink(text);
+    const meta = linkMeta(await this.#open(link, text));
+    return {
+      notebook: toHex(link.spaceId),
+      name: meta.name,
+      from: meta.from,
+      role: link.role,
+      notes: Math.max(meta.notes, this.#notesIn(link.spaceId)),
+      alreadyJoined: this.#ports.shelf.get(link.spaceId) !== undefined,
+    };
+  }
+
+  /** Follows a link; again is harmless. */
+  async join(text: string): Promise<{ notebook: string }> {
+    const { shelf, indices, desk, events, ed, random, clock } = this.#ports;
+    const link = mustLink(text);
+    const notebook = toHex(link.spaceId);
+    if (shelf.get(link.spaceId) !== undefined) return { notebook };
+    const documents = await this.#ports.documents();
+    const capSecret = random(32);
+    const { sign, box } = capabilityFrom(ed, capSecret);
+    const from = loadDisplayName(this.#store);
+    const { opened, records } = await this.#admitted(
+      async () => {
+        const found = await this.#open(link, text);
+        const place = topOf(found.log, clock.now());
+        const signed = join({ ed, random }, place, found.capability.sign, found.key, {
+          signPub: sign.publicKey,
+          boxPub: box.publicKey,
+          meta: encodeLinkMeta({ name: "", from, notes: 0 }),
+        });
+        return { opened: found, log: found.log, signed };
+      },
+      {
+        refused: "The relay did not let you in",
+        tooMany: "Others are changing who may open this notebook. Try again in a moment.",
+      },
+    );
+    const { genesis, certificates } = opened.log;
+    const space = this.#store.transaction(() => {
+      const joined = shelf.add("notebook", { genesis, capSecret });
+      joined.absorb(records, certificates);
+      joined.certifyDevice();
+      shelf.saveFacts(link.spaceId, { name: linkMeta(opened).name, members: [] });
+      indices.listInVault(documents, joined);
+      indices.introduce(documents, joined);
+      return joined;
+    });
+    desk.add(space);
+    events.notify("notebooks");
+    return { notebook };
+  }
+
+  async #open(link: ShareLink, text: string): Promise<OpenedLink> {
+    const { shelf, desk, ed } = this.#ports;
+    shelf.mustIdentity();
+    this.#meetRelayOf(link, text);
+    const log = await desk.controlLog(
+      link.spaceId,
+      "The notebook of this link is not at its relay: the link may be damaged, or its owner has not been online since making it.",
+    );
+    const capability = capabilityFrom(ed, link.secret);
+    const key = currentKey(log, capability.sign.publicKey, capability.box);
+    if (key === null) {
+      refuse(
+        "link-spent",
+        "This link does not open the notebook any more, or not yet. Ask for a new one.",
+      );
+    }
+    return { log, capability, key };
+  }
+
+  /** A link of another relay than ours cannot be followed yet; a device without one takes the link's. */
+  #meetRelayOf(link: ShareLink, text: string): void {
+    const { desk } = this.#ports;
+    const relay = link.relay ?? relayOf(text);
+    const own = desk.url;
+    if (own === null && relay === null) {
+      refuse(
+        "bad-relay",
+        "This link does not say which relay it belongs to. Give this device a relay first.",
+      );
+    }
+    if (own !== null && relay !== null && !sameRelay(relay, own)) {
+      refuse(
+        "bad-relay",
+        `This link belongs to another relay (${relay}); this device uses ${own}. Open the link in the app of its own relay.`,
+      );
+    }
+    if (own === null && relay !== null) desk.use(relay);
+  }
+
+  /** Pushes a record on top of a log that others may be writing to, until it is taken or refused. */
+  async #admitted<T extends { readonly log: ControlLog; readonly signed: SignedControl }>(
+    write: () => Promise<T>,
+    words: { readonly refused: string; readonly tooMany: string },
+  ): Promise<T & { readonly records: ControlLog["records"] }> {
+    for (let tries = 0; tries < mostTries; tries += 1) {
+      const written = await write();
+      const { genesis, records } = written.log;
+      const answer = await this.#ports.desk.pushRecord(genesis, written.signed.bytes);
+      if (answer.type === "taken") {
+        return { ...written, records: [...records, ...answer.records] };
+      }
+      if (answer.code === refusals.LINK_SPENT.code) {
+        refuse(
+          "link-spent",
+          "This link has been used up, withdrawn or has expired. Ask for a new one.",
+        );
+      }
+      if (answer.code !== refusals.CTRL_CONFLICT.code) {
+        refuse("refused", `${words.refused}: ${refusalWords(answer.code)}.`);
+      }
+    }
+    return refuse("refused", words.tooMany);
+  }
+
+  /** Opens the vault that the words name and makes this device, which holds nothing, one of its own. */
+  async restore(typed: string): Promise<"restored" | "was-it-already"> {
+    const phrase = parsePhrase(typed);
+    if (!phrase.ok) refuse("bad-words", phrase.message);
+    this.#mustBeReplaceable();
+    const { shelf, desk, ed, random, clock } = this.#ports;
+    const root = rootSecrets(phrase.entropy);
+    const admin = signingKey(ed, root.vaultAdmin);
+    const genesis = encodeGenesis({
+      kind: "vault",
+      adminPub: admin.publicKey,
+      nonce: root.vaultNonce,
+    });
+    const vault = spaceIdOf(genesis);
+    if (shelf.vaultId !== null && equal(shelf.vaultId, vault)) return "was-it-already";
+    const capSecret = random(32);
+    const device = deviceGrant(capabilityFrom(ed, capSecret));
+    const { log, records } = await this.#admitted(
+      async () => {
+        const found = await desk.controlLog(
+          vault,
+          "These words are well formed, but nothing was found under them at this relay. Is it the right relay? Nothing was created.",
+        );
+        const key = currentKey(found, admin.publicKey, boxKey(root.recoveryBox));
+        if (key === null) {
+          refuse(
+            "bad-relay",
+            "The relay's record of your vault cannot be opened with these words.",
+          );
+        }
+        const signed = grant({ ed, random }, topOf(found, clock.now()), admin, key, device);
+        return { log: found, signed };
+      },
+      {
+        refused: "The relay did not admit this device",
+        tooMany: "Another device is being admitted at this moment. Try again.",
+      },
+    );
+    // The relay took its time: something may have been written meanwhile.
+    this.#mustBeReplaceable();
+    desk.disconnect();
+    this.#become({ genesis, capSecret }, records, log.certificates);
+    return "restored";
+  }
+
+  #become(
+    vault: { readonly genesis: Uint8Array; readonly capSecret: Uint8Array },
+    records: ControlLog["records"],
+    certificates: readonly Uint8Array[],
+  ): void {
+    const { shelf, indices } = this.#ports;
+    this.#store.transaction(() => {
+      const relay = loadRelay(this.#store);
+      this.#store.clear();
+      if (relay !== null) saveRelay(this.#store, relay);
+      indices.forget();
+      const space = shelf.beginIn(vault);
+      space.absorb(records, certificates);
+      space.certifyDevice();
+    });
+  }
+
+  /** Only a device that holds nothing of its own may become another one. */
+  #mustBeReplaceable(): void {
+    const { notes, spaces, drafts } = this.#store;
+    const rows = [...notes.list(), ...notes.list({ trashed: true })];
+    const written = rows.some((row) => row.title !== "" || row.preview !== "");
+    const shared = spaces.list().filter((row) => row.kind === "notebook").length > 1;
+    if (written || shared || drafts.all().length > 0) {
+      refuse(
+        "refused",
+        "This device already has notes, and restoring would replace them. Use another browser profile or another home directory for the words.",
+      );
+    }
+  }
+
+  #notesIn(spaceId: Uint8Array): number {
+    const counts = this.#store.notes.countBySpace();
+    return counts.find(({ space }) => equal(space, spaceId))?.notes ?? 0;
+  }
+}
+
+function mustLink(text: string): ShareLink {
+  const parsed = parseLink(text);
+  return parsed.ok ? parsed.link : refuse("bad-link", parsed.message);
+}
+
+/** The place of the next record, written by somebody who has read nothing but the control log. */
+function topOf({ verified }: ControlLog, timeMs: number): ControlPlace {
+  return {
+    authority: verified.authority,
+    timeMs,
+    seenPos: 0,
+    seenChain: new Uint8Array(32),
+  };
+}
+
+/** The key of the current epoch, if the log holds it for this capability. */
+function currentKey({ verified }: ControlLog, signPub: Uint8Array, box: BoxKey): Uint8Array | null {
+  const { authority, records } = verified;
+  const keys = keysFor(authority.spaceId, records, { signPub, box });
+  return keys.find(({ epoch }) => epoch === authority.epoch)?.key ?? null;
+}
+
+/** What the sharer wrote with the link, sealed under the epoch of that time. */
+function linkMeta({ log, capability }: OpenedLink): LinkMeta {
+  const { authority, records } = log.verified;
+  const signPub = capability.sign.publicKey;
+  const granted = records.findLast(
+    ({ record }) => record.body.type === "grant" && equal(record.body.signPub, signPub),
+  );
+  if (granted?.record.body.type !== "grant") return nothingKnown;
+  const { epochAfter, body } = granted.record;
+  const keys = keysFor(authority.spaceId, records, { signPub, box: capability.box });
+  const key = keys.find(({ epoch }) => epoch === epochAfter);
+  const plain = key === undefined ? null : openMeta(authority.spaceId, key.key, body.meta);
+  return plain === null ? nothingKnown : decodeLinkMeta(plain);
+}

@@ -1,0 +1,310 @@
+/**
+ * The index documents this device holds, the vault's and one per notebook: loading and editing them,
+ * and what they say put into rows and facts. Every edit belongs into the caller's transaction.
+ */
+import type * as AutomergeModule from "@automerge/automerge/slim";
+import type { NoteRow as StoredNote } from "#crdt-store/notes-index.ts";
+import type { Store } from "#crdt-store/store.ts";
+import { equal, parseHex, toHex } from "#relay/protocol/bytes.ts";
+import { docIdBytes, spaceIdOf } from "#relay/protocol/genesis.ts";
+import type { Ed25519 } from "#client/crypto/ed25519.ts";
+import { openProfile, signProfile } from "#client/crypto/profile.ts";
+import type { Clock } from "#client/sync/ports.ts";
+import type { Space } from "#client/sync/space.ts";
+import type { DeviceDocuments } from "./documents.ts";
+import type { DeviceEvents } from "./events.ts";
+import { failureWords } from "./failure-words.ts";
+import { loadDisplayName, saveDisplayName } from "./identity.ts";
+import {
+  notebookIndexGenesis,
+  packNotebook,
+  unpackMoment,
+  unpackMove,
+  unpackNotebook,
+  vaultIndexGenesis,
+  type NotebookIndex,
+  type VaultIndex,
+} from "./index-document.ts";
+import type { RelayDesk } from "./relay-desk.ts";
+import { firstNotebookName, type Shelf } from "./shelf.ts";
+
+type Doc<T> = AutomergeModule.Doc<T>;
+
+export interface IndicesPorts {
+  readonly store: Store;
+  readonly ed: Ed25519;
+  readonly clock: Clock;
+  readonly shelf: Shelf;
+  readonly desk: RelayDesk;
+  readonly events: DeviceEvents;
+}
+
+export class Indices {
+  readonly #ports: IndicesPorts;
+  readonly #store: Store;
+  readonly #notebooks = new Map<string, Doc<NotebookIndex>>();
+  #vault: Doc<VaultIndex> | null = null;
+
+  constructor(ports: IndicesPorts) {
+    this.#ports = ports;
+    this.#store = ports.store;
+    // An edit that was not journalled must not be built upon.
+    ports.store.onRollback(() => this.forget());
+  }
+
+  /** Loads everything anew when it is next needed. */
+  forget(): void {
+    this.#notebooks.clear();
+    this.#vault = null;
+  }
+
+  /** Loads every index once and completes what creation left open (first notebook, own profile). */
+  settle(documents: DeviceDocuments): void {
+    const { shelf, desk, events } = this.#ports;
+    this.#store.transaction(() => {
+      this.#loadedVault(documents);
+      for (const space of shelf.spaces()) {
+        if (space.kind === "vault") continue;
+        this.#loaded(documents, space);
+        this.project(space);
+      }
+      this.#projectVault();
+      const first = shelf.firstFounded;
+      if (first !== null && this.#loadedVault(documents).notebooks[first.hex] === undefined) {
+        this.listInVault(documents, first);
+        this.nameNotebook(documents, first, firstNotebookName);
+      }
+    });
+    for (const space of shelf.spaces()) desk.poke(space);
+    events.notify("notebooks");
+  }
+
+  /** Takes in what has arrived of the index of a space. */
+  reload(documents: DeviceDocuments, space: Space): void {
+    try {
+      this.#reload(documents, space);
+    } catch (error) {
+      this.#store.syncLog.add(
+        "error",
+        `A list of notes could not be read in full (${failureWords(error)}). Its notes are still here.`,
+      );
+    }
+  }
+
+  #reload(documents: DeviceDocuments, space: Space): void {
+    if (space.kind === "vault") {
+      this.#vault = loadVault(documents, space);
+      this.#projectVault();
+    } else {
+      this.#notebooks.set(space.hex, loadNotebook(documents, space));
+      this.project(space);
+      this.introduce(documents, space);
+    }
+  }
+
+  /** One change to a notebook's index. Rows follow with {@link project}. */
+  edit(documents: DeviceDocuments, space: Space, change: (index: NotebookIndex) => void): void {
+    const before = this.#loaded(documents, space);
+    this.#notebooks.set(space.hex, this.#changed(documents, space, before, change));
+  }
+
+  nameNotebook(documents: DeviceDocuments, space: Space, name: string): void {
+    this.edit(documents, space, (index) => {
+      index.name = new documents.automerge.ImmutableString(name);
+    });
+    this.introduce(documents, space);
+    this.project(space);
+  }
+
+  /** The person's other devices find the notebook from now on. */
+  listInVault(documents: DeviceDocuments, space: Space): void {
+    const row = this.#store.spaces.get(space.id);
+    if (row === null || row.capSecret === null) return;
+    const { genesis, capSecret, createdAt } = row;
+    this.#editVault(documents, (vault) => {
+      vault.notebooks[space.hex] = packNotebook({ genesis, capSecret, addedAt: createdAt });
+    });
+  }
+
+  /** The person's new name, for their other devices and for the members of every notebook. */
+  renamePerson(documents: DeviceDocuments, name: string): void {
+    saveDisplayName(this.#store, name);
+    this.#editVault(documents, (vault) => {
+      vault.displayName = new documents.automerge.ImmutableString(name);
+    });
+    for (const space of this.#ports.shelf.spaces()) this.introduce(documents, space);
+  }
+
+  /** This person's name in the notebook's member list, signed; only when it is not there already. */
+  introduce(documents: DeviceDocuments, space: Space): void {
+    const { ed, desk } = this.#ports;
+    const name = loadDisplayName(this.#store);
+    const { capability } = space;
+    if (space.kind === "vault" || name === "" || capability === null || !space.mayWrite) return;
+    const { publicKey } = capability.sign;
+    const cap = toHex(publicKey);
+    const held = this.#loaded(documents, space).members[cap];
+    if (held !== undefined && openProfile(ed, publicKey, space.id, held) === name) return;
+    this.edit(documents, space, (index) => {
+      index.members[cap] = signProfile(ed, capability.sign, space.id, name);
+    });
+    this.project(space);
+    desk.poke(space);
+  }
+
+  #loaded(documents: DeviceDocuments, space: Space): Doc<NotebookIndex> {
+    const held = this.#notebooks.get(space.hex) ?? loadNotebook(documents, space);
+    this.#notebooks.set(space.hex, held);
+    return held;
+  }
+
+  #loadedVault(documents: DeviceDocuments): Doc<VaultIndex> {
+    this.#vault ??= loadVault(documents, this.#ports.shelf.vault);
+    return this.#vault;
+  }
+
+  #editVault(documents: DeviceDocuments, change: (vault: VaultIndex) => void): void {
+    const { shelf, desk } = this.#ports;
+    const before = this.#loadedVault(documents);
+    this.#vault = this.#changed(documents, shelf.vault, before, change);
+    desk.poke(shelf.vault);
+  }
+
+  #changed<T>(
+    documents: DeviceDocuments,
+    space: Space,
+    before: Doc<T>,
+    change: (doc: T) => void,
+  ): Doc<T> {
+    const { automerge } = documents;
+    this.#store.documents.add({ doc: space.indexId, space: space.id, kind: "index", origin: null });
+    const actor = parseHex(automerge.getActorId(before));
+    const isOurs = actor !== null && this.#store.documents.actor(space.indexId, actor) !== null;
+    const based = isOurs
+      ? before
+      : automerge.clone(before, { actor: documents.newActor(space, space.indexId, "device") });
+    const time = Math.floor(this.#ports.clock.now() / 1000);
+    const after = automerge.change(based, { time }, change);
+    documents.record(space, space.indexId, based, after);
+    return after;
+  }
+
+  /** Rows of the list, name and members as the index document has them. */
+  project(space: Space): void {
+    const { events } = this.#ports;
+    const index = this.#notebooks.get(space.hex);
+    if (index === undefined) return;
+    this.#store.transaction(() => {
+      this.#projectNotes(space, index);
+      this.#projectFacts(space, index);
+    });
+    events.notify("notes");
+    events.notify("notebooks");
+  }
+
+  #projectNotes(space: Space, index: NotebookIndex): void {
+    const { notes } = this.#store;
+    const held = new Map(
+      [...notes.list(), ...notes.list({ trashed: true })].map((row) => [toHex(row.doc), row]),
+    );
+    for (const [key, packed] of Object.entries(index.notes)) {
+      const doc = parseHex(key);
+      const createdAt = unpackMoment(packed);
+      if (doc?.length !== docIdBytes || createdAt === null) continue;
+      const row = held.get(toHex(doc));
+      // A row of another space is that space's affair, whatever this index says.
+      if (row !== undefined && !equal(row.space, space.id)) continue;
+      this.#keepRow(row, listedRow(index, row ?? this.#blankRow(space, doc, createdAt), createdAt));
+    }
+    for (const row of held.values()) {
+      if (!equal(row.space, space.id) || index.notes[toHex(row.doc)] !== undefined) continue;
+      this.#keepRow(row, listedRow(index, row, row.createdAt));
+    }
+  }
+
+  #blankRow(space: Space, doc: Uint8Array, createdAt: number): StoredNote {
+    return {
+      doc,
+      space: space.id,
+      title: "",
+      preview: "",
+      createdAt,
+      updatedAt: createdAt,
+      trashedAt: null,
+      movedTo: null,
+      listed: false,
+      stale: this.#store.changes.heads(doc).length > 0,
+    };
+  }
+
+  /** An index has thousands of rows and an edit of it changes one. */
+  #keepRow(before: StoredNote | undefined, after: StoredNote): void {
+    const isSame =
+      before !== undefined &&
+      before.createdAt === after.createdAt &&
+      before.trashedAt === after.trashedAt &&
+      before.listed === after.listed &&
+      toHex(before.movedTo ?? nowhere) === toHex(after.movedTo ?? nowhere);
+    if (!isSame) this.#store.notes.upsert(after);
+  }
+
+  #projectFacts(space: Space, index: NotebookIndex): void {
+    const { shelf, ed } = this.#ports;
+    const members = Object.entries(index.members).flatMap(([cap, profile]) => {
+      const capPub = parseHex(cap);
+      const name = capPub?.length === 32 ? openProfile(ed, capPub, space.id, profile) : null;
+      return name === null ? [] : [{ cap, name }];
+    });
+    const name = textOf(index.name);
+    shelf.saveFacts(space.id, { name: name === "" ? shelf.facts(space.id).name : name, members });
+  }
+
+  /** Notebooks another device of the same person has put into the vault, and the person's name. */
+  #projectVault(): void {
+    const { shelf, desk, events } = this.#ports;
+    if (this.#vault === null) return;
+    const name = textOf(this.#vault.displayName);
+    if (name !== "") {
+      saveDisplayName(this.#store, name);
+      desk.tellName();
+    }
+    for (const packed of Object.values(this.#vault.notebooks)) {
+      const access = unpackNotebook(packed);
+      if (access === null || shelf.get(spaceIdOf(access.genesis)) !== undefined) continue;
+      const space = this.#store.transaction(() => {
+        const added = shelf.add("notebook", access);
+        added.certifyDevice();
+        return added;
+      });
+      desk.add(space);
+    }
+    events.notify("notebooks");
+  }
+}
+
+const nowhere = new Uint8Array(0);
+
+function listedRow(index: NotebookIndex, row: StoredNote, createdAt: number): StoredNote {
+  const key = toHex(row.doc);
+  const trash = index.trash[key];
+  const moved = index.moved[key];
+  return {
+    ...row,
+    createdAt,
+    trashedAt: trash === undefined ? null : (unpackMoment(trash) ?? createdAt),
+    movedTo: moved === undefined ? null : (unpackMove(moved)?.doc ?? null),
+    listed: index.notes[key] !== undefined,
+  };
+}
+
+function loadNotebook(documents: DeviceDocuments, space: Space): Doc<NotebookIndex> {
+  return documents.load(space.indexId, notebookIndexGenesis(documents.automerge));
+}
+
+function loadVault(documents: DeviceDocuments, space: Space): Doc<VaultIndex> {
+  return documents.load(space.indexId, vaultIndexGenesis(documents.automerge));
+}
+
+function textOf(value: AutomergeModule.ImmutableString | string): string {
+  return typeof value === "string" ? value : value.val;
+}

@@ -1,0 +1,200 @@
+/** The rows of the note list: what a note says, how far it has come and who has seen it, without loading it. */
+import type * as AutomergeModule from "@automerge/automerge/slim";
+import { documentIdToText } from "#crdt-store/document-id.ts";
+import type { NoteRow as StoredNote } from "#crdt-store/notes-index.ts";
+import type { Store } from "#crdt-store/store.ts";
+import { equal, toHex } from "#relay/protocol/bytes.ts";
+import { plainPreview, plainTitle } from "#client/notes/markdown.ts";
+import type { Clock, Timers } from "#client/sync/ports.ts";
+import type { Space } from "#client/sync/space.ts";
+import type { NoteDocument, NoteRow, NoteState } from "./api.ts";
+import type { Background } from "./background.ts";
+import type { DeviceDocuments } from "./documents.ts";
+import type { DeviceEvents } from "./events.ts";
+import { failureWords } from "./failure-words.ts";
+import type { Shelf } from "./shelf.ts";
+
+/** Rows of notes nobody has open are derived this long after the last change: typing goes first. */
+const deriveAfterMs = 300;
+
+export interface NoteRowsPorts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly shelf: Shelf;
+  readonly events: DeviceEvents;
+  readonly background: Background;
+  readonly documents: () => Promise<DeviceDocuments>;
+  /** Whose device it is, for a person. */
+  readonly nameOf: (space: Space, dev: Uint8Array) => string;
+}
+
+/** Another device that is known to have read the log of a space up to `pos`. */
+interface Reader {
+  readonly pos: number;
+  readonly name: string;
+}
+
+/** What holds for all notes at the moment of asking, by document in hex. */
+interface Whereabouts {
+  readonly positions: ReadonlyMap<
+    string,
+    { readonly pos: number | null; readonly unplaced: number }
+  >;
+  readonly waiting: ReadonlySet<string>;
+  readonly quarantined: ReadonlyMap<string, number>;
+  /** By space in hex. */
+  readonly readers: ReadonlyMap<string, readonly Reader[]>;
+}
+
+export class NoteRows {
+  readonly #ports: NoteRowsPorts;
+  readonly #store: Store;
+  #cancelDerive: (() => void) | null = null;
+  #closed = false;
+
+  constructor(ports: NoteRowsPorts) {
+    this.#ports = ports;
+    this.#store = ports.store;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#cancelDerive?.();
+  }
+
+  /** All notes but those that have moved to another notebook. */
+  list(): readonly NoteRow[] {
+    const whereabouts = this.#whereabouts();
+    return [...this.#store.notes.list(), ...this.#store.notes.list({ trashed: true })]
+      .filter((row) => row.movedTo === null)
+      .map((row) => noteRow(row, whereabouts));
+  }
+
+  #whereabouts(): Whereabouts {
+    const { changes, outbox, inbox } = this.#store;
+    return {
+      positions: new Map(changes.lastPositions().map((row) => [toHex(row.doc), row])),
+      waiting: new Set(outbox.waitingDocuments().map(toHex)),
+      quarantined: new Map(
+        inbox.quarantinedByDocument().map(({ doc, entries }) => [toHex(doc), entries]),
+      ),
+      readers: new Map(
+        this.#ports.shelf.spaces().map((space) => [space.hex, this.#readers(space)]),
+      ),
+    };
+  }
+
+  #readers(space: Space): readonly Reader[] {
+    return this.#store.inbox
+      .frontiers(space.id)
+      .filter(({ dev }) => !equal(dev, space.device.publicKey))
+      .map(({ dev, pos }) => ({ pos, name: this.#ports.nameOf(space, dev) }));
+  }
+
+  /** The row of a changed note is to be derived anew, also after a crash right behind this. */
+  markStale(space: Space, doc: Uint8Array): void {
+    const now = this.#ports.clock.now();
+    const row = this.#store.notes.get(doc);
+    this.#store.notes.upsert({
+      ...(row ?? {
+        doc,
+        space: space.id,
+        title: "",
+        preview: "",
+        createdAt: now,
+        trashedAt: null,
+        movedTo: null,
+        listed: false,
+      }),
+      updatedAt: now,
+      stale: true,
+    });
+  }
+
+  /** Derives what is stale a moment from now, in pieces. */
+  deriveSoon(): void {
+    if (this.#closed) return;
+    this.#cancelDerive?.();
+    this.#cancelDerive = this.#ports.timers.after(deriveAfterMs, () => {
+      this.#cancelDerive = null;
+      this.#ports.background.add(() => this.#deriveOne());
+    });
+  }
+
+  /** Derives every stale row now, for callers that read the list once. */
+  async deriveAll(): Promise<void> {
+    for (let left = this.#store.notes.stale(); left.length > 0; left = this.#store.notes.stale()) {
+      for (const doc of left) await this.#derive(doc);
+    }
+  }
+
+  /** Derives the row of one stale note, then gives way; the rest follows. */
+  async #deriveOne(): Promise<void> {
+    const { timers, events, background } = this.#ports;
+    const [doc, ...rest] = this.#store.notes.stale();
+    if (doc === undefined || this.#closed) return;
+    await this.#derive(doc);
+    events.notify("notes");
+    if (rest.length > 0) timers.after(0, () => background.add(() => this.#deriveOne()));
+  }
+
+  async #derive(doc: Uint8Array): Promise<void> {
+    const documents = await this.#ports.documents();
+    try {
+      const loaded = documents.load<NoteDocument>(doc);
+      this.describe(doc, loaded);
+      documents.automerge.free(loaded);
+    } catch (error) {
+      const row = this.#store.notes.get(doc);
+      if (row !== null) this.#store.notes.upsert({ ...row, stale: false });
+      this.#store.syncLog.add(
+        "error",
+        `A note could not be read for the list (${failureWords(error)}). Its changes are kept.`,
+      );
+    }
+  }
+
+  /** Title and preview of a document into its row. */
+  describe(doc: Uint8Array, note: AutomergeModule.Doc<NoteDocument>): void {
+    const row = this.#store.notes.get(doc);
+    if (row === null) return;
+    const arrived = typeof note.body === "string" && typeof note.title === "string";
+    this.#store.notes.upsert({
+      ...row,
+      ...(arrived ? { title: plainTitle(note), preview: plainPreview(note) } : {}),
+      updatedAt: row.stale ? row.updatedAt : this.#ports.clock.now(),
+      stale: false,
+    });
+  }
+}
+
+function noteRow(row: StoredNote, whereabouts: Whereabouts): NoteRow {
+  const key = toHex(row.doc);
+  const { pos, unplaced } = whereabouts.positions.get(key) ?? { pos: null, unplaced: 0 };
+  const waiting = whereabouts.waiting.has(key) ? Math.max(1, unplaced) : 0;
+  const notebook = toHex(row.space);
+  const readers = whereabouts.readers.get(notebook) ?? [];
+  const seenBy =
+    waiting > 0 || pos === null
+      ? []
+      : [...new Set(readers.filter((reader) => reader.pos >= pos).map(({ name }) => name))];
+  return {
+    id: documentIdToText(row.doc),
+    title: row.title,
+    preview: row.preview,
+    notebook,
+    createdAt: row.createdAt,
+    updatedAt: row.updatedAt,
+    trashed: row.trashedAt !== null,
+    state: stateOf(waiting > 0 || pos === null, seenBy),
+    waiting,
+    seenBy,
+    quarantined: whereabouts.quarantined.get(key) ?? 0,
+  };
+}
+
+function stateOf(isOnlyHere: boolean, seenBy: readonly string[]): NoteState {
+  if (isOnlyHere) return "saved-here";
+  return seenBy.length > 0 ? "seen-elsewhere" : "on-relay";
+}

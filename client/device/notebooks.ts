@@ -1,0 +1,85 @@
+/** What people do with notebooks: listing, founding and naming them. */
+import type { Store } from "#crdt-store/store.ts";
+import { toHex } from "#relay/protocol/bytes.ts";
+import { cleanName } from "#client/crypto/profile.ts";
+import type { Space } from "#client/sync/space.ts";
+import type { NotebookRow } from "./api.ts";
+import type { DeviceDocuments } from "./documents.ts";
+import type { DeviceEvents } from "./events.ts";
+import type { Indices } from "./indices.ts";
+import { refuse } from "./refusal.ts";
+import type { RelayDesk } from "./relay-desk.ts";
+import { mustWrite, roleName, type Shelf } from "./shelf.ts";
+
+export interface NotebooksPorts {
+  readonly store: Store;
+  readonly shelf: Shelf;
+  readonly indices: Indices;
+  readonly desk: RelayDesk;
+  readonly events: DeviceEvents;
+  readonly documents: () => Promise<DeviceDocuments>;
+  readonly changedHere: (space: Space) => void;
+}
+
+export class Notebooks {
+  readonly #ports: NotebooksPorts;
+  readonly #store: Store;
+
+  constructor(ports: NotebooksPorts) {
+    this.#ports = ports;
+    this.#store = ports.store;
+  }
+
+  /** The oldest first. */
+  list(): readonly NotebookRow[] {
+    const { shelf } = this.#ports;
+    const notes = new Map(
+      this.#store.notes.countBySpace().map((count) => [toHex(count.space), count.notes]),
+    );
+    return this.#store.spaces.list().flatMap(({ id, kind, state }) => {
+      const space = shelf.get(id);
+      if (kind !== "notebook" || space === undefined) return [];
+      return {
+        id: space.hex,
+        name: shelf.facts(id).name,
+        role: roleName(space),
+        shared: shelf.isShared(space),
+        members: shelf.members(space),
+        notes: notes.get(space.hex) ?? 0,
+        state,
+      };
+    });
+  }
+
+  async create(name: string): Promise<{ id: string }> {
+    const { shelf, indices, desk, events, documents, changedHere } = this.#ports;
+    const clean = mustName(name);
+    const loaded = await documents();
+    const space = this.#store.transaction(() => {
+      const founded = shelf.foundNotebook();
+      indices.listInVault(loaded, founded);
+      indices.nameNotebook(loaded, founded, clean);
+      return founded;
+    });
+    desk.add(space);
+    changedHere(space);
+    events.notify("notebooks");
+    return { id: space.hex };
+  }
+
+  async rename(id: string, name: string): Promise<void> {
+    const { shelf, indices, events, documents, changedHere } = this.#ports;
+    const space = shelf.mustNotebook(id);
+    mustWrite(space);
+    const clean = mustName(name);
+    const loaded = await documents();
+    this.#store.transaction(() => indices.nameNotebook(loaded, space, clean));
+    changedHere(space);
+    events.notify("notebooks");
+  }
+}
+
+function mustName(name: string): string {
+  const clean = cleanName(name);
+  return clean === "" ? refuse("bad-input", "A notebook needs a name.") : clean;
+}

@@ -1,0 +1,353 @@
+/** What people do with notes: writing, reading, throwing away, moving; and drafts whose tab has gone. */
+import { parseChange } from "#crdt-store/chunks.ts";
+import { documentIdToText, parseDocumentId } from "#crdt-store/document-id.ts";
+import type { NoteRow as StoredNote } from "#crdt-store/notes-index.ts";
+import type { Store } from "#crdt-store/store.ts";
+import { parseHex, toHex } from "#relay/protocol/bytes.ts";
+import { documentIdOf } from "#relay/protocol/genesis.ts";
+import { docNonceBytes, signOrigin } from "#client/crypto/authorship.ts";
+import type { Ed25519 } from "#client/crypto/ed25519.ts";
+import { plainPreview, plainTitle } from "#client/notes/markdown.ts";
+import type { Clock, Random } from "#client/sync/ports.ts";
+import type { Space } from "#client/sync/space.ts";
+import type { Commit, Draft, FieldSplice, NoteDocument, OpenedNote } from "./api.ts";
+import type { DeviceDocuments } from "./documents.ts";
+import type { DeviceEvents } from "./events.ts";
+import { packMoment, packMove } from "./index-document.ts";
+import type { Indices } from "./indices.ts";
+import type { NoteRows } from "./note-rows.ts";
+import { refuse } from "./refusal.ts";
+import { mustWrite, roleName, type Shelf } from "./shelf.ts";
+
+export interface NotesPorts {
+  readonly store: Store;
+  readonly ed: Ed25519;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly sessionAlive: (session: string) => Promise<boolean>;
+  readonly shelf: Shelf;
+  readonly indices: Indices;
+  readonly rows: NoteRows;
+  readonly events: DeviceEvents;
+  readonly documents: () => Promise<DeviceDocuments>;
+  /** Something was written here: told to the lists, and to the relay. */
+  readonly changedHere: (space: Space) => void;
+}
+
+interface FoundNote {
+  readonly docId: Uint8Array;
+  readonly row: StoredNote;
+  readonly space: Space;
+}
+
+interface NewNote {
+  readonly title: string;
+  readonly body: string;
+  readonly createdAt: number;
+}
+
+/** A note's text with the heads (hex) it stands at. */
+export interface NoteText {
+  readonly title: string;
+  readonly body: string;
+  readonly heads: readonly string[];
+}
+
+export class Notes {
+  readonly #ports: NotesPorts;
+  readonly #store: Store;
+
+  constructor(ports: NotesPorts) {
+    this.#ports = ports;
+    this.#store = ports.store;
+  }
+
+  /** Null for what is no note of this device. */
+  find(id: string): FoundNote | null {
+    const docId = parseDocumentId(id);
+    const row = docId === undefined ? null : this.#store.notes.get(docId);
+    const space = row === null ? undefined : this.#ports.shelf.get(row.space);
+    return docId === undefined || row === null || space === undefined
+      ? null
+      : { docId, row, space };
+  }
+
+  #must(id: string): FoundNote {
+    return this.find(id) ?? refuse("no-such-note", "There is no such note on this device.");
+  }
+
+  async create(input: {
+    readonly notebook?: string;
+    readonly title?: string;
+    readonly body?: string;
+  }): Promise<{ id: string }> {
+    const { shelf, clock, documents, changedHere } = this.#ports;
+    const space =
+      input.notebook === undefined ? shelf.firstNotebook() : shelf.mustNotebook(input.notebook);
+    mustWrite(space);
+    const loaded = await documents();
+    const doc = this.#store.transaction(() =>
+      this.#write(loaded, space, {
+        title: oneLine(input.title ?? ""),
+        body: withNewlines(input.body ?? ""),
+        createdAt: clock.now(),
+      }),
+    );
+    changedHere(space);
+    return { id: documentIdToText(doc) };
+  }
+
+  /** A new document with its origin, its row and its place in the index; in the caller's transaction. */
+  #write(documents: DeviceDocuments, space: Space, note: NewNote): Uint8Array {
+    const { ed, random, clock, indices } = this.#ports;
+    const docNonce = random(docNonceBytes);
+    const docId = documentIdOf(space.id, space.device.publicKey, docNonce);
+    const composed = documents.compose(documents.newActor(space, docId, "device"), note);
+    const changes = documents.automerge.getAllChanges(composed);
+    const origin = signOrigin(ed, space.device, docId, docNonce, [rootOf(changes)]);
+    this.#store.documents.add({ doc: docId, space: space.id, kind: "note", origin });
+    documents.journal(space, docId, changes);
+    this.#store.notes.upsert({
+      doc: docId,
+      space: space.id,
+      title: plainTitle(note),
+      preview: plainPreview(note),
+      createdAt: note.createdAt,
+      updatedAt: clock.now(),
+      trashedAt: null,
+      movedTo: null,
+      listed: true,
+      stale: false,
+    });
+    indices.edit(documents, space, (index) => {
+      index.notes[toHex(docId)] = packMoment(note.createdAt);
+    });
+    return docId;
+  }
+
+  async open(id: string, session: string): Promise<OpenedNote> {
+    const { docId, row, space } = this.#must(id);
+    await this.#recoverDraftsOf(docId);
+    const documents = await this.#ports.documents();
+    const snapshot = this.#store.snapshots.latest(docId);
+    const changes = this.#store.changes.bytesOfDocument(docId);
+    if (snapshot === null && changes.length === 0) {
+      refuse(
+        "unavailable",
+        "This note has not arrived on this device yet. It opens as soon as it is here.",
+      );
+    }
+    return {
+      id,
+      chunks: snapshot === null ? changes : [snapshot.bytes, ...changes],
+      actor: documents.newActor(space, docId, session),
+      notebook: space.hex,
+      role: roleName(space),
+      trashed: row.trashedAt !== null,
+    };
+  }
+
+  draft(id: string, draft: Draft): void {
+    const { docId, space } = this.#must(id);
+    mustWrite(space);
+    this.#store.drafts.put({
+      doc: docId,
+      session: draft.session,
+      actor: mustHex(draft.actor),
+      heads: draft.heads.map(mustHex),
+      edits: JSON.stringify(draft.edits),
+      at: this.#ports.clock.now(),
+    });
+  }
+
+  async commit(id: string, commit: Commit): Promise<void> {
+    const { rows, clock, events, changedHere } = this.#ports;
+    const { docId, row, space } = this.#must(id);
+    mustWrite(space);
+    const documents = await this.#ports.documents();
+    const { added, stale } = this.#store.transaction(() => {
+      const fresh = documents.journal(space, docId, commit.changes);
+      this.#store.drafts.remove(docId, commit.session);
+      const after = {
+        ...(this.#store.notes.get(docId) ?? row),
+        title: commit.title,
+        preview: commit.preview,
+        updatedAt: clock.now(),
+        // The tab described the note without what has come from elsewhere meanwhile.
+        stale: commit.changes.length === 0 || this.#store.changes.heads(docId).length > 1,
+      };
+      this.#store.notes.upsert(after);
+      return { added: fresh, stale: after.stale };
+    });
+    if (added.length > 0) {
+      events.emit({ type: "changes", id, session: commit.session, changes: added });
+    }
+    if (stale) rows.deriveSoon();
+    changedHere(space);
+  }
+
+  async read(id: string): Promise<NoteText & { readonly id: string }> {
+    const { docId } = this.#must(id);
+    await this.#recoverDraftsOf(docId);
+    const documents = await this.#ports.documents();
+    const doc = documents.load<NoteDocument>(docId);
+    if (typeof doc.body !== "string") {
+      refuse("unavailable", "This note has not arrived on this device yet.");
+    }
+    return { id, title: doc.title, body: doc.body, heads: documents.automerge.getHeads(doc) };
+  }
+
+  async readAt(
+    id: string,
+    heads: readonly string[],
+  ): Promise<{ readonly title: string; readonly body: string }> {
+    const { docId } = this.#must(id);
+    const documents = await this.#ports.documents();
+    if (!documents.holds(docId, heads)) refuseVersion();
+    const doc = documents.load<NoteDocument>(docId);
+    const { title, body } = documents.automerge.view(doc, [...heads]);
+    return { title, body };
+  }
+
+  /** Splices made against `heads`; what others wrote since stays. Resolves to the merged text. */
+  async splice(
+    id: string,
+    heads: readonly string[],
+    edits: readonly FieldSplice[],
+  ): Promise<NoteText> {
+    const { events, changedHere } = this.#ports;
+    const { docId, space } = this.#must(id);
+    mustWrite(space);
+    const documents = await this.#ports.documents();
+    const made = this.#store.transaction(() =>
+      this.#spliceAt(documents, { docId, space }, heads, edits),
+    );
+    if (made === null) refuseVersion();
+    events.emit({ type: "changes", id, session: null, changes: made.changes });
+    changedHere(space);
+    const { title, body } = made.doc;
+    return { title, body, heads: documents.automerge.getHeads(made.doc) };
+  }
+
+  #spliceAt(
+    documents: DeviceDocuments,
+    { docId, space }: Pick<FoundNote, "docId" | "space">,
+    heads: readonly string[],
+    edits: readonly FieldSplice[],
+  ): ReturnType<DeviceDocuments["spliceAt"]> {
+    const spliced = documents.spliceAt(space, docId, heads, edits);
+    if (spliced !== null) this.#ports.rows.describe(docId, spliced.doc);
+    return spliced;
+  }
+
+  async trash(id: string): Promise<void> {
+    await this.#setTrashed(id, this.#ports.clock.now());
+  }
+
+  async restore(id: string): Promise<void> {
+    await this.#setTrashed(id, null);
+  }
+
+  async #setTrashed(id: string, at: number | null): Promise<void> {
+    const { indices, changedHere } = this.#ports;
+    const { docId, space } = this.#must(id);
+    mustWrite(space);
+    const documents = await this.#ports.documents();
+    this.#store.transaction(() => {
+      indices.edit(documents, space, (index) => {
+        if (at === null) delete index.trash[toHex(docId)];
+        else index.trash[toHex(docId)] = packMoment(at);
+      });
+      indices.project(space);
+    });
+    changedHere(space);
+  }
+
+  /** A copy in the other notebook and a marker in the old one. */
+  async move(id: string, notebook: string): Promise<{ id: string }> {
+    const { shelf, indices, changedHere } = this.#ports;
+    const { docId, row, space } = this.#must(id);
+    const target = shelf.mustNotebook(notebook);
+    mustWrite(space);
+    mustWrite(target);
+    if (target === space) return { id };
+    const { title, body } = await this.read(id);
+    const documents = await this.#ports.documents();
+    const moved = this.#store.transaction(() => {
+      const copy = this.#write(documents, target, { title, body, createdAt: row.createdAt });
+      indices.edit(documents, space, (index) => {
+        index.moved[toHex(docId)] = packMove(target.id, copy);
+      });
+      indices.project(space);
+      return copy;
+    });
+    changedHere(target);
+    changedHere(space);
+    return { id: documentIdToText(moved) };
+  }
+
+  /** Drafts whose tab is gone become changes: a crash loses nothing that was shown as saved. */
+  async recoverDrafts(): Promise<void> {
+    const docs = new Map(this.#store.drafts.all().map(({ doc }) => [toHex(doc), doc]));
+    for (const doc of docs.values()) await this.#recoverDraftsOf(doc);
+  }
+
+  async #recoverDraftsOf(docId: Uint8Array): Promise<void> {
+    for (const { session } of this.#store.drafts.of(docId)) {
+      if (!(await this.#ports.sessionAlive(session))) await this.#recoverDraft(docId, session);
+    }
+  }
+
+  async #recoverDraft(docId: Uint8Array, session: string): Promise<void> {
+    const { shelf, events, changedHere } = this.#ports;
+    const row = this.#store.notes.get(docId);
+    const space = row === null ? undefined : shelf.get(row.space);
+    if (space === undefined) return;
+    const documents = await this.#ports.documents();
+    const made = this.#store.transaction(() => {
+      // Asked again: another opening may have recovered it in the meantime.
+      const draft = this.#store.drafts.of(docId).find((other) => other.session === session);
+      if (draft === undefined) return null;
+      const edits = JSON.parse(draft.edits) as readonly FieldSplice[]; // written by draft() above
+      const spliced = this.#spliceAt(documents, { docId, space }, draft.heads.map(toHex), edits);
+      if (spliced !== null) this.#store.drafts.remove(docId, session);
+      return spliced;
+    });
+    if (made === null) return;
+    const id = documentIdToText(docId);
+    events.emit({ type: "changes", id, session: null, changes: made.changes });
+    changedHere(space);
+  }
+}
+
+/** The hash of the change a new document begins with. */
+function rootOf(changes: readonly Uint8Array[]): Uint8Array {
+  const [root] = changes;
+  if (root === undefined) throw new Error("a new note has no first change");
+  const parsed = parseChange(root);
+  if (parsed.type === "failed") {
+    throw new Error(`a new note's first change is ${parsed.failure.type}`);
+  }
+  return parsed.change.hash;
+}
+
+function refuseVersion(): never {
+  return refuse(
+    "bad-input",
+    "This note never stood at the version you name (--base). Read it again and repeat the edit.",
+  );
+}
+
+function mustHex(text: string): Uint8Array {
+  return (
+    parseHex(text) ?? refuse("bad-input", "A version or an author is not written as hex digits.")
+  );
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s+/g, " ").trim();
+}
+
+function withNewlines(text: string): string {
+  return text.replace(/\r\n?/g, "\n");
+}

@@ -1,0 +1,339 @@
+/** The spaces this device holds, the vault among them, and what is known of each without its index. */
+import type { Store } from "#crdt-store/store.ts";
+import { equal, toHex, utf8 } from "#relay/protocol/bytes.ts";
+import { capabilityKinds, roles, type SignedControl } from "#relay/protocol/control.ts";
+import { chainStart } from "#relay/protocol/domain.ts";
+import { spaceIdOf } from "#relay/protocol/genesis.ts";
+import { boxKey, capabilityFrom, type HeldCapability } from "#client/crypto/capability.ts";
+import { keyCommitOf, rootSecrets } from "#client/crypto/derive.ts";
+import { signingKey, type Ed25519 } from "#client/crypto/ed25519.ts";
+import { foundSpace, grant, type NewCapability } from "#client/crypto/space-keys.ts";
+import type { Clock, Random } from "#client/sync/ports.ts";
+import { Space, type DeviceIdentity } from "#client/sync/space.ts";
+import type { NotebookRow, Role } from "./api.ts";
+import { loadDisplayName, loadIdentity, saveEntropy, saveIdentity } from "./identity.ts";
+import { refuse } from "./refusal.ts";
+
+export interface ShelfPorts {
+  readonly store: Store;
+  readonly ed: Ed25519;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** What the list shows of a notebook before its index document is loaded. */
+interface NotebookFacts {
+  readonly name: string;
+  /** Their capability keys in hex. */
+  readonly members: readonly { readonly cap: string; readonly name: string }[];
+}
+
+/** What opens a space: enough to hold it on a device. */
+interface SpaceAccess {
+  readonly genesis: Uint8Array;
+  readonly capSecret: Uint8Array;
+}
+
+/** A space as its founder has it: records that wait to be pushed, and the first key. */
+type FoundedSpace = Pick<ReturnType<typeof foundSpace>, "genesis" | "records" | "epochKey">;
+
+export const firstNotebookName = "Notes";
+const firstNotebookSetting = "device/first-notebook";
+
+export class Shelf {
+  readonly #ports: ShelfPorts;
+  readonly #store: Store;
+  readonly #spaces = new Map<string, Space>();
+  #identity: (DeviceIdentity & { readonly vault: Uint8Array }) | null;
+
+  constructor(ports: ShelfPorts) {
+    this.#ports = ports;
+    this.#store = ports.store;
+    this.#identity = loadIdentity(ports.store);
+    ports.store.onRollback(() => this.#readAgain());
+  }
+
+  /** The space id of the vault, null before this device has an identity. */
+  get vaultId(): Uint8Array | null {
+    return this.#identity?.vault ?? null;
+  }
+
+  mustIdentity(): DeviceIdentity & { readonly vault: Uint8Array } {
+    return (
+      this.#identity ??
+      refuse("refused", "This device has no identity yet. Create one or restore from your words.")
+    );
+  }
+
+  /** A new identity with its vault and a first notebook. */
+  begin(entropy: Uint8Array): void {
+    const identity = this.#newIdentity();
+    this.#store.transaction(() => {
+      const { capSecret, founded } = this.#vaultOf(entropy);
+      this.#identify(identity, spaceIdOf(founded.genesis));
+      this.#keepFounded("vault", capSecret, founded);
+      saveEntropy(this.#store, entropy);
+      const first = this.foundNotebook();
+      this.#store.settings.put(firstNotebookSetting, first.id);
+      this.saveFacts(first.id, { name: firstNotebookName, members: [] });
+    });
+  }
+
+  /** Makes this device one of those that share the vault; in the caller's transaction, on an emptied store. */
+  beginIn(vault: SpaceAccess): Space {
+    this.#spaces.clear();
+    this.#identify(this.#newIdentity(), spaceIdOf(vault.genesis));
+    return this.add("vault", vault);
+  }
+
+  #newIdentity(): DeviceIdentity {
+    const { random } = this.#ports;
+    return { secret: random(32), incarnation: random(16) };
+  }
+
+  #identify(identity: DeviceIdentity, vault: Uint8Array): void {
+    saveIdentity(this.#store, identity, vault);
+    this.#identity = { ...identity, vault };
+  }
+
+  #vaultOf(entropy: Uint8Array): {
+    readonly capSecret: Uint8Array;
+    readonly founded: FoundedSpace;
+  } {
+    const { ed, random, clock } = this.#ports;
+    const root = rootSecrets(entropy);
+    const admin = signingKey(ed, root.vaultAdmin);
+    const boxPub = boxKey(root.recoveryBox).publicKey;
+    const founded = foundSpace(
+      { ed, random },
+      "vault",
+      { sign: admin, boxPub, kind: capabilityKinds.recovery },
+      root.vaultNonce,
+      clock.now(),
+    );
+    const capSecret = random(32);
+    const admitted = grant(
+      { ed, random },
+      {
+        authority: founded.authority,
+        timeMs: clock.now(),
+        seenPos: 0,
+        seenChain: new Uint8Array(32),
+      },
+      admin,
+      founded.epochKey,
+      deviceGrant(capabilityFrom(ed, capSecret)),
+    );
+    return { capSecret, founded: { ...founded, records: [...founded.records, admitted] } };
+  }
+
+  /** A notebook of this person alone, not named and not listed anywhere yet. */
+  foundNotebook(): Space {
+    const { ed, random, clock } = this.#ports;
+    const capSecret = random(32);
+    const { sign, box } = capabilityFrom(ed, capSecret);
+    const founded = foundSpace(
+      { ed, random },
+      "notebook",
+      { sign, boxPub: box.publicKey, kind: capabilityKinds.person },
+      random(16),
+      clock.now(),
+    );
+    return this.#keepFounded("notebook", capSecret, founded);
+  }
+
+  #keepFounded(
+    kind: "vault" | "notebook",
+    capSecret: Uint8Array,
+    { genesis, records, epochKey }: FoundedSpace,
+  ): Space {
+    return this.#store.transaction(() => {
+      const id = spaceIdOf(genesis);
+      for (const signed of records) this.addRecord(id, signed);
+      this.#store.spaces.putKey(id, keyCommitOf(id, 1, epochKey), 1, epochKey);
+      const space = this.add(kind, { genesis, capSecret });
+      space.certifyDevice();
+      return space;
+    });
+  }
+
+  /** A control record made here, to be pushed. */
+  addRecord(space: Uint8Array, signed: SignedControl): void {
+    const { record, bytes, hash } = signed;
+    this.#store.spaces.addControl(space, record.ctrlSeq, bytes, null, hash);
+  }
+
+  /** Opens what the store holds. */
+  openAll(): void {
+    for (const row of this.#store.spaces.list()) this.#open(row.id, row);
+  }
+
+  /** Stores and opens a space; its control log may be empty as yet. */
+  add(kind: "vault" | "notebook", { genesis, capSecret }: SpaceAccess): Space {
+    const id = spaceIdOf(genesis);
+    this.#store.spaces.put({
+      id,
+      kind,
+      genesis,
+      capSecret,
+      role: "admin",
+      state: "active",
+      relayUrl: null,
+      createdAt: this.#ports.clock.now(),
+    });
+    return this.#open(id, { genesis, capSecret });
+  }
+
+  #open(
+    id: Uint8Array,
+    { genesis, capSecret }: { readonly genesis: Uint8Array; readonly capSecret: Uint8Array | null },
+  ): Space {
+    const known = this.get(id);
+    if (known !== undefined) return known;
+    const { ed } = this.#ports;
+    const capability = capSecret === null ? null : capabilityFrom(ed, capSecret);
+    const context = { store: this.#store, ed, identity: this.mustIdentity() };
+    const space = new Space(context, id, genesis, capability);
+    this.#spaces.set(space.hex, space);
+    return space;
+  }
+
+  /** After a transaction that came to nothing: what it had added is not held, what it had changed is as before. */
+  #readAgain(): void {
+    this.#identity = loadIdentity(this.#store);
+    for (const space of this.#spaces.values()) {
+      if (this.#store.spaces.get(space.id) === null) this.#spaces.delete(space.hex);
+      else space.reload();
+    }
+    if (this.#identity !== null) this.openAll();
+  }
+
+  /** Access is over; what had been received stays. */
+  markEnded(space: Space): void {
+    this.#store.spaces.update(space.id, { state: "ended" });
+  }
+
+  /**
+   * The relay has lost a space: its control log, its certificates and our changes go there again.
+   * Each device gives back what it wrote itself, that it can sign for.
+   */
+  putBack(space: Space): void {
+    this.#store.transaction(() => {
+      this.#store.spaces.unconfirmControl(space.id);
+      this.#store.spaces.unpushCertificates(space.id);
+      this.#store.inbox.rewind(space.id, 0, chainStart(space.id));
+      for (const { doc } of this.#store.documents.ofSpace(space.id)) {
+        const changes = this.#store.changes.ofDocument(doc);
+        const own = changes.flatMap((row) => (row.local ? [row.hash] : []));
+        this.#store.outbox.add(space.id, doc, own);
+      }
+      space.reload();
+    });
+  }
+
+  spaces(): readonly Space[] {
+    return [...this.#spaces.values()];
+  }
+
+  get(id: Uint8Array): Space | undefined {
+    return this.#spaces.get(toHex(id));
+  }
+
+  get vault(): Space {
+    const vault = this.get(this.mustIdentity().vault);
+    if (vault === undefined) throw new Error("a device with an identity holds its vault");
+    return vault;
+  }
+
+  /** The notebook made with the identity here; null on a device that was restored. */
+  get firstFounded(): Space | null {
+    const id = this.#store.settings.get(firstNotebookSetting);
+    return id === null ? null : (this.get(id) ?? null);
+  }
+
+  /** Refuses with `no-such-notebook`. */
+  mustNotebook(id: string): Space {
+    const space = this.#spaces.get(id);
+    return space?.kind === "notebook"
+      ? space
+      : refuse("no-such-notebook", "There is no such notebook on this device.");
+  }
+
+  /** Where a note goes when nobody says where: the oldest notebook that is this person's own. */
+  firstNotebook(): Space {
+    const own = this.#store.spaces
+      .list()
+      .filter((row) => row.kind === "notebook" && row.state === "active")
+      .map((row) => this.get(row.id));
+    return (
+      own.find((space) => space?.role === roles.admin && space.mayWrite) ??
+      refuse(
+        "no-such-notebook",
+        "This device has no notebook to write in yet. Its notebooks are still arriving.",
+      )
+    );
+  }
+
+  facts(space: Uint8Array): NotebookFacts {
+    const bytes = this.#store.settings.get(`notebook/${toHex(space)}`);
+    if (bytes === null) return { name: "", members: [] };
+    return JSON.parse(new TextDecoder().decode(bytes)) as NotebookFacts; // written by saveFacts alone
+  }
+
+  saveFacts(space: Uint8Array, facts: NotebookFacts): void {
+    this.#store.settings.put(`notebook/${toHex(space)}`, utf8(JSON.stringify(facts)));
+  }
+
+  members(space: Space): NotebookRow["members"] {
+    const { members } = this.facts(space.id);
+    return space.authority.capabilities
+      .filter(({ kind, role }) => kind !== capabilityKinds.link && role !== roles.none)
+      .map(({ signPub }) => {
+        const self = isOwn(space, signPub);
+        const name = members.find((known) => known.cap === toHex(signPub))?.name;
+        return { name: name ?? (self ? loadDisplayName(this.#store) : "somebody"), self };
+      });
+  }
+
+  /** Whether anybody but this person can open the space. */
+  isShared(space: Space): boolean {
+    return space.authority.capabilities.some(
+      ({ signPub, role }) => role !== roles.none && !isOwn(space, signPub),
+    );
+  }
+
+  /** Whose device it is, null if that is not known here. */
+  nameOfDevice(space: Space, dev: Uint8Array): string | null {
+    const cap = space.capabilityOf(dev);
+    if (cap === null) return null;
+    if (isOwn(space, cap)) return "another device";
+    return this.facts(space.id).members.find((known) => known.cap === toHex(cap))?.name ?? null;
+  }
+}
+
+function isOwn(space: Space, capPub: Uint8Array): boolean {
+  return space.capability !== null && equal(capPub, space.capability.sign.publicKey);
+}
+
+export function roleName(space: Space): Role {
+  if (space.role === roles.admin) return "admin";
+  return space.role === roles.edit ? "edit" : "read";
+}
+
+/** Refuses with `no-access`. */
+export function mustWrite(space: Space): void {
+  if (!space.mayWrite) refuse("no-access", "You can read this notebook but not change it.");
+}
+
+/** What admits one more device of the same person to the vault. */
+export function deviceGrant(capability: HeldCapability): NewCapability {
+  return {
+    signPub: capability.sign.publicKey,
+    boxPub: capability.box.publicKey,
+    role: roles.admin,
+    kind: capabilityKinds.device,
+    notAfter: 0,
+    maxJoins: 0,
+    meta: new Uint8Array(0),
+  };
+}
