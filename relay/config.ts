@@ -1,5 +1,6 @@
 /** What an operator may set: defaults, then `SEALEAF_*` of the environment. */
 import { resolve } from "node:path";
+import { defaultLimits } from "./protocol/limits.ts";
 
 export interface Config {
   readonly dataDir: string;
@@ -10,6 +11,8 @@ export interface Config {
   readonly clientDir: string | null;
   /** What people dial, when a proxy changes the Host header; null to go by that header. */
   readonly publicUrl: string | null;
+  /** Behind a proxy everybody has the proxy's address. */
+  readonly connectionsPerAddress: number;
 }
 
 export type ConfigResult =
@@ -24,7 +27,14 @@ export const settings = [
   { name: "SEALEAF_PORT", help: "the port to listen on (default 8787)" },
   { name: "SEALEAF_CLIENT_DIR", help: "the built web client (default beside the program)" },
   { name: "SEALEAF_PUBLIC_URL", help: "what people dial, if a proxy changes the Host header" },
+  {
+    name: "SEALEAF_CONNECTIONS_PER_ADDRESS",
+    help: "connections one address may hold (default 32; more behind a proxy)",
+  },
 ] as const;
+
+/** Variables of the project's own tests and benches: nothing to the relay, and no typing errors. */
+const testVariables = /^SEALEAF_(TEST_|BENCH_|SIM_|CHROMIUM$)/;
 
 type SettingName = (typeof settings)[number]["name"];
 
@@ -34,7 +44,7 @@ export function readConfig(
   const mistakes: string[] = [];
   const known = new Set<string>(settings.map(({ name }) => name));
   for (const name of Object.keys(environment)) {
-    if (name.startsWith("SEALEAF_") && !known.has(name)) {
+    if (name.startsWith("SEALEAF_") && !known.has(name) && !testVariables.test(name)) {
       mistakes.push(`${name} is not a setting of this relay.`);
     }
   }
@@ -54,6 +64,14 @@ export function readConfig(
       `SEALEAF_PUBLIC_URL is an address like https://notes.example, not "${publicUrl}".`,
     );
   }
+  const connectionsText =
+    value("SEALEAF_CONNECTIONS_PER_ADDRESS") ?? String(defaultLimits.connectionsPerAddress);
+  const connectionsPerAddress = Number(connectionsText);
+  if (!/^\d+$/.test(connectionsText) || connectionsPerAddress < 1 || connectionsPerAddress > 1e6) {
+    mistakes.push(
+      `SEALEAF_CONNECTIONS_PER_ADDRESS is a number from 1 to 1000000, not "${connectionsText}".`,
+    );
+  }
   if (mistakes.length > 0) return { ok: false, mistakes };
   const clientDir = value("SEALEAF_CLIENT_DIR");
   return {
@@ -64,6 +82,7 @@ export function readConfig(
       port,
       clientDir: clientDir === null ? null : resolve(clientDir),
       publicUrl,
+      connectionsPerAddress,
     },
   };
 }

@@ -48,7 +48,7 @@ async function serve(config: Config): Promise<void> {
     port: config.port,
     clientDir: config.clientDir ?? join(here, "client"),
     publicUrl: config.publicUrl,
-    limits: defaultLimits,
+    limits: { ...defaultLimits, connectionsPerAddress: config.connectionsPerAddress },
     version: version(),
     log: (level, event, numbers) => {
       if (level !== "info") logger[level](numbers ?? {}, event);

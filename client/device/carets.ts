@@ -47,7 +47,7 @@ export class Carets {
       if (cursor === null) continue;
       const { docId, field, anchor, head } = cursor;
       const id = documentIdToText(docId);
-      const hue = (space.capabilityOf(devPub)?.[0] ?? 0) % 8;
+      const hue = (space.capabilitiesOf(devPub)[0]?.[0] ?? 0) % 8;
       const shown = name === "" ? nameOf(space, devPub) : name;
       const peers = peersByNote.get(id) ?? [];
       peers.push({ peer, name: shown, hue, field, anchor, head });

@@ -65,6 +65,9 @@ export interface DevicePorts {
   readonly connect: "always" | "on-demand";
 }
 
+/** How long making a link waits for the relay to know it. */
+const publishWithinMs = 5_000;
+
 export class Device implements DeviceApi {
   readonly #ports: DevicePorts;
   readonly #store: Store;
@@ -320,7 +323,20 @@ export class Device implements DeviceApi {
   }
 
   async share(notebook: string, role: "read" | "edit"): Promise<{ link: string }> {
-    return { link: this.#admission.share(notebook, role) };
+    const link = this.#admission.share(notebook, role);
+    // Whoever is handed the link opens it at once: it should be there. Offline it is not waited for.
+    await this.#progress.until(
+      () => (this.#desk.session?.connected !== true || this.#isPublished(notebook) ? true : null),
+      publishWithinMs,
+    );
+    return { link };
+  }
+
+  /** Whether the relay has every control record and every change of a notebook. */
+  #isPublished(notebook: string): boolean {
+    const { id } = this.#shelf.mustNotebook(notebook);
+    const records = this.#store.spaces.control(id);
+    return records.every(({ pos }) => pos !== null) && this.#store.outbox.depth(id) === 0;
   }
 
   previewLink(link: string): Promise<LinkPreview> {

@@ -304,10 +304,10 @@ export class Shelf {
 
   /** Whose device it is, null if that is not known here. */
   nameOfDevice(space: Space, dev: Uint8Array): string | null {
-    const cap = space.capabilityOf(dev);
-    if (cap === null) return null;
-    if (isOwn(space, cap)) return "another device";
-    return this.facts(space.id).members.find((known) => known.cap === toHex(cap))?.name ?? null;
+    const caps = space.capabilitiesOf(dev);
+    if (caps.some((cap) => isOwn(space, cap))) return "another device";
+    const certified = new Set(caps.map(toHex));
+    return this.facts(space.id).members.find(({ cap }) => certified.has(cap))?.name ?? null;
   }
 }
 

@@ -41,8 +41,8 @@ export type Verdict =
 export interface IntakeKnowledge {
   readonly ed: Ed25519;
   readonly authority: Authority;
-  /** Capability that certified a device in this space, or null. */
-  capabilityOf(devPub: Uint8Array): Uint8Array | null;
+  /** Capabilities that certified a device in this space. Anybody can certify any device. */
+  capabilitiesOf(devPub: Uint8Array): readonly Uint8Array[];
   /** Epoch key, or null. */
   keyOf(epoch: number): Uint8Array | null;
   /** The origin already known for a document, or null. */
@@ -55,9 +55,10 @@ export const maxRowsPerEntry = 500_000;
 export function judgeEntry(entry: Entry, pos: number, knowledge: IntakeKnowledge): Verdict {
   const { authority, ed } = knowledge;
   if (!equal(entry.spaceId, authority.spaceId)) return bad("it belongs to another space");
-  const capability = knowledge.capabilityOf(entry.devPub);
-  if (capability === null || entry.epoch > authority.epoch) return { type: "unknown-author" };
-  if (!mayWrite(authority, capability, entry.epoch, pos)) {
+  const capabilities = knowledge.capabilitiesOf(entry.devPub);
+  if (capabilities.length === 0 || entry.epoch > authority.epoch) return { type: "unknown-author" };
+  // One that may write is enough (RIGHT-1): a certificate by somebody else takes no right away.
+  if (!capabilities.some((capability) => mayWrite(authority, capability, entry.epoch, pos))) {
     return bad("its author may not write here");
   }
   if (!ed.verify(entry.devPub, entryMessage(entry.entryId), entry.signature)) {
@@ -102,7 +103,7 @@ function vouchFor(
   const headByActor = new Map<string, SignedHead>();
   for (const head of heads) {
     if (!isHeadGenuine(knowledge.ed, docId, head)) return bad("a change in it is signed falsely");
-    if (knowledge.capabilityOf(head.devPub) === null) return { type: "unknown-author" };
+    if (knowledge.capabilitiesOf(head.devPub).length === 0) return { type: "unknown-author" };
     headByActor.set(toHex(actorOf(docId, head.devPub, head.actorNonce)), head);
   }
   const origin = entryOrigin ?? knowledge.originOf(docId);

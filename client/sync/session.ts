@@ -676,7 +676,8 @@ export class SyncSession {
     }
     this.#send({ type: "push", entries: batch.map((row) => row.bytes) }, (reply) => {
       if (reply === null) return;
-      if (reply.type !== "pushAck") this.#pushRefused(run, errorCode(reply));
+      if (reply.type === "error") this.#pushRefused(run, reply.code, reply.retryAfterMs);
+      else if (reply.type !== "pushAck") this.#pushRefused(run, errorCode(reply), 0);
       else this.#pushAnswered(run, batch, reply.results);
     });
   }
@@ -712,18 +713,23 @@ export class SyncSession {
     if (refused === null) {
       this.#refusedCode = null;
       this.#spaceEvent(run, { type: "push-acked", staleEpoch, refused: false });
-    } else this.#pushRefused(run, refused);
+    } else this.#pushRefused(run, refused, 0);
   }
 
-  #pushRefused(run: SpaceRun, code: number): void {
-    this.#refusedCode = code;
-    this.#listener.log(
-      "warning",
-      `The relay did not take an entry: ${refusalWords(code)}. It is kept here.`,
-    );
+  #pushRefused(run: SpaceRun, code: number, retryAfterMs: number): void {
+    // Being asked to slow down is no state a person needs to know: it is still sending.
+    if (code !== refusals.RATE.code) {
+      this.#refusedCode = code;
+      this.#listener.log(
+        "warning",
+        `The relay did not take an entry: ${refusalWords(code)}. It is kept here.`,
+      );
+    }
     this.#spaceEvent(run, { type: "push-acked", staleEpoch: false, refused: true });
     if (refusalClass(code) === "retry") {
-      this.#ports.timers.after(pushAgainMs, () => this.poke(run.space));
+      this.#ports.timers.after(retryAfterMs > 0 ? retryAfterMs : pushAgainMs, () =>
+        this.poke(run.space),
+      );
     }
   }
 
@@ -923,7 +929,7 @@ export class SyncSession {
     const parsed = parseSealedPresence(bytes);
     if (!parsed.ok) return;
     const key = space.keyOf(parsed.value.epoch);
-    if (key === null || space.capabilityOf(parsed.value.devPub) === null) return;
+    if (key === null || space.capabilitiesOf(parsed.value.devPub).length === 0) return;
     const content = openPresence(ed, space.id, key, parsed.value);
     if (content === null) return;
     const changed = room.receive(parsed.value, content, clock.now());

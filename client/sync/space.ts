@@ -65,7 +65,7 @@ export class Space implements IntakeKnowledge {
   /** The log as it was judged last: judging a key costs milliseconds, so nothing is judged twice. */
   #judged: readonly JudgedRecord[] = [];
   #records: readonly SignedControl[] = [];
-  #capabilityByDevice = new Map<string, Uint8Array>();
+  #capabilitiesByDevice = new Map<string, readonly Uint8Array[]>();
   #keys: readonly EpochKey[] = [];
 
   constructor(
@@ -110,9 +110,11 @@ export class Space implements IntakeKnowledge {
     this.#judged = judged;
     this.#authority = judged.at(-1)?.authority ?? this.#opening;
     this.#records = judged.map(({ signed }) => signed);
-    this.#capabilityByDevice = new Map(
-      store.spaces.certificates(this.id).map((row) => [toHex(row.dev), row.cap]),
-    );
+    this.#capabilitiesByDevice = new Map();
+    for (const { dev, cap } of store.spaces.certificates(this.id)) {
+      const known = this.capabilitiesOf(dev);
+      this.#capabilitiesByDevice.set(toHex(dev), [...known, cap]);
+    }
     this.#keys = store.spaces
       .keys(this.id)
       .filter((row) => equal(row.keyCommit, keyCommitOf(this.id, row.epoch, row.key)))
@@ -182,8 +184,8 @@ export class Space implements IntakeKnowledge {
     return { authority: this.#authority, timeMs, seenPos: pos, seenChain: chain };
   }
 
-  capabilityOf(devPub: Uint8Array): Uint8Array | null {
-    return this.#capabilityByDevice.get(toHex(devPub)) ?? null;
+  capabilitiesOf(devPub: Uint8Array): readonly Uint8Array[] {
+    return this.#capabilitiesByDevice.get(toHex(devPub)) ?? [];
   }
 
   keyOf(epoch: number): Uint8Array | null {
@@ -200,7 +202,9 @@ export class Space implements IntakeKnowledge {
   /** This device's certificate, made when its capability is first used here. */
   certifyDevice(): void {
     const { capability } = this;
-    if (capability === null || this.capabilityOf(this.device.publicKey) !== null) return;
+    if (capability === null) return;
+    const held = this.capabilitiesOf(this.device.publicKey);
+    if (held.some((cap) => equal(cap, capability.sign.publicKey))) return;
     const unsigned = {
       spaceId: this.id,
       capPub: capability.sign.publicKey,
@@ -256,7 +260,7 @@ export class Space implements IntakeKnowledge {
     const parsed = parseCertificate(bytes);
     if (!parsed.ok || !equal(parsed.value.spaceId, this.id)) return;
     const { capPub, devPub, signature } = parsed.value;
-    if (this.capabilityOf(devPub) !== null) return;
+    if (this.capabilitiesOf(devPub).some((held) => equal(held, capPub))) return;
     if (!this.ed.verify(capPub, certificateMessage(parsed.value), signature)) return;
     this.#context.store.spaces.addCertificate(this.id, devPub, capPub, bytes);
     this.#context.store.spaces.markCertificatePushed(this.id, devPub, capPub);
