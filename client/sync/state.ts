@@ -155,7 +155,8 @@ export function stepSpace(state: SpaceState, event: SpaceEvent, work: SpaceWork)
 function subscribed(state: SpaceState, status: number, work: SpaceWork): Step {
   if (state.phase !== "subscribing") return stay(state);
   if (status === 0) {
-    return pushIfPossible({ ...state, phase: "live", subscribed: true, caughtUp: false }, work);
+    // Records queued while the answer was on its way go first.
+    return advance({ ...state, subscribed: true, caughtUp: false }, work);
   }
   if (status === refusals.CURSOR_AHEAD.code || status === refusals.CHAIN_MISMATCH.code) {
     return detour(state, [{ type: "rewind" }, { type: "subscribe" }], "subscribing");

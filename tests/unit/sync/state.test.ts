@@ -40,6 +40,15 @@ class Machine {
 }
 
 describe("the path of a connection", () => {
+  it("publishes a record that was queued while the subscription was on its way", () => {
+    const machine = new Machine();
+    expect(machine.tell({ type: "connected" })).toEqual(["subscribe"]);
+    expect(machine.tell({ type: "control-queued" }, { controlQueued: true })).toEqual([]);
+    expect(machine.tell({ type: "subscribed", status: 0 })).toEqual(["push-control"]);
+    machine.tell({ type: "control-acked", status: 0 }, { controlQueued: false });
+    expect(machine.state.phase).toBe("live");
+  });
+
   it("publishes control records, certifies the device, subscribes, and pushes", () => {
     const machine = new Machine({
       controlQueued: true,
@@ -50,7 +59,9 @@ describe("the path of a connection", () => {
     expect(machine.tell({ type: "control-acked", status: 0 }, { controlQueued: false })).toEqual([
       "put-certificate",
     ]);
-    expect(machine.tell({ type: "certificate-acked", status: 0 })).toEqual(["subscribe"]);
+    expect(
+      machine.tell({ type: "certificate-acked", status: 0 }, { certificateQueued: false }),
+    ).toEqual(["subscribe"]);
     expect(machine.tell({ type: "subscribed", status: 0 })).toEqual(["push"]);
     expect(machine.state.phase).toBe("live");
     machine.tell({ type: "caught-up" });
