@@ -1,5 +1,15 @@
-import { refusalWords, type SyncSession } from "#client/sync/session.ts";
+import { refusalWords } from "#client/sync/session.ts";
 import type { SyncStatus } from "./api.ts";
+
+/** What of a session the word depends on. */
+interface SessionState {
+  readonly connected: boolean;
+  readonly failing: boolean;
+  readonly lastFailure: string | null;
+  readonly refusedCode: number | null;
+  readonly stuck: readonly unknown[];
+  readonly upToDate: boolean;
+}
 
 /**
  * How synchronising goes, in one of the six words and, unless all is well, a sentence.
@@ -8,10 +18,7 @@ import type { SyncStatus } from "./api.ts";
  * @param waiting changes the relay has not acknowledged
  */
 export function describeSync(
-  session: Pick<
-    SyncSession,
-    "connected" | "failing" | "lastFailure" | "refusedCode" | "stuck" | "upToDate"
-  > | null,
+  session: SessionState | null,
   waiting: number,
 ): Pick<SyncStatus, "word" | "detail"> {
   if (session === null) return { word: "saved-here", detail: "" };
