@@ -1,5 +1,5 @@
 /** What is sealed inside an entry: its plaintext layout, compression and padding (PROTOCOL §4). */
-import { deflateSync, inflateSync } from "fflate";
+import { deflateSync, Inflate } from "fflate";
 import { parseAll, Writer, type Parsed } from "#relay/protocol/bytes.ts";
 import { chainTagBytes } from "#relay/protocol/domain.ts";
 import {
@@ -42,6 +42,8 @@ const smallestPadded = 256;
 const deflateFrom = 400;
 /** The most an entry may inflate to: 4 MiB (research/protocol.md §2.6). */
 export const maxInflatedBytes = 4 << 20;
+/** Inflated at a time: 1 KiB becomes at most 1 MiB before anybody counts. */
+const inflateStep = 1 << 10;
 
 /**
  * @param compress never in the vault: its size must not tell secrets apart (PROTOCOL §4)
@@ -86,13 +88,24 @@ export function parsePayload(bytes: Uint8Array): Parsed<Payload> {
   });
 }
 
+/** Null unless it inflates to exactly so many bytes; stops soon after the first too many. */
 function inflate(packed: Uint8Array, rawLength: number): Uint8Array | null {
+  const data = new Uint8Array(rawLength);
+  let length = 0;
   try {
-    // A buffer of the declared size: what inflates beyond it is not kept.
-    return inflateSync(packed, { out: new Uint8Array(rawLength) });
+    const stream = new Inflate((chunk) => {
+      if (length + chunk.length > rawLength) throw new Error("more than was declared");
+      data.set(chunk, length);
+      length += chunk.length;
+    });
+    for (let at = 0; at < packed.length; at += inflateStep) {
+      const end = Math.min(at + inflateStep, packed.length);
+      stream.push(packed.subarray(at, end), end === packed.length);
+    }
   } catch {
     return null;
   }
+  return length === rawLength ? data : null;
 }
 
 /** max(256, PADMÉ): at most 12 % longer, and only O(log log) of the length is told (PoPETs 2019). */
