@@ -89,30 +89,31 @@ describe("an entry that comes too early", () => {
 });
 
 describe("a forged entry is refused, and why is told:", () => {
-  function refused(content: EntryContent, why: string, knowledge = space.knowledge()): void {
-    expect(judge(content, knowledge)).toEqual({ type: "bad", why: expect.stringContaining(why) });
-    // The same without the forgery passes: the test does not refuse everything.
+  /** Why an entry is refused; the genuine one beside it passes, so not everything is. */
+  function whyRefused(content: EntryContent, knowledge = space.knowledge()): string {
     expect(judge(space.honest(changesOf(3))).type).toBe("good");
+    const verdict = judge(content, knowledge);
+    return verdict.type === "bad" ? verdict.why : `not refused: ${verdict.type}`;
   }
 
   it("another space", () => {
-    refused(
-      { ...space.honest(changesOf(1)), spaceId: bytesNamed("another space", 32) },
-      "another space",
-    );
+    expect(
+      whyRefused({ ...space.honest(changesOf(1)), spaceId: bytesNamed("another space", 32) }),
+    ).toContain("another space");
   });
 
   it("an author who may only read", () => {
     const { authority } = space.founded;
     const [first] = authority.capabilities;
     if (first === undefined) throw new Error("a founder has a capability");
-    refused(
-      space.honest(changesOf(1)),
-      "may not write",
-      space.knowledge({
-        authority: { ...authority, capabilities: [{ ...first, role: roles.read }] },
-      }),
-    );
+    expect(
+      whyRefused(
+        space.honest(changesOf(1)),
+        space.knowledge({
+          authority: { ...authority, capabilities: [{ ...first, role: roles.read }] },
+        }),
+      ),
+    ).toContain("may not write");
   });
 
   it("an author who had been removed before, though not one who was removed after", () => {
@@ -125,26 +126,27 @@ describe("a forged entry is refused, and why is told:", () => {
           closed: new Map([[1, { endPos, roles: [roles.admin] }]]),
         },
       });
-    refused(space.honest(changesOf(1)), "may not write", closedAt(pos));
+    expect(whyRefused(space.honest(changesOf(1)), closedAt(pos))).toContain("may not write");
     expect(judge(space.honest(changesOf(1)), closedAt(pos + 1)).type).toBe("good");
   });
 
   it("the signature of somebody else", () => {
     const thief = signingKey(space.ed, bytesNamed("thief", 32));
-    refused({ ...space.honest(changesOf(1)), signer: thief }, "not signed by its author");
+    expect(whyRefused({ ...space.honest(changesOf(1)), signer: thief })).toContain(
+      "not signed by its author",
+    );
   });
 
   it("the key of another time", () => {
-    refused(
-      { ...space.honest(changesOf(1)), epochKey: bytesNamed("another key", 32) },
-      "cannot be opened",
-    );
+    expect(
+      whyRefused({ ...space.honest(changesOf(1)), epochKey: bytesNamed("another key", 32) }),
+    ).toContain("cannot be opened");
   });
 
   it("a content that is none", () => {
     const honest = space.honest(changesOf(1));
-    refused({ ...honest, plaintext: new Uint8Array(0) }, "malformed");
-    refused({ ...honest, plaintext: bytesNamed("noise", 300) }, "malformed");
+    expect(whyRefused({ ...honest, plaintext: new Uint8Array(0) })).toContain("malformed");
+    expect(whyRefused({ ...honest, plaintext: bytesNamed("noise", 300) })).toContain("malformed");
   });
 
   it("an origin that its creator did not sign, or of another document", () => {
@@ -152,11 +154,12 @@ describe("a forged entry is refused, and why is told:", () => {
     const { origin } = honest;
     if (origin == null) throw new Error("a root travels with its origin");
     const signature = Uint8Array.from(origin.signature, (byte, ix) => (ix === 5 ? byte ^ 1 : byte));
-    refused({ ...honest, origin: { ...origin, signature } }, "origin is forged");
-    refused(
-      { ...honest, origin: { ...origin, docNonce: bytesNamed("another nonce", 16) } },
+    expect(whyRefused({ ...honest, origin: { ...origin, signature } })).toContain(
       "origin is forged",
     );
+    expect(
+      whyRefused({ ...honest, origin: { ...origin, docNonce: bytesNamed("another nonce", 16) } }),
+    ).toContain("origin is forged");
   });
 
   it("a change whose bytes were altered", () => {
@@ -165,47 +168,51 @@ describe("a forged entry is refused, and why is told:", () => {
     const last = altered[1];
     if (last === undefined) throw new Error("two changes were made");
     last[last.length - 1] = (last.at(-1) ?? 0) ^ 1;
-    refused({ ...space.honest(changes), changes: altered }, "damaged: bad-checksum");
-    refused(
-      { ...space.honest(changes), changes: [concat(...changes).slice(0, -3)] },
-      "damaged: truncated",
+    expect(whyRefused({ ...space.honest(changes), changes: altered })).toContain(
+      "damaged: bad-checksum",
     );
+    expect(
+      whyRefused({ ...space.honest(changes), changes: [concat(...changes).slice(0, -3)] }),
+    ).toContain("damaged: truncated");
   });
 
   it("a head that its device did not sign, or that belongs to another actor", () => {
     const honest = space.honest(changesOf(2));
     const [head] = honest.heads;
     if (head === undefined) throw new Error("an entry has a head");
-    refused({ ...honest, heads: [{ ...head, seq: 1 }] }, "signed falsely");
+    expect(whyRefused({ ...honest, heads: [{ ...head, seq: 1 }] })).toContain("signed falsely");
     const foreign = { ...head, actorNonce: space.actorNonce("another") };
     expect(isHeadGenuine(space.ed, space.docId, foreign)).toBe(false);
-    refused({ ...honest, heads: [foreign] }, "signed falsely");
+    expect(whyRefused({ ...honest, heads: [foreign] })).toContain("signed falsely");
   });
 
   it("a change that nobody signed for", () => {
-    refused({ ...space.honest(changesOf(1)), heads: [] }, "no signed author");
+    expect(whyRefused({ ...space.honest(changesOf(1)), heads: [] })).toContain("no signed author");
   });
 
   it("a head that is not the last change of its actor", () => {
     const changes = changesOf(3);
     const [, second] = parsedChanges(changes);
     if (second === undefined) throw new Error("three changes were made");
-    refused({ ...space.honest(changes), heads: [space.head(second)] }, "not its author's last");
-    // A head without any change of its actor vouches for nothing.
-    refused(
-      {
-        ...space.honest(changes),
-        heads: [...space.honest(changes).heads, space.head(second, "nobody")],
-      },
+    expect(whyRefused({ ...space.honest(changes), heads: [space.head(second)] })).toContain(
       "not its author's last",
     );
+    // A head without any change of its actor vouches for nothing.
+    expect(
+      whyRefused({
+        ...space.honest(changes),
+        heads: [...space.honest(changes).heads, space.head(second, "nobody")],
+      }),
+    ).toContain("not its author's last");
   });
 
   it("a hole in an author's changes", () => {
     const changes = changesOf(3);
     const [first, , third] = changes;
     if (first === undefined || third === undefined) throw new Error("three changes were made");
-    refused({ ...space.honest(changes), changes: [first, third] }, "have a hole");
+    expect(whyRefused({ ...space.honest(changes), changes: [first, third] })).toContain(
+      "have a hole",
+    );
   });
 
   it("a change that does not follow its author's last", () => {
@@ -215,10 +222,13 @@ describe("a forged entry is refused, and why is told:", () => {
     const stray = handmade({ seq: 2, deps: [bytesNamed("elsewhere", 32)], rows: 1 });
     const [parsed] = parsedChanges([stray]);
     if (parsed === undefined) throw new Error("it parses");
-    refused(
-      { ...space.honest([first]), changes: [first, stray], heads: [space.head(parsed)] },
-      "does not follow",
-    );
+    expect(
+      whyRefused({
+        ...space.honest([first]),
+        changes: [first, stray],
+        heads: [space.head(parsed)],
+      }),
+    ).toContain("does not follow");
   });
 
   it("a second beginning of its document, with or without an origin", () => {
@@ -226,13 +236,16 @@ describe("a forged entry is refused, and why is told:", () => {
     const content = space.honest(second, "usurper");
     const first = parsedChanges(changesOf(1))[0];
     if (first === undefined) throw new Error("a change was made");
-    refused({ ...content, origin: null }, "second beginning");
-    refused({ ...content, origin: space.origin([first.hash]) }, "second beginning");
-    refused(
-      { ...content, origin: null },
+    expect(whyRefused({ ...content, origin: null })).toContain("second beginning");
+    expect(whyRefused({ ...content, origin: space.origin([first.hash]) })).toContain(
       "second beginning",
-      space.knowledge({ originOf: () => space.origin([first.hash]) }),
     );
+    expect(
+      whyRefused(
+        { ...content, origin: null },
+        space.knowledge({ originOf: () => space.origin([first.hash]) }),
+      ),
+    ).toContain("second beginning");
   });
 
   it("a hundred bytes that claim a million operations", () => {
@@ -240,7 +253,7 @@ describe("a forged entry is refused, and why is told:", () => {
     expect(bomb.length).toBeLessThan(200);
     const [parsed] = parsedChanges([bomb]);
     if (parsed === undefined) throw new Error("it parses");
-    refused({ changes: [bomb], heads: [space.head(parsed)] }, "more work");
+    expect(whyRefused({ changes: [bomb], heads: [space.head(parsed)] })).toContain("more work");
     const most = handmade({ seq: 1, deps: [bytesNamed("before", 32)], rows: maxRowsPerEntry });
     const [large] = parsedChanges([most]);
     if (large === undefined) throw new Error("it parses");

@@ -1,13 +1,12 @@
 import * as Automerge from "@automerge/automerge/slim";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { isHeadGenuine } from "#client/crypto/authorship.ts";
+import { actorOf, isHeadGenuine, signOrigin } from "#client/crypto/authorship.ts";
 import { openEntry } from "#client/crypto/entry-seal.ts";
 import { parsePayload, type Payload } from "#client/crypto/payload.ts";
 import { judgeEntry } from "#client/sync/intake.ts";
 import { sealWaiting } from "#client/sync/outgoing.ts";
 import { Space } from "#client/sync/space.ts";
 import { keyCommitOf } from "#client/crypto/derive.ts";
-import { signOrigin } from "#client/crypto/authorship.ts";
 import { MemoryFiles } from "#crdt-store/files/memory.ts";
 import { loadNodeEngine } from "#crdt-store/files/node.ts";
 import type { SqliteEngine } from "#crdt-store/files/engine.ts";
@@ -18,7 +17,6 @@ import { parseEntry, type Entry } from "#relay/protocol/entry.ts";
 import { documentIdOf } from "#relay/protocol/genesis.ts";
 import { loadAutomerge } from "#tests/support/automerge.ts";
 import { bytesNamed } from "#tests/support/space-identities.ts";
-import { actorOf } from "#client/crypto/authorship.ts";
 import { parsedChanges, WrittenSpace, type Text } from "./written-space.ts";
 
 const written = new WrittenSpace("outgoing");
@@ -165,7 +163,7 @@ describe("what waits", () => {
     const [only, ...others] = sealed();
     expect(others).toEqual([]);
     const heads = only?.payload.heads ?? [];
-    expect(heads.map(({ seq }) => seq).toSorted()).toEqual([1, 3]);
+    expect(heads.map(({ seq }) => seq).toSorted((a, b) => a - b)).toEqual([1, 3]);
     expect(heads.every((head) => isHeadGenuine(written.ed, docId, head))).toBe(true);
   });
 
