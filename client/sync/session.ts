@@ -99,6 +99,8 @@ interface SpaceRun {
   /** Up to here unknown authors have had their second chance. */
   judgedAgainUpTo: number;
   lastBeatAt: number;
+  /** When a device without a certificate here was last heard. */
+  strangerAt: number;
   beatDue: (() => void) | null;
   presenceSeq: number;
   /** Where carets of this device stand, by presence session in hex: told anew with every beat. */
@@ -114,6 +116,8 @@ type Reply = (message: Message | null) => void;
 const creditEveryBytes = 1 << 20;
 /** What one PUSH may weigh, below the message limit with room for its frame. */
 const mostPushBytes = maxMessageBytes - (64 << 10);
+/** Unknown devices cause at most one look at the control log in this time. */
+const strangerGapMs = 2_000;
 /** After a refusal that will pass, the next try. */
 const pushAgainMs = 5_000;
 
@@ -216,6 +220,7 @@ export class SyncSession {
       held: [],
       judgedAgainUpTo: 0,
       lastBeatAt: 0,
+      strangerAt: 0,
       beatDue: null,
       presenceSeq: 0,
       cursors: new Map(),
@@ -929,7 +934,10 @@ export class SyncSession {
     const parsed = parseSealedPresence(bytes);
     if (!parsed.ok) return;
     const key = space.keyOf(parsed.value.epoch);
-    if (key === null || space.capabilitiesOf(parsed.value.devPub).length === 0) return;
+    if (key === null || space.capabilitiesOf(parsed.value.devPub).length === 0) {
+      this.#meetStranger(run);
+      return;
+    }
     const content = openPresence(ed, space.id, key, parsed.value);
     if (content === null) return;
     const changed = room.receive(parsed.value, content, clock.now());
@@ -941,6 +949,23 @@ export class SyncSession {
       this.#listener.progress();
     }
     if (changed) this.#listener.presence(space);
+  }
+
+  /** Somebody has joined whose certificate is not here yet: fetch it, then ask who is here. */
+  #meetStranger(run: SpaceRun): void {
+    const { clock } = this.#ports;
+    const { space } = run;
+    if (clock.now() - run.strangerAt < strangerGapMs) return;
+    run.strangerAt = clock.now();
+    this.#send(
+      { type: "controlGet", spaceId: space.id, fromSeq: space.confirmedSeq + 1 },
+      (reply) => {
+        if (reply?.type !== "controlData" || reply.more) return;
+        space.absorb(reply.records, reply.certificates);
+        this.#listener.members(space);
+        this.#beat(run, true);
+      },
+    );
   }
 
   /** Says "I am here, and have read to here", at most once per {@link beatGapMs}. */
