@@ -8,6 +8,7 @@ import { parseChange } from "#crdt-store/chunks.ts";
 import type { Store } from "#crdt-store/store.ts";
 import { parseHex, toHex } from "#relay/protocol/bytes.ts";
 import { actorNonceBytes, actorOf } from "#client/crypto/authorship.ts";
+import { inBatches, inPieces } from "#client/notes/change-batches.ts";
 import type { Random } from "#client/sync/ports.ts";
 import type { Space } from "#client/sync/space.ts";
 import type { FieldSplice, NoteDocument } from "./api.ts";
@@ -17,9 +18,6 @@ type Doc<T> = AutomergeModule.Doc<T>;
 
 /** Session name of the device's own edits, beside those of tabs. */
 const ownSession = "device";
-
-/** Longest run of text put into one change, so that an entry stays under the relay's limit. */
-const mostCharactersPerChange = 40_000;
 
 export class DeviceDocuments {
   readonly #store: Store;
@@ -155,42 +153,9 @@ export class DeviceDocuments {
       doc = made.newDoc;
       at = [...(made.newHeads ?? at)];
     }
-    return { doc, changes: this.record(space, docId, loaded, doc) };
+    const changes = this.record(space, docId, loaded, doc);
+    // What changeAt hands back may show its text in the wrong order, though the document holds it right
+    // (Automerge 3.5): a view is read from the document.
+    return { doc: automerge.view(doc, automerge.getHeads(doc)), changes };
   }
-}
-
-function inPieces(text: string): readonly string[] {
-  const pieces: string[] = [];
-  for (let at = 0; at < text.length;) {
-    let end = Math.min(text.length, at + mostCharactersPerChange);
-    const last = text.charCodeAt(end - 1);
-    if (end < text.length && last >= 0xd800 && last <= 0xdbff) end -= 1;
-    pieces.push(text.slice(at, end));
-    at = end;
-  }
-  return pieces;
-}
-
-/** Splices in order, long insertions cut, so that no change outgrows an entry. */
-function inBatches(edits: readonly FieldSplice[]): readonly (readonly FieldSplice[])[] {
-  const batches: FieldSplice[][] = [[]];
-  let size = 0;
-  for (const edit of edits) {
-    const pieces = inPieces(edit.insert);
-    for (const [ix, piece] of (pieces.length === 0 ? [""] : pieces).entries()) {
-      const before = pieces.slice(0, ix).reduce((sum, earlier) => sum + earlier.length, 0);
-      if (size > 0 && size + piece.length > mostCharactersPerChange) {
-        batches.push([]);
-        size = 0;
-      }
-      batches.at(-1)?.push({
-        ...edit,
-        at: edit.at + before,
-        remove: ix === 0 ? edit.remove : 0,
-        insert: piece,
-      });
-      size += piece.length;
-    }
-  }
-  return batches.filter((batch) => batch.length > 0);
 }

@@ -22,6 +22,7 @@ import type {
 } from "#client/device/api.ts";
 
 import { plainPreview, plainTitle } from "./markdown.ts";
+import { inBatches } from "./change-batches.ts";
 import {
   applySplices,
   diffTexts,
@@ -310,14 +311,16 @@ export class OpenNote {
     if (A.getActorId(this.#handle.doc()) !== this.#actor) {
       this.#handle.update((document) => A.clone(document, { actor: this.#actor }));
     }
-    this.#handle.change(
-      (draft) => {
-        for (const { field, at, remove, insert } of splices) {
-          A.splice(draft, [field], at, remove, insert);
-        }
-      },
-      { time: Math.floor(this.#timers.now() / 1000) },
-    );
+    for (const batch of inBatches(splices)) {
+      this.#handle.change(
+        (draft) => {
+          for (const { field, at, remove, insert } of batch) {
+            A.splice(draft, [field], at, remove, insert);
+          }
+        },
+        { time: Math.floor(this.#timers.now() / 1000) },
+      );
+    }
   }
 
   #normalBuffer(document: A.Doc<NoteDocument>): FieldSplice[] {
