@@ -36,12 +36,19 @@ export interface JournalledChange {
 }
 
 export interface DocumentPosition {
-  readonly doc: Uint8Array;
   /** The highest relay position among its changes; null while none has one. */
   readonly pos: number | null;
   /** How many of its changes have none yet. */
   readonly unplaced: number;
 }
+
+interface PositionRow {
+  doc: Uint8Array;
+  pos: number | null;
+  unplaced: number;
+}
+
+const position = "max(pos) AS pos, count(*) - count(pos) AS unplaced";
 
 interface ChangeRow {
   id: number;
@@ -65,11 +72,14 @@ export class ChangeJournal {
   readonly #sqlite: Sqlite;
   readonly #inbox: Inbox;
   readonly #edgesByDocument = new Map<string, Edges>();
+  /** By document in hex, as it was before the documents in `#moved` changed; null while nobody has asked. */
+  #positions: Map<string, DocumentPosition> | null = null;
+  readonly #moved = new Map<string, Uint8Array>();
 
   constructor(sqlite: Sqlite, inbox: Inbox) {
     this.#sqlite = sqlite;
     this.#inbox = inbox;
-    sqlite.onRollback(() => this.#edgesByDocument.clear());
+    sqlite.onRollback(() => this.forget());
   }
 
   /**
@@ -178,6 +188,7 @@ export class ChangeJournal {
 
   /** Notes where the relay keeps these changes; replaces an earlier position. */
   setPosition(doc: Uint8Array, hashes: readonly Uint8Array[], pos: number): void {
+    this.#noteMoved(doc);
     this.#sqlite.transaction(() => {
       for (const hash of hashes) {
         const row = this.rowOf(doc, hash);
@@ -194,14 +205,38 @@ export class ChangeJournal {
       .map((row) => row.doc);
   }
 
-  /** How far the relay has each document that has changes, in no particular order. */
-  lastPositions(): DocumentPosition[] {
-    return this.#sqlite.all<DocumentPosition>(
-      "SELECT doc, max(pos) AS pos, count(*) - count(pos) AS unplaced FROM change GROUP BY doc",
+  /** How far the relay has each document that has changes, by document in hex. Cheap to repeat. */
+  lastPositions(): ReadonlyMap<string, DocumentPosition> {
+    this.#positions ??= new Map(
+      this.#sqlite
+        .all<PositionRow>(`SELECT doc, ${position} FROM change GROUP BY doc`)
+        .map(({ doc, pos, unplaced }) => [bytesToHex(doc), { pos, unplaced }]),
     );
+    for (const [key, doc] of this.#moved) {
+      const now = this.#sqlite.get<PositionRow>(
+        `SELECT doc, ${position} FROM change WHERE doc = ? GROUP BY doc`,
+        [doc],
+      );
+      if (now === undefined) this.#positions.delete(key);
+      else this.#positions.set(key, { pos: now.pos, unplaced: now.unplaced });
+    }
+    this.#moved.clear();
+    return this.#positions;
+  }
+
+  /** Reads everything from the tables again: they were changed from outside. */
+  forget(): void {
+    this.#edgesByDocument.clear();
+    this.#positions = null;
+    this.#moved.clear();
+  }
+
+  #noteMoved(doc: Uint8Array): void {
+    if (this.#positions !== null) this.#moved.set(bytesToHex(doc), doc);
   }
 
   #insertOne(change: NewChange): boolean {
+    this.#noteMoved(change.doc);
     const known = this.rowOf(change.doc, change.hash);
     if (known !== undefined) {
       this.#fillIn(known, change);
@@ -288,6 +323,7 @@ export class ChangeJournal {
       }
     });
     this.#edgesByDocument.delete(bytesToHex(doc));
+    this.#noteMoved(doc);
   }
 }
 

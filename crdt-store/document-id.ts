@@ -14,11 +14,30 @@ const longestText = 28;
 /** The text of a document id of 16 bytes. */
 export function documentIdToText(doc: Uint8Array): string {
   const bytes = new Uint8Array([...doc, ...checksum(doc)]);
-  let value = bytes.reduce((sum, byte) => sum * 256n + BigInt(byte), 0n);
-  let text = "";
-  for (; value > 0n; value /= 58n) text = alphabet.charAt(Number(value % 58n)) + text;
   const zeros = bytes.findIndex((byte) => byte !== 0);
-  return "1".repeat(zeros === -1 ? bytes.length : zeros) + text;
+  return "1".repeat(zeros === -1 ? bytes.length : zeros) + base58(bytes).replace(/^1+/, "");
+}
+
+// Long division of 16-bit limbs by 58⁴, so that every step is exact in a number: lists have ten thousand ids.
+function base58(bytes: Uint8Array): string {
+  const limbs = Array.from(
+    { length: bytes.length / 2 },
+    (_, index) => (bytes[2 * index] ?? 0) * 256 + (bytes[2 * index + 1] ?? 0),
+  );
+  let text = "";
+  while (text.length < longestText) {
+    let rest = 0;
+    for (const [index, limb] of limbs.entries()) {
+      const value = rest * 65_536 + limb;
+      limbs[index] = Math.floor(value / 11_316_496);
+      rest = value % 11_316_496;
+    }
+    for (let digit = 0; digit < 4; digit += 1) {
+      text = alphabet.charAt(rest % 58) + text;
+      rest = Math.floor(rest / 58);
+    }
+  }
+  return text;
 }
 
 /** The 16 bytes of a document id; undefined if the text is not one. */

@@ -78,6 +78,7 @@ export class Store {
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'schema_version' AND name NOT LIKE 'sqlite_%'",
       );
       for (const { name } of tables) this.#sqlite.run(`DELETE FROM "${name}"`);
+      this.changes.forget();
     });
   }
 

@@ -50,6 +50,8 @@ interface Whereabouts {
 export class NoteRows {
   readonly #ports: NoteRowsPorts;
   readonly #store: Store;
+  /** Document ids as text, by their hex: each carries a checksum, and the list is asked for often. */
+  readonly #idByDoc = new Map<string, string>();
   #cancelDerive: (() => void) | null = null;
   #closed = false;
 
@@ -68,13 +70,37 @@ export class NoteRows {
     const whereabouts = this.#whereabouts();
     return [...this.#store.notes.list(), ...this.#store.notes.list({ trashed: true })]
       .filter((row) => row.movedTo === null)
-      .map((row) => noteRow(row, whereabouts));
+      .map((row) => this.#row(row, whereabouts));
+  }
+
+  #row(row: StoredNote, whereabouts: Whereabouts): NoteRow {
+    const key = toHex(row.doc);
+    const id = this.#idByDoc.get(key) ?? documentIdToText(row.doc);
+    this.#idByDoc.set(key, id);
+    const { pos, unplaced } = whereabouts.positions.get(key) ?? { pos: null, unplaced: 0 };
+    const waiting = whereabouts.waiting.has(key) ? Math.max(1, unplaced) : 0;
+    const notebook = toHex(row.space);
+    const seenBy =
+      waiting > 0 || pos === null ? [] : namesAt(whereabouts.readers.get(notebook) ?? [], pos);
+    return {
+      id,
+      title: row.title,
+      preview: row.preview,
+      notebook,
+      createdAt: row.createdAt,
+      updatedAt: row.updatedAt,
+      trashed: row.trashedAt !== null,
+      state: stateOf(waiting > 0 || pos === null, seenBy),
+      waiting,
+      seenBy,
+      quarantined: whereabouts.quarantined.get(key) ?? 0,
+    };
   }
 
   #whereabouts(): Whereabouts {
     const { changes, outbox, inbox } = this.#store;
     return {
-      positions: new Map(changes.lastPositions().map((row) => [toHex(row.doc), row])),
+      positions: changes.lastPositions(),
       waiting: new Set(outbox.waitingDocuments().map(toHex)),
       quarantined: new Map(
         inbox.quarantinedByDocument().map(({ doc, entries }) => [toHex(doc), entries]),
@@ -169,29 +195,8 @@ export class NoteRows {
   }
 }
 
-function noteRow(row: StoredNote, whereabouts: Whereabouts): NoteRow {
-  const key = toHex(row.doc);
-  const { pos, unplaced } = whereabouts.positions.get(key) ?? { pos: null, unplaced: 0 };
-  const waiting = whereabouts.waiting.has(key) ? Math.max(1, unplaced) : 0;
-  const notebook = toHex(row.space);
-  const readers = whereabouts.readers.get(notebook) ?? [];
-  const seenBy =
-    waiting > 0 || pos === null
-      ? []
-      : [...new Set(readers.filter((reader) => reader.pos >= pos).map(({ name }) => name))];
-  return {
-    id: documentIdToText(row.doc),
-    title: row.title,
-    preview: row.preview,
-    notebook,
-    createdAt: row.createdAt,
-    updatedAt: row.updatedAt,
-    trashed: row.trashedAt !== null,
-    state: stateOf(waiting > 0 || pos === null, seenBy),
-    waiting,
-    seenBy,
-    quarantined: whereabouts.quarantined.get(key) ?? 0,
-  };
+function namesAt(readers: readonly Reader[], pos: number): readonly string[] {
+  return [...new Set(readers.filter((reader) => reader.pos >= pos).map(({ name }) => name))];
 }
 
 function stateOf(isOnlyHere: boolean, seenBy: readonly string[]): NoteState {

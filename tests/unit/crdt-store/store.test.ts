@@ -108,16 +108,25 @@ describe("the change journal", () => {
   it("knows how far the relay has a document", async () => {
     const { store, changes, hashes } = await setupTyped();
     store.changes.insert(changes.map((change) => journalled(change)));
-    expect(store.changes.lastPositions()).toEqual([{ doc, pos: null, unplaced: 3 }]);
+    const positions = (): unknown => Object.fromEntries(store.changes.lastPositions());
+    expect(positions()).toEqual({ [hex(doc)]: { pos: null, unplaced: 3 } });
     store.changes.setPosition(doc, hashes.slice(0, 2), 12);
     store.changes.insert(changes.map((change) => journalled(change, { doc: otherDoc, pos: 7 })));
-    expect(store.changes.lastPositions()).toHaveLength(2);
-    expect(store.changes.lastPositions()).toEqual(
-      expect.arrayContaining([
-        { doc, pos: 12, unplaced: 1 },
-        { doc: otherDoc, pos: 7, unplaced: 0 },
-      ]),
-    );
+    const known = {
+      [hex(doc)]: { pos: 12, unplaced: 1 },
+      [hex(otherDoc)]: { pos: 7, unplaced: 0 },
+    };
+    expect(positions()).toEqual(known);
+    expect(() =>
+      store.transaction(() => {
+        store.changes.setPosition(doc, hashes, 20);
+        expect(positions()).toMatchObject({ [hex(doc)]: { pos: 20, unplaced: 0 } });
+        throw new Error("not committed");
+      }),
+    ).toThrow("not committed");
+    expect(positions()).toEqual(known);
+    store.clear();
+    expect(positions()).toEqual({});
   });
 
   it("moves a damaged row to quarantine and answers the others", async () => {
@@ -195,7 +204,7 @@ describe("the outbox", () => {
     expect(afterCrash.outbox.sealed(space)).toEqual([]);
     expect(afterCrash.outbox.lastRelayed(doc)).toBe(44);
     expect(afterCrash.outbox.lastRelayed(otherDoc)).toBeNull();
-    expect(afterCrash.changes.lastPositions()).toEqual([{ doc, pos: 44, unplaced: 0 }]);
+    expect(afterCrash.changes.lastPositions().get(hex(doc))).toEqual({ pos: 44, unplaced: 0 });
   });
 
   it("takes an entry back to be sealed anew, and no acknowledgement of the old one counts", async () => {

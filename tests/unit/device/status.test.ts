@@ -41,7 +41,7 @@ function statusWith(device: Device, word: SyncStatus["word"]): Promise<SyncStatu
   });
 }
 
-describe("the status of a device", () => {
+describe("the status of a device", { timeout: 60_000 }, () => {
   it("is saved here without a relay", async () => {
     await using fixture = await setupDevice();
     await fixture.device.createNote({ title: "Tent" });

@@ -63,7 +63,7 @@ async function memberNames({ device }: DeviceFixture, notebook: string): Promise
   return (row?.members ?? []).map(({ name }) => name).toSorted();
 }
 
-describe("a shared notebook", () => {
+describe("a shared notebook", { timeout: 60_000 }, () => {
   it("is told by its link, joined, and written in by both", async () => {
     await using ana = await setupPerson("Ana");
     await using ben = await setupPerson("Ben");
@@ -164,7 +164,7 @@ describe("a shared notebook", () => {
   });
 });
 
-describe("the words", () => {
+describe("the words", { timeout: 60_000 }, () => {
   it("make an empty device one of the same person's", async () => {
     await using first = await setupDevice({ relayUrl: relay.url, fresh: true });
     const words = first.device.create().join(" ");
