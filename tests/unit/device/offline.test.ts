@@ -233,6 +233,10 @@ describe("a device that is refused or fails", () => {
     });
     await expect(device.createNotebook("Lost")).rejects.toThrow("the disk is full");
     put.mockRestore();
+    const documents = store.changes.documents().length;
+    // Said in every notebook that is held.
+    await device.setDisplayName("Ana");
+    expect(store.changes.documents()).toHaveLength(documents);
     expect((await device.notebooks()).map(({ name }) => name)).toEqual(["Notes"]);
     await device.createNotebook("Kept");
     await using again = await setupDevice({ files: filesAfterCrash(fixture) });
