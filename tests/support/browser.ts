@@ -83,6 +83,8 @@ export interface PersonOptions {
   readonly expectedErrors?: readonly RegExp[];
   readonly viewport?: { readonly width: number; readonly height: number };
   readonly colorScheme?: "light" | "dark";
+  /** No transitions: what is looked at has arrived. */
+  readonly reducedMotion?: boolean;
   /** More of the browser's own switches. */
   readonly switches?: readonly string[];
 }
@@ -103,13 +105,20 @@ export async function launchPerson(
   profileDir: string,
   options: PersonOptions = {},
 ): Promise<Person> {
-  const { expectedErrors = [], viewport, colorScheme, switches = [] } = options;
+  const {
+    expectedErrors = [],
+    viewport,
+    colorScheme,
+    reducedMotion = false,
+    switches = [],
+  } = options;
   const context = await chromium.launchPersistentContext(profileDir, {
     executablePath: findBrowser(),
     args: [...launchArguments, ...switches],
     headless: true,
     ...(viewport && { viewport }),
     ...(colorScheme && { colorScheme }),
+    ...(reducedMotion && { reducedMotion: "reduce" as const }),
   });
   const errors: string[] = [];
 

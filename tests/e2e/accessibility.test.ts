@@ -1,0 +1,50 @@
+/** The screens as assistive technology meets them, in both themes. */
+import { AxeBuilder } from "@axe-core/playwright";
+import type { Page } from "playwright";
+import { describe, expect, it } from "vitest";
+import { openApp, parts, shareNote, startProduct } from "#tests/support/product.ts";
+
+/** WCAG 2.2 A and AA, as far as a program can judge. */
+const rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
+
+async function faults(page: Page): Promise<readonly string[]> {
+  const { violations } = await new AxeBuilder({ page }).withTags(rules).analyze();
+  return violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ target, failureSummary }) => `${id}: ${target.join(" ")} ${failureSummary ?? ""}`),
+  );
+}
+
+describe.each(["light", "dark"] as const)("the app in the %s theme", (colorScheme) => {
+  it("has no fault that a program can find, wide and narrow", async () => {
+    await using product = await startProduct();
+    const { page } = await product.person(product.profile("ana"), {
+      colorScheme,
+      reducedMotion: true,
+      viewport: { width: 1440, height: 900 },
+    });
+    await openApp(page, product.address);
+    await parts(page).title.fill("Garden plan");
+    await parts(page).body.click();
+    await page.keyboard.type(
+      "# Beds\n\n- [ ] order **seeds** and `soil`\n\nSee [wiki](https://example.org).\n> quoted",
+    );
+    expect(await faults(page)).toEqual([]);
+    await shareNote(page, "Ana");
+    await page
+      .getByRole("button", { name: /24 words|Show the words/ })
+      .first()
+      .click();
+    expect(await faults(page)).toEqual([]);
+    await page.keyboard.press("Escape");
+    await parts(page).status.click();
+    expect(await faults(page)).toEqual([]);
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "Settings" }).first().click();
+    expect(await faults(page)).toEqual([]);
+    await page.keyboard.press("Escape");
+    await page.setViewportSize({ width: 390, height: 844 });
+    expect(await faults(page)).toEqual([]);
+    await page.getByRole("button", { name: "Back to the list" }).click();
+    expect(await faults(page)).toEqual([]);
+  });
+});
