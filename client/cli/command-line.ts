@@ -1,5 +1,6 @@
 /** What may be typed, and what it means. */
 import { parseArgs } from "node:util";
+import { relayAddress } from "./relay-address.ts";
 
 export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
 
@@ -14,7 +15,8 @@ export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
   share [--role edit|read] [NOTEBOOK]   print a link to a notebook
   join LINK                  open a notebook by its link
   name NAME                  how others see you
-  sync [--timeout S]         exchange everything with the relay, then stop
+  sync [--timeout S]         exchange everything with the relay, then stop; keeps trying
+                             for S seconds, else gives up when the relay cannot be reached
   watch                      stay connected; one JSON line per event
   status                     what is saved, sent and waiting
 
@@ -22,6 +24,7 @@ Exit codes: 0 done, 1 refused, 2 wrong usage, 3 the relay cannot be reached.`;
 
 export interface CommandLine {
   readonly home: string;
+  /** ws:// or wss:// */
   readonly relay: string | null;
   readonly json: boolean;
   readonly command: Command;
@@ -36,7 +39,8 @@ export type Command =
   | { readonly name: "share"; readonly role: "edit" | "read"; readonly notebook: string | null }
   | { readonly name: "join"; readonly link: string }
   | { readonly name: "name"; readonly displayName: string }
-  | { readonly name: "sync"; readonly timeoutMs: number };
+  /** Null: until it is hopeless. */
+  | { readonly name: "sync"; readonly timeoutMs: number | null };
 
 export type ParsedLine =
   | { readonly type: "run"; readonly line: CommandLine }
@@ -44,7 +48,8 @@ export type ParsedLine =
   | { readonly type: "version" }
   | { readonly type: "wrong"; readonly message: string };
 
-const defaultTimeoutS = 30;
+/** A day: beyond 2^31 ms timers fire at once. */
+const longestTimeoutS = 86_400;
 
 /** @param args without node and script */
 export function parseLine(args: readonly string[]): ParsedLine {
@@ -52,20 +57,28 @@ export function parseLine(args: readonly string[]): ParsedLine {
   try {
     parsed = parse(args);
   } catch (error) {
-    return wrong(error instanceof Error ? error.message : String(error));
+    // Node explains at length; its first sentence names the option.
+    const [sentence = ""] = (error instanceof Error ? error.message : String(error)).split(". ");
+    return wrong(`${sentence.replace(/\.$/, "")}.`);
   }
   const { values, positionals } = parsed;
   if (values.help === true) return { type: "help" };
   if (values.version === true) return { type: "version" };
   const [name, ...rest] = positionals;
   if (name === undefined) return wrong("Which command?");
-  if (values.home === undefined) return wrong("Where is the home? Say --home DIR.");
   const command = commandOf(name, rest, values);
   if (typeof command === "string") return wrong(command);
-  return {
-    type: "run",
-    line: { home: values.home, relay: values.relay ?? null, json: values.json === true, command },
-  };
+  const misplaced = misplacedOption(command.name, values);
+  if (misplaced !== null) return wrong(misplaced);
+  const { home } = values;
+  if (home === undefined || home === "") return wrong("Where is the home? Say --home DIR.");
+  const relay = values.relay === undefined ? null : relayAddress(values.relay);
+  if (values.relay !== undefined && relay === null) {
+    return wrong(
+      `“${values.relay}” is not the address of a relay. It looks like http://localhost:8787 or wss://notes.example.`,
+    );
+  }
+  return { type: "run", line: { home, relay, json: values.json === true, command } };
 }
 
 function parse(args: readonly string[]) {
@@ -89,27 +102,27 @@ function parse(args: readonly string[]) {
 
 type Values = ReturnType<typeof parse>["values"];
 
-/** Which options belong to which command; --home, --relay and --json to all. */
-const optionsOf: Record<string, readonly (keyof Values)[]> = {
-  new: ["title", "notebook"],
-  edit: ["base"],
-  share: ["role"],
-  sync: ["timeout"],
-};
+/** Which options belong to one command; --home, --relay and --json belong to all. */
+const commandOfOption = {
+  title: "new",
+  notebook: "new",
+  base: "edit",
+  role: "share",
+  timeout: "sync",
+} as const satisfies Partial<Record<keyof Values, Command["name"]>>;
 
+/** A sentence about the first option that is out of place, null if none is. */
+function misplacedOption(name: Command["name"], values: Values): string | null {
+  const options = Object.entries(commandOfOption) as [keyof typeof commandOfOption, string][];
+  const misplaced = options.find(
+    ([option, owner]) => values[option] !== undefined && owner !== name,
+  );
+  return misplaced === undefined ? null : `--${misplaced[0]} does not belong to ${name}.`;
+}
+
+/** The command, or a sentence about what is wrong with it. */
 function commandOf(name: string, rest: readonly string[], values: Values): Command | string {
-  for (const option of ["title", "notebook", "base", "role", "timeout"] as const) {
-    if (values[option] !== undefined && !(optionsOf[name] ?? []).includes(option)) {
-      return `--${option} does not belong to ${name}.`;
-    }
-  }
   const [first, second] = rest;
-  const one = (what: string): string | null =>
-    first === undefined
-      ? `${name} needs ${what}.`
-      : second === undefined
-        ? null
-        : `${name} takes one ${what}.`;
   switch (name) {
     case "init":
     case "restore":
@@ -123,14 +136,13 @@ function commandOf(name: string, rest: readonly string[], values: Values): Comma
       return { name, title: values.title ?? "", notebook: values.notebook ?? null };
     case "cat":
     case "rm":
-      return first === undefined || second !== undefined
-        ? (one("note") ?? "")
-        : { name, id: first };
+      if (first === undefined) return `${name} needs the id of a note (see ls).`;
+      return second === undefined ? { name, id: first } : `${name} takes one note.`;
     case "edit": {
-      if (first === undefined || second !== undefined) return one("note") ?? "";
-      const base =
-        values.base === undefined ? null : values.base.split(",").filter((head) => head !== "");
-      if (base?.some((head) => !/^[0-9a-f]{64}$/.test(head)) === true || base?.length === 0) {
+      if (first === undefined) return "edit needs the id of a note (see ls).";
+      if (second !== undefined) return "edit takes one note; its text comes from standard input.";
+      const base = values.base === undefined ? null : values.base.split(",");
+      if (base?.some((head) => !/^[0-9a-f]{64}$/.test(head)) === true) {
         return "--base takes the heads of an earlier cat --json, with commas between.";
       }
       return { name, id: first, base };
@@ -142,15 +154,18 @@ function commandOf(name: string, rest: readonly string[], values: Values): Comma
       return { name, role, notebook: first ?? null };
     }
     case "join":
-      return first === undefined || second !== undefined
-        ? (one("link") ?? "")
-        : { name, link: first };
+      if (first === undefined) return "join needs a link.";
+      return second === undefined ? { name, link: first } : "join takes one link.";
     case "name":
       return first === undefined ? "name needs a name." : { name, displayName: rest.join(" ") };
     case "sync": {
-      const seconds = Number(values.timeout ?? defaultTimeoutS);
-      if (!(seconds > 0)) return "--timeout is a number of seconds.";
-      return first === undefined ? { name, timeoutMs: seconds * 1000 } : "sync takes no argument.";
+      if (first !== undefined) return "sync takes no argument.";
+      if (values.timeout === undefined) return { name, timeoutMs: null };
+      const seconds = /^\d+(\.\d+)?$/.test(values.timeout) ? Number(values.timeout) : 0;
+      if (seconds <= 0 || seconds > longestTimeoutS) {
+        return `--timeout is a number of seconds, at most ${longestTimeoutS}.`;
+      }
+      return { name, timeoutMs: Math.ceil(seconds * 1000) };
     }
     default:
       return `There is no command “${name}”.`;

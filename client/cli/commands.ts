@@ -1,48 +1,65 @@
 /** What each command does to a device, and what it prints. */
-import diff from "fast-diff";
-import type { FieldSplice } from "#client/device/api.ts";
+import type { SyncStatus } from "#client/device/api.ts";
 import type { Device } from "#client/device/device.ts";
 import { refuse } from "#client/device/refusal.ts";
+import type { Clock } from "#client/sync/ports.ts";
 import type { Command } from "./command-line.ts";
+import { exchange, type Exchange } from "./exchange.ts";
+import { exitCodes, type ExitCode } from "./failure.ts";
+import { splicesBetween } from "./text-diff.ts";
 
-/** `json` is printed with --json, `text` without; `offline` makes the exit code 3. */
+/** `json` is printed with --json, `text` without, `trouble` on standard error. */
 export interface Answer {
   readonly json: unknown;
   readonly text: string;
-  readonly offline: boolean;
+  readonly code: ExitCode;
+  readonly trouble: string;
 }
 
-/** Every command but `watch`. @param input standard input, read only by the commands that want it */
+/**
+ * Every command but `watch`. Failures are refusals.
+ * @param input standard input, "" for commands that take none
+ */
 export async function runCommand(
   device: Device,
+  clock: Clock,
   command: Exclude<Command, { readonly name: "watch" }>,
-  input: () => Promise<string>,
+  input: string,
 ): Promise<Answer> {
   switch (command.name) {
     case "init": {
+      if (device.hasIdentity) {
+        refuse(
+          "refused",
+          "This home has an identity already. Use another directory for a new one.",
+        );
+      }
       const phrase = device.create().join(" ");
-      await device.settled(0);
+      // The first notebook gets its name in the background.
+      await device.describeStale();
       await device.confirmWords();
       return done(
         { phrase, relay: device.relayUrl },
-        `${phrase}\n\nThese 24 words are the only way back in if you lose every device. They are not shown again.`,
+        `${phrase}\n\nThese 24 words are the only way back in if you lose every device. They are not shown again.\n`,
       );
     }
     case "restore":
-      await device.restore(await input());
+      mustKnowRelay(device);
+      await device.restore(input);
       return done(
         { restored: true },
-        "This device is one of yours now. Run sync to fetch your notes.",
+        "This device is one of yours now. Run sync to fetch your notes.\n",
       );
     case "new": {
       const { id } = await device.createNote({
         title: command.title,
-        body: await input(),
+        body: input,
         ...(command.notebook === null ? {} : { notebook: command.notebook }),
       });
-      return done({ id }, id);
+      return done({ id }, `${id}\n`);
     }
     case "ls": {
+      await device.describeStale();
       const rows = (await device.notes()).filter((row) => !row.trashed);
       const list = rows.map(({ id, title, notebook, updatedAt, state }) => ({
         id,
@@ -51,62 +68,63 @@ export async function runCommand(
         updatedAt,
         state,
       }));
-      return done(
-        list,
-        rows.map((row) => `${row.id}  ${marks[row.state]}  ${row.title || row.preview}`).join("\n"),
-      );
+      const line = (row: (typeof rows)[number]): string =>
+        `${row.id}  ${marks[row.state]}  ${row.title || row.preview}`;
+      return done(list, linesOf(rows.map(line)));
     }
     case "cat": {
-      const note = await device.readNote(command.id);
-      return done(note, note.body);
+      const { id, title, body, heads } = await device.readNote(command.id);
+      return done({ id, title, body, heads }, body);
     }
-    case "edit": {
-      const made = await edit(device, command.id, command.base, await input());
-      return done({ id: command.id, heads: made.heads }, command.id);
-    }
+    case "edit":
+      return edit(device, command.id, command.base, input);
     case "rm":
       await device.trashNote(command.id);
-      return done({ id: command.id, trashed: true }, `${command.id} is in the trash.`);
+      return done({ id: command.id, trashed: true }, `${command.id} is in the trash.\n`);
     case "notebooks": {
       const rows = await device.notebooks();
-      const shared = (row: { shared: boolean }): string => (row.shared ? "shared" : "");
-      return done(
-        rows,
-        rows
-          .map((row) =>
-            `${row.id}  ${row.role}  ${row.notes} notes  ${row.name} ${shared(row)}`.trimEnd(),
-          )
-          .join("\n"),
-      );
+      const line = (row: (typeof rows)[number]): string => {
+        const shared = row.shared ? "shared" : "";
+        return `${row.id}  ${row.role}  ${counted(row.notes, "note")}  ${row.name} ${shared}`;
+      };
+      return done(rows, linesOf(rows.map((row) => line(row).trimEnd())));
     }
     case "share": {
+      mustKnowRelay(device);
       const notebook = command.notebook ?? (await onlyNotebook(device));
       const { link } = await device.share(notebook, command.role);
-      return done({ link }, link);
+      return done({ link }, `${link}\n`);
     }
     case "join": {
       const { notebook } = await device.join(command.link);
-      return done({ notebook }, `Joined. Run sync to fetch its notes (notebook ${notebook}).`);
+      return done({ notebook }, `Joined. Run sync to fetch its notes (notebook ${notebook}).\n`);
     }
-    case "name":
+    case "name": {
       await device.setDisplayName(command.displayName);
-      return done(
-        { name: (await device.info()).displayName },
-        `Others see you as ${(await device.info()).displayName}.`,
-      );
-    case "sync":
-      return await sync(device, command.timeoutMs);
+      const { displayName } = await device.info();
+      return done({ name: displayName }, `Others see you as ${displayName}.\n`);
+    }
+    case "sync": {
+      mustKnowRelay(device);
+      return synced(await exchange(device, clock, command.timeoutMs), device.relayUrl);
+    }
     case "status": {
-      const status = await device.status();
+      const status = { ...(await device.status()), relay: device.relayUrl };
       return done(status, statusText(status));
     }
   }
 }
 
-const marks = { "saved-here": "✓ ", "on-relay": "✓✓", "seen-elsewhere": "✓✓+" } as const;
+const marks = { "saved-here": "✓  ", "on-relay": "✓✓ ", "seen-elsewhere": "✓✓+" } as const;
 
 function done(json: unknown, text: string): Answer {
-  return { json, text, offline: false };
+  return { json, text, code: exitCodes.done, trouble: "" };
+}
+
+function mustKnowRelay(device: Device): void {
+  if (device.relayUrl === null) {
+    refuse("bad-relay", "This home knows no relay yet. Say --relay URL once.");
+  }
 }
 
 /** The new text against the version it was made from: nobody's newer text is touched. */
@@ -114,28 +132,23 @@ async function edit(
   device: Device,
   id: string,
   base: readonly string[] | null,
-  body: string,
-): Promise<{ heads: readonly string[] }> {
-  const heads = base ?? (await device.readNote(id)).heads;
-  const before = await device.readNoteAt(id, heads);
-  const edits = splicesBetween(before.body, body.replace(/\r\n?/g, "\n"));
-  if (edits.length === 0) return { heads };
-  return device.spliceNote(id, heads, edits);
-}
-
-function splicesBetween(before: string, after: string): readonly FieldSplice[] {
-  const edits: FieldSplice[] = [];
-  let at = 0;
-  for (const [kind, text] of diff(before, after)) {
-    if (kind === diff.EQUAL) at += text.length;
-    else if (kind === diff.DELETE)
-      edits.push({ field: "body", at, remove: text.length, insert: "" });
-    else {
-      edits.push({ field: "body", at, remove: 0, insert: text });
-      at += text.length;
-    }
-  }
-  return edits;
+  input: string,
+): Promise<Answer> {
+  const before =
+    base === null
+      ? await device.readNote(id)
+      : { ...(await device.readNoteAt(id, base)), heads: base };
+  const splices = splicesBetween(before.body, input.replace(/\r\n?/g, "\n"));
+  const { title, body, heads } =
+    splices.length === 0
+      ? await device.readNote(id)
+      : await device.spliceNote(
+          id,
+          before.heads,
+          splices.map((splice) => ({ field: "body" as const, ...splice })),
+        );
+  // The text that stands at these heads goes along: it may hold more than was put in.
+  return done({ id, title, body, heads }, `${id}\n`);
 }
 
 async function onlyNotebook(device: Device): Promise<string> {
@@ -148,23 +161,50 @@ async function onlyNotebook(device: Device): Promise<string> {
   return first.id;
 }
 
-async function sync(device: Device, timeoutMs: number): Promise<Answer> {
-  if (device.relayUrl === null)
-    refuse("bad-relay", "This home knows no relay yet. Say --relay URL once.");
-  device.connect();
-  const settled = await device.settled(timeoutMs);
-  const status = await device.status();
-  return { json: status, text: statusText(status), offline: !settled };
+function synced({ outcome, status: told }: Exchange, relay: string | null): Answer {
+  const status = { ...told, relay };
+  const waits =
+    status.waiting === 0
+      ? "Nothing that was written here waits."
+      : `${counted(status.waiting, "change")} ${status.waiting === 1 ? "waits" : "wait"} to be sent.`;
+  switch (outcome) {
+    case "done":
+      return done(status, statusText(status));
+    case "refused":
+      return {
+        json: status,
+        text: "",
+        code: exitCodes.refused,
+        trouble: `${status.detail} ${waits}\n`,
+      };
+    case "unfinished": {
+      const why =
+        status.detail === "" ? "The relay did not answer everything in time." : status.detail;
+      return { json: status, text: "", code: exitCodes.offline, trouble: `${why} ${waits}\n` };
+    }
+  }
 }
 
-function statusText(status: Awaited<ReturnType<Device["status"]>>): string {
-  const words = {
-    "saved-here": "Saved here",
-    sending: `Sending ${status.waiting}`,
-    "up-to-date": "Up to date",
-    offline: `Offline, ${status.waiting} waiting`,
-    limited: "Limited",
-    "needs-you": "Needs you",
-  };
-  return [words[status.word], status.detail].filter((part) => part !== "").join("\n");
+const statusWords = {
+  "saved-here": "Saved here",
+  sending: "Sending",
+  "up-to-date": "Up to date",
+  offline: "Offline",
+  limited: "Limited",
+  "needs-you": "Needs you",
+} as const;
+
+function statusText(status: SyncStatus): string {
+  const waiting = status.waiting === 0 ? "" : `, ${counted(status.waiting, "change")} waiting`;
+  const relay = status.relay === null ? "No relay is known yet" : `Relay: ${status.relay}`;
+  const lines = [`${statusWords[status.word]}${waiting}`, status.detail, relay];
+  return linesOf(lines.filter((line) => line !== ""));
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+function linesOf(lines: readonly string[]): string {
+  return lines.map((line) => `${line}\n`).join("");
 }

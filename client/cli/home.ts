@@ -1,11 +1,21 @@
 /** A home directory: the store of one device on this machine, its key, its lock. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { loadNodeEngine, lockDirectory, openNodeFiles } from "#crdt-store/files/node.ts";
-import { openStore } from "#crdt-store/store.ts";
-import { StoreError } from "#crdt-store/store-error.ts";
+import { openStore, type Store } from "#crdt-store/store.ts";
 import { Device } from "#client/device/device.ts";
+import { loadRelay, saveRelay } from "#client/device/identity.ts";
 import { refuse } from "#client/device/refusal.ts";
+import { sameRelay } from "#client/device/relay-address.ts";
 import { dialNode, nodeAutomerge, nodeEd25519, nodeRandom, nodeTimers } from "./node-ports.ts";
 
 export interface OpenHome {
@@ -15,8 +25,14 @@ export interface OpenHome {
 
 export interface HomeOptions {
   readonly dir: string;
+  /** Used from now on, if the home knows none yet; refused if it knows another. */
   readonly relay: string | null;
   readonly connect: "always" | "on-demand";
+}
+
+/** Whether nothing was ever kept there; creates nothing. */
+export function isEmptyHome(dir: string): boolean {
+  return (statSync(join(dir, "main"), { throwIfNoEntry: false })?.size ?? 0) === 0;
 }
 
 /**
@@ -25,21 +41,24 @@ export interface HomeOptions {
  */
 export async function openHome(options: HomeOptions): Promise<OpenHome> {
   const { dir, relay, connect } = options;
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
   const lock = lockDirectory(dir);
+  let opened: Store | null = null;
   try {
     const engine = await loadNodeEngine();
+    const key = homeKey(dir);
     const store = openStore({
       engine,
       files: openNodeFiles(dir),
-      key: homeKey(dir),
-      clock: Date,
+      key,
+      clock: { now: () => Date.now() },
       random: nodeRandom,
     });
+    opened = store;
+    mustBeRelayOf(store, relay);
     const device = Device.open({
       store,
       ed: nodeEd25519(),
-      clock: Date,
+      clock: { now: () => Date.now() },
       timers: nodeTimers,
       random: nodeRandom,
       chance: Math.random,
@@ -47,23 +66,41 @@ export async function openHome(options: HomeOptions): Promise<OpenHome> {
       automerge: nodeAutomerge,
       // No tab outlives the process that served it.
       sessionAlive: async () => false,
-      relayUrl: null,
+      relayUrl: relay,
       durable: true,
       connect,
     });
-    if (relay !== null) device.setRelay(relayAddress(relay));
+    // A mistyped relay is forgotten if nothing comes of the home: init or restore decide.
+    const rememberRelay = (): void => {
+      if (relay !== null && device.hasIdentity && loadRelay(store) === null)
+        saveRelay(store, relay);
+    };
+    rememberRelay();
     return {
       device,
       close: async () => {
         await device.close();
+        rememberRelay();
         store.close();
         lock.release();
       },
     };
   } catch (error) {
+    opened?.close();
     lock.release();
     throw error;
   }
+}
+
+function mustBeRelayOf(store: Store, relay: string | null): void {
+  const known = loadRelay(store);
+  if (relay === null || known === null || sameRelay(known, relay)) return;
+  refuse("bad-relay", otherRelay(known));
+}
+
+/** For a home that uses `known` and is told another relay. */
+export function otherRelay(known: string): string {
+  return `This home uses the relay ${known} and cannot have another beside it. Leave --relay out, or use another home.`;
 }
 
 /** The database's key, in a file only its owner can read; made with the home. */
@@ -71,32 +108,27 @@ function homeKey(dir: string): Uint8Array {
   const path = join(dir, "key");
   if (existsSync(path)) {
     const key = new Uint8Array(readFileSync(path));
-    if (key.length !== 32) {
-      throw new StoreError(
-        "wrong-key",
-        `The key file ${path} is damaged: it must hold 32 bytes. Nothing was changed.`,
-      );
-    }
-    return key;
+    if (key.length === 32) return key;
+    refuse("storage", `The key file ${path} is damaged: it must hold 32 bytes. ${putItBack}`);
   }
+  if (!isEmptyHome(dir)) refuse("storage", `The key file ${path} is missing. ${putItBack}`);
   const key = nodeRandom(32);
-  writeFileSync(path, key, { mode: 0o600, flag: "wx", flush: true });
+  // Complete or not there at all: a key cut short by a power failure would shut its owner out.
+  const draft = `${path}.new`;
+  writeFileSync(draft, key, { mode: 0o600, flush: true });
+  renameSync(draft, path);
+  flushDirectory(dir);
   return key;
 }
 
-/** `http://host:port` or `ws://host:port/v1` as the address to dial. */
-export function relayAddress(typed: string): string {
-  const url = URL.canParse(typed) ? new URL(typed) : null;
-  const scheme =
-    url === null
-      ? undefined
-      : { "http:": "ws:", "https:": "wss:", "ws:": "ws:", "wss:": "wss:" }[url.protocol];
-  if (url === null || scheme === undefined) {
-    return refuse(
-      "bad-relay",
-      `“${typed}” is not the address of a relay. It looks like http://localhost:8787 or wss://notes.example.`,
-    );
+const putItBack = "Put it back from a backup: nothing was changed.";
+
+function flushDirectory(dir: string): void {
+  if (process.platform === "win32") return;
+  const fd = openSync(dir, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
-  const path = url.pathname.replace(/\/+$/, "");
-  return `${scheme}//${url.host}${path.endsWith("/v1") ? path : `${path}/v1`}`;
 }

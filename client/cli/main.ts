@@ -1,153 +1,166 @@
 #!/usr/bin/env node
-/** `sealeaf`: the client without a screen. Composition root and exit codes. */
+/** `sealeaf`: the client without a screen. Composition root. */
 import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { StoreError } from "#crdt-store/store-error.ts";
-import type { DeviceEvent } from "#client/device/api.ts";
-import { Refusal } from "#client/device/refusal.ts";
+import { sameRelay } from "#client/device/relay-address.ts";
 import { parseLine, usage, type CommandLine } from "./command-line.ts";
 import { runCommand } from "./commands.ts";
-import { openHome, type OpenHome } from "./home.ts";
-import { askServing, serveHome, type Request, type Response } from "./serving.ts";
+import { exitCodes, failure, failureOf, type ExitCode, type Outcome } from "./failure.ts";
+import { isEmptyHome, openHome, otherRelay, type OpenHome } from "./home.ts";
+import { nodeTimers } from "./node-ports.ts";
+import { askServing, canBeServed, serveHome } from "./serving.ts";
+import { outputClosed, printOut, printTrouble, readInput } from "./standard-streams.ts";
+import { eventLine } from "./watching.ts";
 
-const exitCodes = { done: 0, refused: 1, usage: 2, offline: 3 } as const;
+/** Another command is waited for this long: most are over in a moment. */
+const lockTries = 50;
+const lockTryEveryMs = 100;
 
-process.exitCode = await main(process.argv.slice(2));
+const unread = outputClosed();
+const code = await main(process.argv.slice(2));
+process.exitCode ??= code;
 
-async function main(args: readonly string[]): Promise<number> {
+async function main(args: readonly string[]): Promise<ExitCode> {
   const parsed = parseLine(args);
   switch (parsed.type) {
     case "help":
-      console.log(usage);
+      printOut(`${usage}\n`);
       return exitCodes.done;
     case "version":
-      console.log(version());
+      printOut(`${version()}\n`);
       return exitCodes.done;
     case "wrong":
-      console.error(`${parsed.message}\n\n${usage}`);
-      return exitCodes.usage;
-    case "run":
-      return parsed.line.command.name === "watch" ? watch(parsed.line) : runOnce(args, parsed.line);
+      return print(wrongUsage(parsed.message));
+    case "run": {
+      const line = { ...parsed.line, home: resolve(parsed.line.home) };
+      try {
+        return line.command.name === "watch" ? await watch(line) : print(await run(args, line));
+      } catch (error) {
+        return print(failureOf(error, line.home));
+      }
+    }
   }
 }
 
-async function runOnce(args: readonly string[], line: CommandLine): Promise<number> {
-  const input = await inputOf(line);
-  const served = await askServing(line.home, { args, input });
-  if (served !== null) return print(served);
-  let home: OpenHome | null = null;
-  try {
-    home = await openHome({ dir: line.home, relay: line.relay, connect: "on-demand" });
-    return print(await carryOut(home, line, async () => input ?? ""));
-  } catch (error) {
-    return print(failure(error));
-  } finally {
-    await home?.close();
+function wrongUsage(message: string): Outcome {
+  return failure(`${message} See sealeaf --help.`, exitCodes.usage);
+}
+
+function emptyHome(dir: string): Outcome {
+  return failure(
+    `The home ${dir} is empty. Run init for a new identity, or restore with your words.`,
+  );
+}
+
+function print(outcome: Outcome): ExitCode {
+  printOut(outcome.stdout);
+  printTrouble(outcome.stderr);
+  return outcome.code;
+}
+
+/** Here, or in the `watch` that has this home open. */
+async function run(args: readonly string[], line: CommandLine): Promise<Outcome> {
+  const { name } = line.command;
+  const begins = name === "init" || name === "restore";
+  if (!begins && isEmptyHome(line.home)) return emptyHome(line.home);
+  // Read beforehand: a home is not held while somebody types.
+  const input = ["new", "edit", "restore"].includes(name) ? await readInput() : "";
+  return whenUnlocked(async () => {
+    const served = await askServing(line.home, { args, input });
+    if (served !== null) return served;
+    const home = await openHome({ dir: line.home, relay: line.relay, connect: "on-demand" });
+    try {
+      return await carryOut(home, line, input);
+    } finally {
+      await home.close();
+    }
+  });
+}
+
+/** Two commands may well be started at the same time; the second one waits for its turn. */
+async function whenUnlocked<T>(act: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await act();
+    } catch (error) {
+      const isLocked = error instanceof StoreError && error.type === "locked";
+      if (!isLocked || tries >= lockTries) throw error;
+    }
+    await new Promise<void>((done) => {
+      nodeTimers.after(lockTryEveryMs, done);
+    });
   }
 }
 
-/** Read beforehand: the command may be carried out by a serving process. */
-async function inputOf(line: CommandLine): Promise<string | null> {
-  return ["new", "edit", "restore"].includes(line.command.name) ? await readInput() : null;
-}
-
-async function carryOut(
-  home: OpenHome,
-  line: CommandLine,
-  input: () => Promise<string>,
-): Promise<Response> {
-  if (line.command.name === "watch") {
-    return { code: exitCodes.refused, stdout: "", stderr: "This home is being watched already.\n" };
-  }
+async function carryOut(home: OpenHome, line: CommandLine, input: string): Promise<Outcome> {
   const { device } = home;
-  if (!device.hasIdentity && !["init", "restore"].includes(line.command.name)) {
-    return {
-      code: exitCodes.refused,
-      stdout: "",
-      stderr: "This home is empty. Run init for a new identity, or restore with your words.\n",
-    };
-  }
+  const { command } = line;
+  if (command.name === "watch") return failure("This home is being watched already.");
+  const begins = command.name === "init" || command.name === "restore";
+  if (!device.hasIdentity && !begins) return emptyHome(line.home);
   try {
-    const answer = await runCommand(device, line.command, input);
-    const text = line.json ? `${JSON.stringify(answer.json)}\n` : ended(answer.text);
-    return { code: answer.offline ? exitCodes.offline : exitCodes.done, stdout: text, stderr: "" };
+    const answer = await runCommand(device, { now: () => Date.now() }, command, input);
+    const stdout = line.json ? `${JSON.stringify(answer.json)}\n` : answer.text;
+    return { code: answer.code, stdout, stderr: answer.trouble };
   } catch (error) {
-    return failure(error);
+    return failureOf(error, line.home);
   }
-}
-
-function failure(error: unknown): Response {
-  const known = error instanceof Refusal || error instanceof StoreError;
-  const message = error instanceof Error ? error.message : String(error);
-  const code =
-    error instanceof Refusal && error.code === "offline" ? exitCodes.offline : exitCodes.refused;
-  return { code, stdout: "", stderr: `${known ? message : `Something went wrong: ${message}`}\n` };
-}
-
-function print(response: Response): number {
-  process.stdout.write(response.stdout);
-  process.stderr.write(response.stderr);
-  return response.code;
 }
 
 /** Holds the home, stays connected, prints events, and serves the home's other commands. */
-async function watch(line: CommandLine): Promise<number> {
-  let home: OpenHome;
+async function watch(line: CommandLine): Promise<ExitCode> {
+  const stopped = Promise.race([signalled(), unread]);
+  const { home: dir } = line;
+  if (isEmptyHome(dir)) return print(emptyHome(dir));
+  const home = await whenUnlocked(async () => {
+    const { command } = line;
+    const served = await askServing(dir, { args: ["--home", dir, command.name], input: "" });
+    if (served !== null) return null;
+    return openHome({ dir, relay: line.relay, connect: "always" });
+  });
+  if (home === null) return print(failure("This home is being watched already."));
   try {
-    home = await openHome({ dir: line.home, relay: line.relay, connect: "always" });
-  } catch (error) {
-    return print(failure(error));
-  }
-  if (!home.device.hasIdentity) {
+    if (!home.device.hasIdentity) return print(emptyHome(dir));
+    const stopServing = await serve(dir, home);
+    home.device.subscribe((event) => printOut(eventLine(event)));
+    printOut(`${JSON.stringify({ type: "watching", relay: home.device.relayUrl })}\n`);
+    if (home.device.relayUrl === null) {
+      printTrouble("This home knows no relay yet, so nothing is sent. Start with --relay URL.\n");
+    }
+    await stopped;
+    await stopServing();
+    return exitCodes.done;
+  } finally {
     await home.close();
-    console.error("This home is empty. Run init for a new identity, or restore with your words.");
-    return exitCodes.refused;
   }
-  const held = home;
-  const stopServing = await serveHome(line.home, async (request: Request) => {
+}
+
+async function serve(dir: string, home: OpenHome): Promise<() => Promise<void>> {
+  if (!canBeServed(dir)) {
+    printTrouble(
+      `The path ${dir} is too long for a socket: other commands cannot use this home until watch ends.\n`,
+    );
+    return async () => undefined;
+  }
+  return serveHome(dir, async (request) => {
     const parsed = parseLine(request.args);
-    if (parsed.type !== "run") return { code: exitCodes.usage, stdout: "", stderr: `${usage}\n` };
-    return carryOut(held, parsed.line, async () => request.input ?? "");
+    if (parsed.type !== "run") return wrongUsage("The watch of this home is of another version.");
+    const { relay } = parsed.line;
+    const known = home.device.relayUrl;
+    if (relay !== null && known !== null && !sameRelay(known, relay)) {
+      return failure(otherRelay(known));
+    }
+    if (relay !== null && known === null) home.device.setRelay(relay);
+    return carryOut(home, { ...parsed.line, home: dir }, request.input);
   });
-  const stop = new Promise<void>((resolve) => {
-    process.once("SIGINT", resolve);
-    process.once("SIGTERM", resolve);
+}
+
+function signalled(): Promise<void> {
+  return new Promise((stop) => {
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+      process.once(signal, () => stop());
   });
-  held.device.subscribe((event) => printEvent(event));
-  console.log(JSON.stringify({ type: "watching", relay: held.device.relayUrl }));
-  await stop;
-  await stopServing();
-  await held.close();
-  return exitCodes.done;
-}
-
-function printEvent(event: DeviceEvent): void {
-  switch (event.type) {
-    case "changes":
-      console.log(JSON.stringify({ type: "changes", id: event.id, changes: event.changes.length }));
-      break;
-    case "presence":
-      console.log(
-        JSON.stringify({
-          type: "presence",
-          id: event.id,
-          people: event.peers.map((peer) => peer.name),
-        }),
-      );
-      break;
-    default:
-      console.log(JSON.stringify(event));
-  }
-}
-
-async function readInput(): Promise<string> {
-  if (process.stdin.isTTY) return "";
-  const parts: Buffer[] = [];
-  for await (const part of process.stdin) parts.push(part as Buffer); // stdin without encoding gives buffers
-  return Buffer.concat(parts).toString("utf8");
-}
-
-function ended(text: string): string {
-  return text === "" || text.endsWith("\n") ? text : `${text}\n`;
 }
 
 function version(): string {

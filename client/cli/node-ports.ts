@@ -89,11 +89,29 @@ export const dialNode: Dial = (url, events) => {
     events.closed();
   };
   socket.on("open", () => events.opened());
+  // What answers otherwise than a WebSocket with our subprotocol is, to the session, a peer who
+  // opened and then did not speak our language; without this it would look like no answer at all.
+  const answeredOtherwise = (): void => {
+    if (over) return;
+    events.opened();
+    if (!over) events.received(new Uint8Array(0));
+    finish();
+  };
+  socket.on("unexpected-response", (request, { statusCode = 0 }) => {
+    request.destroy();
+    // A gateway whose relay is away answers 502 to 504.
+    if (statusCode >= 500) finish();
+    else answeredOtherwise();
+  });
   socket.on("message", (data: Buffer, isBinary: boolean) => {
     if (!over) events.received(isBinary ? new Uint8Array(data) : new Uint8Array(0));
   });
   socket.on("close", finish);
-  socket.on("error", finish);
+  socket.on("error", (error: NodeJS.ErrnoException) => {
+    const isNoHandshake = socket.readyState !== WebSocket.OPEN && isOfProtocol(error);
+    if (isNoHandshake) answeredOtherwise();
+    else finish();
+  });
   return {
     send: (bytes) => {
       if (socket.readyState === WebSocket.OPEN) socket.send(bytes);
@@ -107,6 +125,11 @@ export const dialNode: Dial = (url, events) => {
     },
   };
 };
+
+/** Failures of the network have a code of the system; HTTP that cannot be parsed has one of the parser. */
+function isOfProtocol({ code }: NodeJS.ErrnoException): boolean {
+  return code === undefined || code.startsWith("HPE_");
+}
 
 let automerge: Promise<Automerge> | null = null;
 

@@ -5,49 +5,65 @@
 import { chmodSync, rmSync } from "node:fs";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
+import { refuse } from "#client/device/refusal.ts";
+import type { Outcome } from "./failure.ts";
+import { nodeTimers } from "./node-ports.ts";
 
 export interface Request {
   readonly args: readonly string[];
-  readonly input: string | null;
+  /** Standard input, "" for commands that take none. */
+  readonly input: string;
 }
 
-export interface Response {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+/** Beyond some hundred bytes a Unix socket's name is cut off (Linux 107, macOS 103). */
+const longestSocketPath = 103;
+const mostLineBytes = 128 << 20;
+/** Commands under way may finish before a stopping `watch` hangs up. */
+const finishWithinMs = 2_000;
 
-/** A Unix socket's name may have about 100 bytes: longer homes cannot be served. */
-const longestSocketPath = 100;
-const mostRequestBytes = 64 << 20;
+/** Whether the home's path leaves room for a socket in it. */
+export function canBeServed(dir: string): boolean {
+  return Buffer.byteLength(socketPath(dir)) <= longestSocketPath;
+}
 
 function socketPath(dir: string): string {
   return join(dir, "socket");
 }
 
-/** Serves until the returned function is called. */
+/**
+ * Serves until the returned function is called. The caller holds the home's lock.
+ * @param answer never rejects
+ */
 export async function serveHome(
   dir: string,
-  answer: (request: Request) => Promise<Response>,
+  answer: (request: Request) => Promise<Outcome>,
 ): Promise<() => Promise<void>> {
   const path = socketPath(dir);
-  if (Buffer.byteLength(path) > longestSocketPath) {
-    throw new Error(`The path ${path} is too long for a socket: choose a shorter home.`);
-  }
-  rmSync(path, { force: true }); // we hold the home's lock, so nobody listens there any more
-  const open = new Set<Socket>();
+  rmSync(path, { force: true }); // we hold the lock, so whoever listened there has gone
+  const open = new Map<Socket, Promise<void>>();
   const server = createServer((socket) => {
-    open.add(socket);
+    open.set(socket, serveOne(socket, answer));
     socket.on("close", () => open.delete(socket));
-    void serveOne(socket, answer);
   });
   await listen(server, path);
   return async () => {
-    for (const socket of open) socket.destroy();
-    await new Promise<void>((resolve) => {
+    const closed = new Promise<void>((resolve) => {
       server.close(() => resolve());
     });
+    await inTime(Promise.all(open.values()));
+    for (const socket of open.keys()) socket.destroy();
+    await closed;
   };
+}
+
+function inTime(work: Promise<unknown>): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = nodeTimers.after(finishWithinMs, resolve);
+    void work.then(() => {
+      cancel();
+      resolve();
+    });
+  });
 }
 
 async function listen(server: Server, path: string): Promise<void> {
@@ -66,18 +82,23 @@ async function listen(server: Server, path: string): Promise<void> {
 
 async function serveOne(
   socket: Socket,
-  answer: (request: Request) => Promise<Response>,
+  answer: (request: Request) => Promise<Outcome>,
 ): Promise<void> {
   try {
     const request = JSON.parse(await readLine(socket)) as Request; // from a process of the same user
-    socket.end(`${JSON.stringify(await answer(request))}\n`);
+    const outcome = await answer(request);
+    await new Promise<void>((resolve) => {
+      socket.once("close", () => resolve());
+      socket.end(`${JSON.stringify(outcome)}\n`, () => resolve());
+    });
   } catch {
     socket.destroy(); // the other side went away or does not speak this: it sees a broken connection
   }
 }
 
-/** The answer of the `watch` that serves this home, or null if none does. */
-export async function askServing(dir: string, request: Request): Promise<Response | null> {
+/** What the `watch` that serves this home answered, or null if none does. */
+export async function askServing(dir: string, request: Request): Promise<Outcome | null> {
+  if (!canBeServed(dir)) return null;
   const socket = createConnection(socketPath(dir));
   try {
     await new Promise<void>((resolve, reject) => {
@@ -87,8 +108,17 @@ export async function askServing(dir: string, request: Request): Promise<Respons
   } catch {
     return null;
   }
-  socket.write(`${JSON.stringify(request)}\n`);
-  return JSON.parse(await readLine(socket)) as Response;
+  try {
+    socket.write(`${JSON.stringify(request)}\n`);
+    return JSON.parse(await readLine(socket)) as Outcome; // from a process of the same user
+  } catch {
+    return refuse(
+      "unavailable",
+      "The watch that holds this home ended before it answered. Look whether the command was carried out, then repeat it.",
+    );
+  } finally {
+    socket.destroy();
+  }
 }
 
 function readLine(socket: Socket): Promise<string> {
@@ -96,11 +126,11 @@ function readLine(socket: Socket): Promise<string> {
     const parts: Buffer[] = [];
     let size = 0;
     socket.on("data", (data: Buffer) => {
-      parts.push(data);
-      size += data.length;
-      if (size > mostRequestBytes) socket.destroy();
       const end = data.indexOf(10);
-      if (end >= 0) resolve(Buffer.concat(parts).toString("utf8").split("\n", 1)[0] ?? "");
+      parts.push(end < 0 ? data : data.subarray(0, end));
+      size += data.length;
+      if (end >= 0) resolve(Buffer.concat(parts).toString("utf8"));
+      else if (size > mostLineBytes) socket.destroy();
     });
     socket.on("error", reject);
     socket.on("close", () => reject(new Error("the other side closed")));
