@@ -24,6 +24,7 @@ import type { DeviceEvents } from "./events.ts";
 import { loadDisplayName, loadRelay, saveRelay } from "./identity.ts";
 import type { Indices } from "./indices.ts";
 import { decodeLinkMeta, encodeLinkMeta, nothingKnown, type LinkMeta } from "./link-meta.ts";
+import type { Progress } from "./progress.ts";
 import { refuse } from "./refusal.ts";
 import { appOf, relayOf, sameRelay } from "./relay-address.ts";
 import type { ControlLog, RelayDesk } from "./relay-desk.ts";
@@ -31,6 +32,8 @@ import { deviceGrant, type Shelf } from "./shelf.ts";
 
 /** Others may write to a control log while we do: so often our record is written anew. */
 const mostTries = 6;
+/** How long making a link waits for the relay to know it. */
+const publishWithinMs = 5_000;
 
 export interface AdmissionPorts {
   readonly store: Store;
@@ -41,6 +44,7 @@ export interface AdmissionPorts {
   readonly indices: Indices;
   readonly desk: RelayDesk;
   readonly events: DeviceEvents;
+  readonly progress: Progress;
   readonly documents: () => Promise<DeviceDocuments>;
 }
 
@@ -62,8 +66,8 @@ export class Admission {
   }
 
   /** A link that lets whoever holds it in. It opens once this device has reached the relay. */
-  share(notebook: string, role: "read" | "edit"): string {
-    const { shelf, desk, events, ed, random, clock } = this.#ports;
+  async share(notebook: string, role: "read" | "edit"): Promise<string> {
+    const { progress, shelf, desk, events, ed, random, clock } = this.#ports;
     const space = shelf.mustNotebook(notebook);
     const relay = desk.url;
     if (relay === null) {
@@ -93,7 +97,17 @@ export class Admission {
     space.reload();
     desk.poke(space);
     events.notify("notebooks");
+    // Whoever is handed the link opens it at once: it should be there. Offline it is not waited for.
+    const look = (): true | null =>
+      desk.session?.connected !== true || this.#isPublished(space) ? true : null;
+    await progress.until(look, publishWithinMs);
     return formatLink(appOf(relay), { role, secret, spaceId: space.id, relay: null });
+  }
+
+  /** Whether the relay has every control record and every change of a notebook. */
+  #isPublished({ id }: Space): boolean {
+    const records = this.#store.spaces.control(id);
+    return records.every(({ pos }) => pos !== null) && this.#store.outbox.depth(id) === 0;
   }
 
   /** Grants of ours that another administrator's record overtook, written anew on top of it. */

@@ -65,9 +65,6 @@ export interface DevicePorts {
   readonly connect: "always" | "on-demand";
 }
 
-/** How long making a link waits for the relay to know it. */
-const publishWithinMs = 5_000;
-
 export class Device implements DeviceApi {
   readonly #ports: DevicePorts;
   readonly #store: Store;
@@ -116,7 +113,7 @@ export class Device implements DeviceApi {
     this.#rows = rows;
     this.#notes = new Notes({ ...parts, rows, changedHere });
     this.#notebooks = new Notebooks({ ...parts, changedHere });
-    this.#admission = new Admission(parts);
+    this.#admission = new Admission({ ...parts, progress });
     this.#carets = new Carets({ desk, events, nameOf });
   }
 
@@ -323,20 +320,7 @@ export class Device implements DeviceApi {
   }
 
   async share(notebook: string, role: "read" | "edit"): Promise<{ link: string }> {
-    const link = this.#admission.share(notebook, role);
-    // Whoever is handed the link opens it at once: it should be there. Offline it is not waited for.
-    await this.#progress.until(
-      () => (this.#desk.session?.connected !== true || this.#isPublished(notebook) ? true : null),
-      publishWithinMs,
-    );
-    return { link };
-  }
-
-  /** Whether the relay has every control record and every change of a notebook. */
-  #isPublished(notebook: string): boolean {
-    const { id } = this.#shelf.mustNotebook(notebook);
-    const records = this.#store.spaces.control(id);
-    return records.every(({ pos }) => pos !== null) && this.#store.outbox.depth(id) === 0;
+    return { link: await this.#admission.share(notebook, role) };
   }
 
   previewLink(link: string): Promise<LinkPreview> {
