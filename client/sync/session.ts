@@ -102,6 +102,10 @@ interface SpaceRun {
   /** When a device without a certificate here was last heard. */
   strangerAt: number;
   beatDue: (() => void) | null;
+  /** While stuck: cancels the next try. */
+  retryDue: (() => void) | null;
+  /** Tries since the space was last caught up. */
+  retries: number;
   presenceSeq: number;
   /** Where carets of this device stand, by presence session in hex: told anew with every beat. */
   readonly cursors: Map<
@@ -120,6 +124,9 @@ const mostPushBytes = maxMessageBytes - (64 << 10);
 const strangerGapMs = 2_000;
 /** After a refusal that will pass, the next try. */
 const pushAgainMs = 5_000;
+/** A stuck space is tried again after so long, each time twice as long, at most every five minutes. */
+const firstStuckMs = 10_000;
+const longestStuckMs = 300_000;
 
 export class SyncSession {
   readonly url: string;
@@ -222,6 +229,8 @@ export class SyncSession {
       lastBeatAt: 0,
       strangerAt: 0,
       beatDue: null,
+      retryDue: null,
+      retries: 0,
       presenceSeq: 0,
       cursors: new Map(),
     };
@@ -499,6 +508,7 @@ export class SyncSession {
       certificateQueued: spaces.certificates(run.space.id).some((row) => !row.pushed),
       changesWaiting: outbox.depth(run.space.id) > 0,
       mayWrite: run.space.mayWrite,
+      logHeld: run.space.records.length > 0,
     };
   }
 
@@ -513,9 +523,26 @@ export class SyncSession {
     }
     const step = stepSpace(run.state, event, this.#work(run));
     run.state = step.state;
+    this.#retryWhileStuck(run);
     for (const effect of step.effects) this.#spaceEffect(run, effect);
     if (event.type === "subscribed" && run.state.subscribed) this.#beat(run, true);
     this.#listener.progress();
+  }
+
+  #retryWhileStuck(run: SpaceRun): void {
+    const { chance, timers } = this.#ports;
+    if (run.state.caughtUp) run.retries = 0;
+    if (run.state.phase !== "stuck") {
+      run.retryDue?.();
+      run.retryDue = null;
+    } else if (run.retryDue === null) {
+      const ceiling = Math.min(longestStuckMs, firstStuckMs * 2 ** Math.min(run.retries, 10));
+      run.retries += 1;
+      run.retryDue = timers.after(Math.floor(ceiling * (0.5 + chance() / 2)), () => {
+        run.retryDue = null;
+        this.#spaceEvent(run, { type: "retry" });
+      });
+    }
   }
 
   #spaceEffect(run: SpaceRun, effect: SpaceEffect): void {

@@ -17,7 +17,7 @@ export type SpacePhase =
   /** The control log is being fetched. */
   | "fetching"
   | "live"
-  /** Nothing more can be done in this connection; the next one tries again. */
+  /** Nothing more can be done now; it is tried again after a while, and by the next connection. */
   | "stuck"
   /** Access was taken away. What was received stays. */
   | "ended";
@@ -42,6 +42,8 @@ export interface SpaceWork {
   readonly changesWaiting: boolean;
   /** Whether this device may write at all. */
   readonly mayWrite: boolean;
+  /** Whether this device holds the control log, so that it can give it to a relay that lacks it. */
+  readonly logHeld: boolean;
 }
 
 export type SpaceEvent =
@@ -59,6 +61,8 @@ export type SpaceEvent =
   /** A position is missing or the chain does not fit. */
   | { readonly type: "log-broken" }
   | { readonly type: "changes-waiting" }
+  /** A while has passed since the space was stuck. */
+  | { readonly type: "retry" }
   | { readonly type: "push-acked"; readonly staleEpoch: boolean; readonly refused: boolean };
 
 export type SpaceEffect =
@@ -142,6 +146,8 @@ export function stepSpace(state: SpaceState, event: SpaceEvent, work: SpaceWork)
       );
     case "changes-waiting":
       return pushIfPossible(state, work);
+    case "retry":
+      return state.phase === "stuck" ? advance({ ...state, detours: 0 }, work) : stay(state);
     case "push-acked": {
       if (!state.pushing) return stay(state);
       const settled = { ...state, pushing: false };
@@ -174,8 +180,11 @@ function controlReceived(
 ): Step {
   if (state.phase !== "fetching" && !state.holding) return stay(state);
   const going = { ...state, holding: false };
-  if (!event.found)
+  if (!event.found) {
+    // Another device of this person founded it and has not reached the relay yet.
+    if (!work.logHeld) return stay({ ...going, phase: "stuck" });
     return detour(going, [{ type: "put-back" }, { type: "push-control" }], "publishing");
+  }
   if (!event.keyed) {
     return { state: { ...offlineSpace, phase: "ended" }, effects: [{ type: "report-ended" }] };
   }

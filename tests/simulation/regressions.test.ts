@@ -94,3 +94,21 @@ describe("the list", () => {
     expect(await preview(deviceOf(one), note)).toBe("zero and one and two");
   });
 });
+
+describe("a notebook that the relay could not take at first", () => {
+  it("is taken and read by all devices without anybody connecting anew", async () => {
+    const { world, one, other } = await twoDevices("full disk");
+    const dialled = world.trace.lines.filter((line) => line.endsWith("dials")).length;
+    world.relay.fillDisk(2);
+    const made = deviceOf(one).createNotebook("Late");
+    await world.timeline.advance(120_000);
+    const { id } = await made;
+    for (const sim of [one, other]) {
+      const names = (await deviceOf(sim).notebooks()).map((notebook) => notebook.name);
+      expect(names).toContain("Late");
+      expect((await deviceOf(sim).status()).word).toBe("up-to-date");
+    }
+    expect(world.relay.disk.spaces.has(id)).toBe(true);
+    expect(world.trace.lines.filter((line) => line.endsWith("dials"))).toHaveLength(dialled);
+  });
+});

@@ -199,6 +199,11 @@ export class SimRelay {
     network.listen((socket) => relay.connect(socket));
   }
 
+  /** The disk is full for the next so many transactions. */
+  fillDisk(transactions: number): void {
+    for (let left = transactions; left > 0; left -= 1) this.#running?.store.failures.push("full");
+  }
+
   /** The process ends: what its store had not synced is lost. */
   crash(): void {
     if (this.#running === null) return;

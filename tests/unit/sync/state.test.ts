@@ -14,6 +14,7 @@ const nothing: SpaceWork = {
   certificateQueued: false,
   changesWaiting: false,
   mayWrite: true,
+  logHeld: true,
 };
 
 class Machine {
@@ -267,6 +268,28 @@ describe("a relay that has lost something", () => {
     expect(machine.state.phase).toBe("publishing");
   });
 
+  it("is asked again later by a device that holds nothing to give back", () => {
+    const machine = new Machine({ certificateQueued: true, logHeld: false });
+    machine.tell({ type: "connected" });
+    machine.tell({ type: "certificate-acked", status: refusals.NO_SPACE.code });
+    expect(machine.tell({ type: "control-received", found: false, keyed: true })).toEqual([]);
+    expect(machine.state.phase).toBe("stuck");
+    expect(machine.tell({ type: "retry" })).toEqual(["put-certificate"]);
+  });
+
+  it("is given what it could not take, a while later in the same connection", () => {
+    const machine = new Machine().live();
+    machine.tell({ type: "control-queued" }, { controlQueued: true });
+    machine.tell({ type: "control-acked", status: refusals.DISK_FULL.code });
+    expect(machine.state.phase).toBe("stuck");
+    expect(machine.tell({ type: "retry" })).toEqual(["push-control"]);
+    expect(machine.tell({ type: "control-acked", status: 0 }, { controlQueued: false })).toEqual(
+      [],
+    );
+    expect(machine.state.phase).toBe("live");
+    expect(machine.tell({ type: "retry" })).toEqual([]);
+  });
+
   it("does not send a device in circles: it stops after a few detours until the next connection", () => {
     const machine = new Machine();
     machine.tell({ type: "connected" });
@@ -304,6 +327,7 @@ describe("whatever the relay and the store say, in whatever order", () => {
       { type: "author-unknown" },
       { type: "log-broken" },
       { type: "changes-waiting" },
+      { type: "retry" },
     ),
     fc.record({ type: fc.constant("control-acked" as const), status }),
     fc.record({ type: fc.constant("certificate-acked" as const), status }),
@@ -324,6 +348,7 @@ describe("whatever the relay and the store say, in whatever order", () => {
     certificateQueued: fc.boolean(),
     changesWaiting: fc.boolean(),
     mayWrite: fc.boolean(),
+    logHeld: fc.boolean(),
   });
 
   it("nothing is pushed before the space is live, nor without right, nor twice at once", () => {
