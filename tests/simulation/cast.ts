@@ -78,15 +78,24 @@ export class Actor {
 
   /** Becomes what it is to be, however often it takes. */
   arrive(others: ReadonlyMap<SimDevice, Actor>): void {
+    const device = this.sim.running?.device;
+    let isOver = false;
     const again = (): void => {
+      if (isOver) return;
+      isOver = true;
       if (this.hasArrived) return;
       this.#world.timeline.after(tryAgainMs, () => this.arrive(others));
     };
-    const device = this.sim.running?.device;
     if (device === undefined) {
       again();
       return;
     }
+    // A process that was killed meanwhile never answers.
+    const watch = (): void => {
+      if (!this.#stillLives(device)) again();
+      if (!isOver) this.#world.timeline.after(tryAgainMs, watch);
+    };
+    watch();
     this.#try("arrive", async () => {
       await this.#becomeRole(device, others);
       this.hasArrived = true;

@@ -1,7 +1,16 @@
-/** Many seeds from the command line: `npm run test:simulation -- --seeds 2000 [--from 1] [--seed name]`. */
+/**
+ * Seeds from the command line, as many processes as there are cores:
+ * `npm run test:simulation -- --seeds 2000 [--from 1]`, or one with all that happened: `-- --seed 17 --trace`.
+ */
+import { fork, type ChildProcess } from "node:child_process";
+import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { loadEngines } from "#tests/support/world.ts";
-import { runStory } from "./story.ts";
+import { runStory, type Outcome } from "./story.ts";
+
+const shownEvents = 40;
+const shownProblems = 10;
 
 const { values } = parseArgs({
   options: {
@@ -9,33 +18,81 @@ const { values } = parseArgs({
     from: { type: "string", default: "1" },
     seed: { type: "string" },
     trace: { type: "boolean", default: false },
+    /** Set by a parent: run the seeds it sends. */
+    worker: { type: "boolean", default: false },
   },
 });
 
-const engines = await loadEngines();
-const first = Number(values.from);
-const seeds =
-  values.seed === undefined
-    ? Array.from({ length: Number(values.seeds) }, (_, ix) => String(first + ix))
-    : [values.seed];
-
-let failed = 0;
-let words = 0;
-const began = performance.now();
-for (const seed of seeds) {
-  const outcome = await runStory({ seed, engines });
-  words += outcome.words;
-  if (outcome.problems.length > 0) failed += 1;
-  if (outcome.problems.length > 0 || values.seed !== undefined) {
-    console.log(`seed ${seed}: ${outcome.problems.length} problems, digest ${outcome.digest}`);
-    if (outcome.problems.length > 0) {
-      console.log(outcome.problems.slice(0, 10).join("\n"));
-      console.log(outcome.trace.slice(values.trace ? 0 : -15).join("\n"));
-    }
-  }
+/** What a worker tells of a seed. */
+interface Report {
+  readonly seed: string;
+  readonly failed: boolean;
+  readonly words: number;
+  readonly text: string;
 }
-const seconds = (performance.now() - began) / 1000;
-console.log(
-  `${seeds.length} seeds, ${failed} failed, ${words} words, ${seconds.toFixed(1)} s (${((seconds / seeds.length) * 1000).toFixed(0)} ms each)`,
-);
-process.exitCode = failed === 0 ? 0 : 1;
+
+if (values.worker) await serve();
+else if (values.seed === undefined) await runMany(Number(values.from), Number(values.seeds));
+else {
+  const outcome = await runStory({ seed: values.seed, engines: await loadEngines() });
+  console.log(textOf(outcome, values.trace ? Infinity : shownEvents));
+  process.exitCode = outcome.problems.length === 0 ? 0 : 1;
+}
+
+async function serve(): Promise<void> {
+  const engines = await loadEngines();
+  process.on("message", (seed: string) => {
+    void runStory({ seed, engines }).then((outcome) => {
+      process.send?.({
+        seed,
+        failed: outcome.problems.length > 0,
+        words: outcome.words,
+        text: textOf(outcome, shownEvents),
+      } satisfies Report);
+    });
+  });
+  process.send?.(null);
+}
+
+async function runMany(from: number, count: number): Promise<void> {
+  const began = performance.now();
+  const waiting = Array.from({ length: count }, (_, ix) => String(from + ix));
+  const reports: Report[] = [];
+  const workers = Array.from({ length: Math.min(availableParallelism(), count) }, () =>
+    work(waiting, reports),
+  );
+  await Promise.all(workers);
+  const failed = reports.filter((report) => report.failed);
+  for (const { text } of failed) console.log(text);
+  const words = reports.reduce((sum, report) => sum + report.words, 0);
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  const names = failed.length === 0 ? "" : ` (${failed.map(({ seed }) => seed).join(", ")})`;
+  console.log(
+    `${reports.length} seeds, ${failed.length} failed${names}, ${words} words written, ${seconds} s`,
+  );
+  process.exitCode = failed.length === 0 && reports.length === count ? 0 : 1;
+}
+
+/** A process that takes one seed after the other until none is left. */
+function work(waiting: string[], reports: Report[]): Promise<void> {
+  const child: ChildProcess = fork(fileURLToPath(import.meta.url), ["--worker"], {
+    execArgv: ["--import", "tsx"],
+  });
+  return new Promise((resolve) => {
+    child.on("message", (report: Report | null) => {
+      if (report !== null) reports.push(report);
+      const next = waiting.shift();
+      if (next === undefined) child.disconnect();
+      else child.send(next);
+    });
+    child.on("exit", () => resolve());
+  });
+}
+
+function textOf(outcome: Outcome, events: number): string {
+  return [
+    `seed ${outcome.seed}: ${outcome.problems.length} problems in ${outcome.trace.length} events, digest ${outcome.digest}`,
+    ...outcome.problems.slice(0, shownProblems),
+    ...(outcome.problems.length === 0 && events !== Infinity ? [] : outcome.trace.slice(-events)),
+  ].join("\n");
+}

@@ -74,11 +74,11 @@ class Story {
     // Half of the runs know bad weather from their first moment.
     if (this.#chance.happens(0.5)) await timeline.advance(4_000);
     network.weather = storm;
-    for (let left = this.#options.actions ?? 32; left > 0; left -= 1) {
+    for (let left = this.#options.actions ?? 28; left > 0; left -= 1) {
       this.#somethingHappens();
       await timeline.advance(this.#chance.between(0, 1_500));
     }
-    const problems = (await this.#heal()) ? this.#compare() : [this.#whyNotQuiet()];
+    const problems = (await this.#heal()) ? this.#compare() : [await this.#whyNotQuiet()];
     if (problems.length === 0) problems.push(...(await this.#read()));
     return {
       seed: this.#options.seed,
@@ -166,22 +166,24 @@ class Story {
       // A death that was coming comes now; then no more.
       for (const sim of this.#actors.keys()) await this.#reopen(sim);
       await timeline.advance(1_000);
-      if (this.#quietly() === null) {
+      if ((await this.#quietly()) === null) {
         // Quiet for longer than anything is put off.
         await timeline.advance(3_000);
-        if (this.#quietly() === null) return true;
+        if ((await this.#quietly()) === null) return true;
       }
     }
     return false;
   }
 
   /** What there is still to do, null if nothing. */
-  #quietly(): string | null {
+  async #quietly(): Promise<string | null> {
     for (const [sim, actor] of this.#actors) {
       const running = sim.running;
       if (running === null) return `${sim.name} does not run`;
       if (!actor.hasArrived) return `${sim.name} has not arrived`;
-      const { store } = running;
+      const { store, device } = running;
+      const { word } = await device.status();
+      if (word !== "up-to-date") return `${sim.name} says ${word}`;
       if (store.outbox.depth() > 0) return `${sim.name}: ${store.outbox.depth()} changes wait`;
       if (store.notes.stale().length > 0) return `${sim.name}: notes are to be described`;
       if (store.drafts.all().length > 0 && sim.sessions.size === 0) {
@@ -199,13 +201,15 @@ class Story {
     return null;
   }
 
-  #whyNotQuiet(): string {
+  async #whyNotQuiet(): Promise<string> {
     const logs = [...this.#actors.keys()].flatMap((sim) =>
       (sim.running?.store.syncLog.all() ?? [])
         .filter(({ level }) => level !== "info")
         .map(({ text, level }) => `  ${sim.name} log: ${level} ${text}`),
     );
-    return [`not quiet after ${longestHealMs / 1000} s: ${this.#quietly()}`, ...logs].join("\n");
+    return [`not quiet after ${longestHealMs / 1000} s: ${await this.#quietly()}`, ...logs].join(
+      "\n",
+    );
   }
 
   #stores(): { readonly name: string; readonly store: Store }[] {
@@ -285,8 +289,6 @@ class Story {
     for (const sim of this.#actors.keys()) {
       const device = sim.running?.device;
       if (device === undefined) return [`${sim.name} does not run`];
-      const { word, detail } = await device.status();
-      if (word !== "up-to-date") problems.push(`${sim.name} says ${word}: ${detail}`);
       for (const { id, name, state } of await device.notebooks()) {
         if (state !== "active") problems.push(`${sim.name}: a notebook is ${state}`);
         const known = namesByNotebook.get(id) ?? { by: sim.name, name };
