@@ -50,6 +50,6 @@ export function cleanName(typed: string): string {
     .normalize("NFC")
     .replace(/[\p{Cc}\p{Cf}\s]+/gu, " ")
     .trim();
-  while (utf8(name).length > maxNameBytes) name = [...name].slice(0, -1).join("");
+  while (utf8(name).length > maxNameBytes) name = name.replace(/.$/su, "");
   return name;
 }

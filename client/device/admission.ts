@@ -16,7 +16,7 @@ import { formatLink, parseLink, type ShareLink } from "#client/crypto/link.ts";
 import { parsePhrase } from "#client/crypto/phrase.ts";
 import { grant, join, keysFor, openMeta, type ControlPlace } from "#client/crypto/space-keys.ts";
 import type { Clock, Random } from "#client/sync/ports.ts";
-import { refusalWords } from "#client/sync/session.ts";
+import { refusalWords } from "#client/sync/refusal-words.ts";
 import type { Space } from "#client/sync/space.ts";
 import type { LinkPreview } from "./api.ts";
 import type { DeviceDocuments } from "./documents.ts";

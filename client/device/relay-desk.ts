@@ -5,8 +5,8 @@ import { refusals } from "#relay/protocol/errors.ts";
 import { spaceIdOf } from "#relay/protocol/genesis.ts";
 import type { Message } from "#relay/protocol/messages.ts";
 import { verifyLog, type VerifiedLog } from "#client/crypto/space-keys.ts";
+import { refusalWords } from "#client/sync/refusal-words.ts";
 import {
-  refusalWords,
   SyncSession,
   Unanswered,
   type SessionListener,

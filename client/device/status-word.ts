@@ -1,4 +1,4 @@
-import { refusalWords } from "#client/sync/session.ts";
+import { refusalWords } from "#client/sync/refusal-words.ts";
 import type { SyncStatus } from "./api.ts";
 
 /** What of a session the word depends on. */

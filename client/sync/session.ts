@@ -6,7 +6,7 @@ import type { Store } from "#crdt-store/store.ts";
 import { concat, equal, toHex } from "#relay/protocol/bytes.ts";
 import { chainNext, chainStart, chainTag, inDomain } from "#relay/protocol/domain.ts";
 import { parseEntry, parseStub, type Entry } from "#relay/protocol/entry.ts";
-import { refusalClass, refusalName, refusals } from "#relay/protocol/errors.ts";
+import { refusalClass, refusals } from "#relay/protocol/errors.ts";
 import { noDocument } from "#relay/protocol/genesis.ts";
 import { parseControl, type SignedControl } from "#relay/protocol/control.ts";
 import {
@@ -48,6 +48,7 @@ import { judgeEntry, type Verdict } from "./intake.ts";
 import { sealWaiting } from "./outgoing.ts";
 import type { Clock, Dial, Random, Timers, Wire } from "./ports.ts";
 import { beatEveryMs, beatGapMs, PresenceRoom, type Peer } from "./presence.ts";
+import { refusalWords } from "./refusal-words.ts";
 import type { Space } from "./space.ts";
 import {
   offlineSpace,
@@ -1062,35 +1063,4 @@ interface TakenIn {
 
 function errorCode(message: Message): number {
   return message.type === "error" ? message.code : refusals.INTERNAL.code;
-}
-
-/** What a code of the relay means, as the end of a sentence. */
-export function refusalWords(code: number): string {
-  const name = refusalName(code);
-  switch (name) {
-    case "RATE":
-    case "TOO_MANY":
-      return "it asks this device to slow down";
-    case "QUOTA_SPACE":
-      return "the notebook has used up its room there";
-    case "DISK_FULL":
-      return "the relay is full";
-    case "SHUTTING_DOWN":
-      return "the relay is restarting";
-    case "SLOW_CONSUMER":
-      return "this device took too long to read";
-    case "ENTRY_TOO_BIG":
-    case "FRAME_TOO_BIG":
-      return "it is larger than the relay takes";
-    case "NOT_A_WRITER":
-      return "this person may not write there";
-    case "LINK_SPENT":
-      return "the link has been used up, withdrawn or has expired";
-    case "NO_SPACE":
-      return "the relay does not know this notebook";
-    case "UNSUPPORTED_VERSION":
-      return "the relay speaks another version: update one of them";
-    default:
-      return name === null ? `code ${code}` : name.toLowerCase().replaceAll("_", " ");
-  }
 }
