@@ -17,6 +17,7 @@ import { packMoment, packMove } from "./index-document.ts";
 import type { Indices } from "./indices.ts";
 import type { NoteRows } from "./note-rows.ts";
 import { refuse } from "./refusal.ts";
+import type { RelayDesk } from "./relay-desk.ts";
 import { mustWrite, roleName, type Shelf } from "./shelf.ts";
 
 export interface NotesPorts {
@@ -31,6 +32,7 @@ export interface NotesPorts {
   readonly events: DeviceEvents;
   readonly documents: () => Promise<DeviceDocuments>;
   /** Something was written here: told to the lists, and to the relay. */
+  readonly desk: RelayDesk;
   readonly changedHere: (space: Space) => void;
 }
 
@@ -161,7 +163,7 @@ export class Notes {
   }
 
   async commit(id: string, commit: Commit): Promise<void> {
-    const { rows, clock, events, changedHere } = this.#ports;
+    const { desk, rows, clock, events, changedHere } = this.#ports;
     const { docId, row, space } = this.#must(id);
     mustWrite(space);
     const documents = await this.#ports.documents();
@@ -177,6 +179,7 @@ export class Notes {
         stale: commit.changes.length === 0 || this.#store.changes.heads(docId).length > 1,
       };
       this.#store.notes.upsert(after);
+      desk.sealAhead(space);
       return { added: fresh, stale: after.stale };
     });
     if (added.length > 0) {

@@ -92,6 +92,11 @@ export class RelayDesk {
     this.#session?.add(space);
   }
 
+  /** Seals what waits, in the caller's transaction, if it can go at once. */
+  sealAhead(space: Space): void {
+    this.#session?.sealAhead(space);
+  }
+
   /** Something of this space waits to be sent. */
   poke(space: Space): void {
     this.#session?.poke(space);

@@ -95,7 +95,7 @@ async function measureDevices(): Promise<readonly number[]> {
       ["ana", "ben"].map(async (name) => {
         const home = await openHome({
           dir: join(root, name),
-          relay: relay.httpUrl,
+          relay: relay.url,
           connect: "always",
         });
         homes.push(home);
