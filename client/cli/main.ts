@@ -16,6 +16,7 @@ import { eventLine } from "./watching.ts";
 /** Another command is waited for this long: most are over in a moment. */
 const lockTries = 50;
 const lockTryEveryMs = 100;
+const longestIntervalMs = 2 ** 31 - 1;
 
 const unread = outputClosed();
 const code = await main(process.argv.slice(2));
@@ -141,7 +142,9 @@ async function serve(dir: string, home: OpenHome): Promise<() => Promise<void>> 
     printTrouble(
       `The path ${dir} is too long for a socket: other commands cannot use this home until watch ends.\n`,
     );
-    return async () => undefined;
+    // Without a relay to talk to either, nothing else would keep the process going.
+    const going = setInterval(() => undefined, longestIntervalMs);
+    return async () => clearInterval(going);
   }
   return serveHome(dir, async (request) => {
     const parsed = parseLine(request.args);

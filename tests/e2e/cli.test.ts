@@ -3,26 +3,44 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import type { Limits } from "#relay/protocol/limits.ts";
 import { Home, Watch, type ReadNote } from "#tests/support/cli.ts";
-import { startTestRelay, type TestRelayOptions } from "#tests/support/relay.ts";
+import { startTestRelay, type TestRelay } from "#tests/support/relay.ts";
 
 /** Ana has shared a note with Ben; both are up to date. */
-async function setupPair(options: TestRelayOptions = {}) {
-  const relay = await startTestRelay(options);
+async function setupPair(limits: Partial<Limits> = {}) {
+  const dir = mkdtempSync(join(tmpdir(), "sealeaf-relay-"));
+  const relay = await startTestRelay({ dir, limits });
+  const { port, httpUrl } = relay;
+  let running: TestRelay | null = relay;
+  const stopRelay = async (): Promise<void> => {
+    await running?.stop();
+    running = null;
+  };
+  const startRelay = async (): Promise<void> => {
+    running = await startTestRelay({ dir, limits, port });
+  };
   const ana = new Home();
   const ben = new Home();
-  const [words] = await Promise.all([ana.init(relay.httpUrl), ben.init(relay.httpUrl)]);
+  const [words] = await Promise.all([ana.init(httpUrl), ben.init(httpUrl)]);
   const id = await ana.write("Shopping", "We need bread and milk.\nAnd salt.\n");
   const { link } = await ana.json<{ link: string }>(["share"]);
   await ana.json(["sync"]);
   await ben.json(["join", link]);
   await ben.json(["sync"]);
   return {
-    ...{ relay, ana, ben, words, id },
+    httpUrl,
+    stopRelay,
+    startRelay,
+    ana,
+    ben,
+    words,
+    id,
     [Symbol.asyncDispose]: async () => {
       ana[Symbol.dispose]();
       ben[Symbol.dispose]();
-      await relay.stop();
+      await stopRelay();
+      rmSync(dir, { recursive: true, force: true });
     },
   };
 }
@@ -30,7 +48,7 @@ async function setupPair(options: TestRelayOptions = {}) {
 describe("two homes and a relay", () => {
   it("hold one text with both edits of the same sentence; a third home restores it", async () => {
     await using pair = await setupPair();
-    const { relay, ana, ben, words, id } = pair;
+    const { httpUrl, ana, ben, words, id } = pair;
     // The list is complete right after the first sync.
     expect(await ben.list()).toEqual([expect.objectContaining({ id, title: "Shopping" })]);
 
@@ -46,7 +64,7 @@ describe("two homes and a relay", () => {
     expect((await ana.list())[0]?.state).not.toBe("saved-here");
 
     using third = new Home();
-    await third.json(["--relay", relay.httpUrl, "restore"], words);
+    await third.json(["--relay", httpUrl, "restore"], words);
     await third.json(["sync"]);
     expect(await third.read(id)).toEqual(first);
     expect(await third.list()).toHaveLength(1);
@@ -69,7 +87,7 @@ describe("two homes and a relay", () => {
   });
 
   it("carry a text larger than what the relay takes at once", async () => {
-    await using pair = await setupPair({ limits: { entryBytes: 64 << 10 } });
+    await using pair = await setupPair({ entryBytes: 64 << 10 });
     const { ana, ben } = pair;
     // Digits without a pattern: some 45 % of their size remain. Wherever it is cut, emoji are near.
     const line = (ix: number): string => `${((ix + 1) * 2_654_435_761) % 4_294_967_291} 🌿`;
@@ -81,12 +99,11 @@ describe("two homes and a relay", () => {
   });
 
   it("lose and double nothing when the relay stops and starts in the middle", async () => {
-    using dir = temporaryDirectory();
-    await using pair = await setupPair({ dir: dir.path });
-    const { relay, ana, ben, id } = pair;
+    await using pair = await setupPair();
+    const { ana, ben, id } = pair;
     await using watch = await Watch.start(ana);
     await watch.seen(({ status }) => wordOf(status) === "up-to-date");
-    await relay.stop();
+    await pair.stopRelay();
     await watch.seen(({ status }) => wordOf(status) === "offline");
 
     // Both write while it is away: one through the watch, one on its own.
@@ -98,12 +115,8 @@ describe("two homes and a relay", () => {
     expect(failed.stderr).toMatch(/offline.*1 change waits to be sent\.\n$/);
     expect(JSON.parse(failed.stdout)).toMatchObject({ word: "offline", waiting: 1 });
 
-    const again = await startTestRelay({ dir: dir.path, port: relay.port });
-    try {
-      for (const home of [ana, ben, ana]) await home.json(["sync", "--timeout", "20"]);
-    } finally {
-      await again.stop();
-    }
+    await pair.startRelay();
+    for (const home of [ana, ben, ana]) await home.json(["sync", "--timeout", "20"]);
     const [one, other] = [await ana.read(id), await ben.read(id)];
     expect(one.body).toBe("Ben again.\nWe need bread and milk.\nAnd salt.\nAna again.\n");
     expect(other).toEqual(one);
@@ -112,11 +125,6 @@ describe("two homes and a relay", () => {
     expect(await watch.stop("SIGTERM")).toBe(0);
   });
 });
-
-function temporaryDirectory(): Disposable & { readonly path: string } {
-  const path = mkdtempSync(join(tmpdir(), "sealeaf-relay-"));
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
-}
 
 function wordOf(status: unknown): unknown {
   return typeof status === "object" && status !== null && "word" in status

@@ -101,7 +101,7 @@ export interface WatchEvent {
 export class Watch implements AsyncDisposable {
   readonly child: ChildProcess;
   readonly events: WatchEvent[] = [];
-  readonly #ended: Promise<unknown>;
+  readonly ended: Promise<unknown>;
   readonly #waiting = new Set<() => void>();
   #stderr = "";
 
@@ -110,7 +110,7 @@ export class Watch implements AsyncDisposable {
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.child = child;
-    this.#ended = once(child, "close");
+    this.ended = once(child, "close");
     child.stderr.on("data", (part: Buffer) => (this.#stderr += part.toString()));
     createInterface({ input: child.stdout }).on("line", (line) => {
       this.events.push(JSON.parse(line) as WatchEvent);
@@ -139,7 +139,7 @@ export class Watch implements AsyncDisposable {
         found(event);
       };
       this.#waiting.add(look);
-      void this.#ended.then(() => failed(new Error(`watch ended: ${this.#stderr}`)));
+      void this.ended.then(() => failed(new Error(`watch ended: ${this.#stderr}`)));
       look();
     });
   }
@@ -147,7 +147,7 @@ export class Watch implements AsyncDisposable {
   /** Ends it with a signal; answers its exit code, null if the signal killed it. */
   async stop(signal: NodeJS.Signals): Promise<number | null> {
     this.child.kill(signal);
-    await this.#ended;
+    await this.ended;
     return this.child.exitCode;
   }
 
