@@ -138,9 +138,9 @@ export class Spaces {
     this.#sqlite.run("DELETE FROM control WHERE space = ? AND pos IS NULL", [space]);
   }
 
-  /** Takes every record for unsent again: the relay has lost the space. */
-  unconfirmControl(space: Uint8Array): void {
-    this.#sqlite.run("UPDATE control SET pos = NULL WHERE space = ?", [space]);
+  /** Takes the records after `seq` for unsent again: the relay has lost them. */
+  unconfirmControl(space: Uint8Array, seq: number): void {
+    this.#sqlite.run("UPDATE control SET pos = NULL WHERE space = ? AND seq > ?", [space, seq]);
   }
 
   /** The last record of the control log. */

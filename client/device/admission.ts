@@ -184,9 +184,24 @@ export class Admission {
   }
 
   async #open(link: ShareLink, text: string): Promise<OpenedLink> {
-    const { shelf, desk, ed } = this.#ports;
+    const { shelf, desk } = this.#ports;
     shelf.mustIdentity();
-    this.#meetRelayOf(link, text);
+    const newRelay = this.#newRelayOf(link, text);
+    if (newRelay === null) return this.#read(link);
+    // A damaged link may name a relay that is none: it is remembered once it has opened something.
+    desk.tryOut(newRelay);
+    try {
+      const opened = await this.#read(link);
+      desk.use(newRelay);
+      return opened;
+    } catch (error) {
+      desk.disconnect();
+      throw error;
+    }
+  }
+
+  async #read(link: ShareLink): Promise<OpenedLink> {
+    const { desk, ed } = this.#ports;
     const log = await desk.controlLog(
       link.spaceId,
       "The notebook of this link is not at its relay: the link may be damaged, or its owner has not been online since making it.",
@@ -202,11 +217,10 @@ export class Admission {
     return { log, capability, key };
   }
 
-  /** A link of another relay than ours cannot be followed yet; a device without one takes the link's. */
-  #meetRelayOf(link: ShareLink, text: string): void {
-    const { desk } = this.#ports;
+  /** The link's relay where this device has none, else null; that of another relay is not followed yet. */
+  #newRelayOf(link: ShareLink, text: string): string | null {
     const relay = link.relay ?? relayOf(text);
-    const own = desk.url;
+    const own = this.#ports.desk.url;
     if (own === null && relay === null) {
       refuse(
         "bad-relay",
@@ -219,7 +233,7 @@ export class Admission {
         `This link belongs to another relay (${relay}); this device uses ${own}. Open the link in the app of its own relay.`,
       );
     }
-    if (own === null && relay !== null) desk.use(relay);
+    return own === null ? relay : null;
   }
 
   /** Pushes a record on top of a log that others may be writing to, until it is taken or refused. */

@@ -380,6 +380,7 @@ export class Device implements DeviceApi {
       ended: (space) => this.#spaceEnded(space),
       displaced: (space, records) => this.#admission.writeAnew(space, records),
       putBack: (space) => this.#putBack(space),
+      rewound: (space) => this.#shelf.sendOwnAgain(space),
       log: (level, text) => this.#log(level, text),
     };
   }

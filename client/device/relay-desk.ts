@@ -41,6 +41,7 @@ export class RelayDesk {
   readonly #ports: RelayDeskPorts;
   readonly #listener: SessionListener;
   #session: SyncSession | null = null;
+  #onTrial: string | null = null;
 
   constructor(ports: RelayDeskPorts, listener: SessionListener) {
     this.#ports = ports;
@@ -49,7 +50,7 @@ export class RelayDesk {
 
   /** Where the relay of this device listens, null if it knows none. */
   get url(): string | null {
-    return loadRelay(this.#ports.store) ?? this.#ports.relayUrl;
+    return loadRelay(this.#ports.store) ?? this.#ports.relayUrl ?? this.#onTrial;
   }
 
   /** Null before the first {@link connect}. */
@@ -70,6 +71,12 @@ export class RelayDesk {
     this.connect();
   }
 
+  /** For a device that knows no relay: connects to this one; only {@link use} remembers it. */
+  tryOut(url: string): void {
+    this.#onTrial = url;
+    this.connect();
+  }
+
   /** Starts synchronising, if a relay is known; again is harmless. */
   connect(): void {
     const { url } = this;
@@ -85,6 +92,7 @@ export class RelayDesk {
   disconnect(): void {
     this.#session?.stop();
     this.#session = null;
+    this.#onTrial = null;
   }
 
   /** Synchronises a space from now on; again is harmless. */

@@ -219,16 +219,21 @@ export class Shelf {
    */
   putBack(space: Space): void {
     this.#store.transaction(() => {
-      this.#store.spaces.unconfirmControl(space.id);
+      this.#store.spaces.unconfirmControl(space.id, 0);
       this.#store.spaces.unpushCertificates(space.id);
       this.#store.inbox.rewind(space.id, 0, chainStart(space.id));
-      for (const { doc } of this.#store.documents.ofSpace(space.id)) {
-        const changes = this.#store.changes.ofDocument(doc);
-        const own = changes.flatMap((row) => (row.local ? [row.hash] : []));
-        this.#store.outbox.add(space.id, doc, own);
-      }
+      this.sendOwnAgain(space);
       space.reload();
     });
+  }
+
+  /** Queues what this device wrote in the space: it may not be in the relay's log any more. */
+  sendOwnAgain(space: Space): void {
+    for (const { doc } of this.#store.documents.ofSpace(space.id)) {
+      const changes = this.#store.changes.ofDocument(doc);
+      const own = changes.flatMap((row) => (row.local ? [row.hash] : []));
+      this.#store.outbox.add(space.id, doc, own);
+    }
   }
 
   spaces(): readonly Space[] {

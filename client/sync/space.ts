@@ -138,6 +138,12 @@ export class Space implements IntakeKnowledge {
     return this.#records;
   }
 
+  /** Takes our records after `seq` for unsent again: the relay does not have them any more. */
+  unconfirmAfter(seq: number): void {
+    this.#context.store.spaces.unconfirmControl(this.id, seq);
+    this.reload();
+  }
+
   /** Sequence number of the newest control record that the relay holds, as far as we know. */
   get confirmedSeq(): number {
     const rows = this.#context.store.spaces.control(this.id);

@@ -54,6 +54,8 @@ export type SpaceEvent =
   | { readonly type: "certificate-acked"; readonly status: number }
   | { readonly type: "subscribed"; readonly status: number }
   | { readonly type: "control-received"; readonly found: boolean; readonly keyed: boolean }
+  /** The relay would not give the control log now. */
+  | { readonly type: "control-refused" }
   | { readonly type: "caught-up" }
   | { readonly type: "rekeyed" }
   /** An entry names a device or an epoch that this device has not heard of. */
@@ -127,6 +129,9 @@ export function stepSpace(state: SpaceState, event: SpaceEvent, work: SpaceWork)
       return subscribed(state, event.status, work);
     case "control-received":
       return controlReceived(state, event, work);
+    case "control-refused":
+      if (state.holding) return stay({ ...state, holding: false, phase: "stuck" });
+      return stay(state.phase === "fetching" ? { ...state, phase: "stuck" } : state);
     case "caught-up":
       return state.subscribed ? stay({ ...state, caughtUp: true, detours: 0 }) : stay(state);
     case "rekeyed":

@@ -1,0 +1,207 @@
+/**
+ * Taking in one item of a space's log: what the relay sent is parsed, judged (intake.ts) and journalled,
+ * or set aside. In the caller's transaction, which also moves the cursor.
+ */
+import type { Store } from "#crdt-store/store.ts";
+import { equal, toHex } from "#relay/protocol/bytes.ts";
+import { parseControl, type SignedControl } from "#relay/protocol/control.ts";
+import { parseEntry, parseStub, type Entry } from "#relay/protocol/entry.ts";
+import { noDocument } from "#relay/protocol/genesis.ts";
+import { maxMessageBytes } from "#relay/protocol/limits.ts";
+import type { Data } from "#relay/protocol/messages.ts";
+import { originBytes } from "#client/crypto/authorship.ts";
+import { noteFrontier } from "./frontier.ts";
+import { judgeEntry, type Verdict } from "./intake.ts";
+import type { Clock } from "./ports.ts";
+import type { Space } from "./space.ts";
+
+export type LogItem = Data["items"][number];
+
+/** What an item added; its ids make the next link of the chain. */
+export interface TakenIn {
+  readonly docId: Uint8Array;
+  readonly entryId: Uint8Array;
+  /** Change chunks that are new here. */
+  readonly changes: readonly Uint8Array[];
+  /** Members, roles or keys may have changed. */
+  readonly control: boolean;
+}
+
+export interface ReceiverListener {
+  /** The relay has one of our entries. */
+  acknowledged(): void;
+  displaced(space: Space, records: readonly SignedControl[]): void;
+  log(level: "info" | "warning" | "error", text: string): void;
+}
+
+export class Receiver {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #listener: ReceiverListener;
+
+  constructor(store: Store, clock: Clock, listener: ReceiverListener) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#listener = listener;
+  }
+
+  /**
+   * @param secondChance the control log was fetched since this item came: who is unknown now stays unknown
+   * @returns "broken" for what no honest relay sends
+   */
+  takeIn(
+    space: Space,
+    item: LogItem,
+    secondChance: boolean,
+  ): TakenIn | "broken" | "unknown-author" {
+    switch (item.kind) {
+      case "control": {
+        const parsed = parseControl(item.bytes);
+        if (!parsed.ok) return "broken";
+        const { displaced } = space.absorb([item], []);
+        if (displaced.length > 0) this.#listener.displaced(space, displaced);
+        return { docId: noDocument, entryId: parsed.value.hash, changes: [], control: true };
+      }
+      case "stub": {
+        const parsed = parseStub(item.bytes);
+        if (!parsed.ok) return "broken";
+        const { docId, entryId } = parsed.value;
+        if (this.#store.outbox.acknowledge(space.id, entryId, item.pos)) {
+          this.#listener.acknowledged();
+        }
+        return { docId, entryId, changes: [], control: false };
+      }
+      case "entry": {
+        const parsed = parseEntry(item.bytes, maxMessageBytes);
+        return parsed.ok
+          ? this.#takeInEntry(space, parsed.value, item.pos, secondChance)
+          : "broken";
+      }
+    }
+  }
+
+  #takeInEntry(
+    space: Space,
+    entry: Entry,
+    pos: number,
+    secondChance: boolean,
+  ): TakenIn | "unknown-author" {
+    const { docId, entryId } = entry;
+    const nothing = { docId, entryId, changes: [], control: false };
+    // Our own entry, acknowledged on a connection that broke before the answer came.
+    if (
+      equal(entry.devPub, space.device.publicKey) &&
+      this.#store.outbox.acknowledge(space.id, entryId, pos)
+    ) {
+      this.#listener.acknowledged();
+      return nothing;
+    }
+    const verdict = judgeEntry(entry, pos, space);
+    switch (verdict.type) {
+      case "good": {
+        const objection = this.#objectionTo(space, docId, verdict);
+        if (objection === null)
+          return { ...nothing, changes: this.#journal(space, entry, pos, verdict) };
+        this.#setAside(space, entry, pos, objection);
+        return nothing;
+      }
+      case "unknown-kind":
+        this.#listener.log(
+          "info",
+          "A newer version of Sealeaf wrote something that this version cannot show. Update to see it.",
+        );
+        return nothing;
+      case "unknown-author":
+        if (!secondChance) return "unknown-author";
+        this.#setAside(space, entry, pos, "its author is not known here");
+        return nothing;
+      case "bad":
+        this.#setAside(space, entry, pos, verdict.why);
+        return nothing;
+    }
+  }
+
+  /** What only this device's memory can hold against a good entry, null if nothing. */
+  #objectionTo(
+    space: Space,
+    docId: Uint8Array,
+    verdict: Extract<Verdict, { type: "good" }>,
+  ): string | null {
+    const document = this.#store.documents.get(docId);
+    if (document !== null && !equal(document.space, space.id)) {
+      return "its document belongs to another notebook";
+    }
+    const twice = verdict.changes.some((change) =>
+      this.#store.changes
+        .byActorSeq(docId, change.actor, change.seq)
+        .some((held) => !equal(held.hash, change.hash)),
+    );
+    return twice ? "its author has written two different things at one place" : null;
+  }
+
+  /** @returns the change chunks that are new here */
+  #journal(
+    space: Space,
+    entry: Entry,
+    pos: number,
+    verdict: Extract<Verdict, { type: "good" }>,
+  ): readonly Uint8Array[] {
+    const { documents, changes } = this.#store;
+    const { docId } = entry;
+    documents.add({
+      doc: docId,
+      space: space.id,
+      origin: verdict.origin === null ? null : originBytes(verdict.origin),
+      kind: equal(docId, space.indexId) ? "index" : "note",
+    });
+    for (const head of verdict.heads) {
+      const newest = verdict.changes.find((change) => equal(change.hash, head.hash));
+      if (newest === undefined) continue;
+      documents.addHead(docId, {
+        actor: newest.actor,
+        seq: head.seq,
+        hash: head.hash,
+        nonce: head.actorNonce,
+        dev: head.devPub,
+        sig: head.signature,
+      });
+    }
+    const added = changes.insert(
+      verdict.changes.map((change) => ({
+        doc: docId,
+        hash: change.hash,
+        actor: change.actor,
+        seq: change.seq,
+        deps: change.deps,
+        bytes: change.bytes,
+        opCount: change.operations,
+        space: space.id,
+        pos,
+        signer: change.signer,
+        local: false,
+        at: this.#clock.now(),
+      })),
+    );
+    // Those we had before (our own, sent again by another hand) are at the relay now too.
+    const hashes = verdict.changes.map((change) => change.hash);
+    changes.setPosition(docId, hashes, pos);
+    noteFrontier(this.#store, space, entry.devPub, verdict.frontier);
+    const isNew = new Set(added.map(toHex));
+    return verdict.changes
+      .filter((change) => isNew.has(toHex(change.hash)))
+      .map((change) => change.bytes);
+  }
+
+  #setAside(space: Space, entry: Entry, pos: number, reason: string): void {
+    this.#store.inbox.quarantine({
+      space: space.id,
+      pos,
+      doc: entry.docId,
+      entryId: entry.entryId,
+      reason,
+      bytes: entry.bytes,
+      signer: entry.devPub,
+    });
+    this.#listener.log("warning", `One change could not be applied and is kept aside: ${reason}.`);
+  }
+}

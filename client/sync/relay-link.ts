@@ -1,0 +1,244 @@
+/**
+ * One connection to a relay: dials, greets, checks who answers, keeps it alive, and matches answers to
+ * questions. What the messages mean for spaces is the session's affair.
+ */
+import type { Store } from "#crdt-store/store.ts";
+import { concat, equal } from "#relay/protocol/bytes.ts";
+import { inDomain } from "#relay/protocol/domain.ts";
+import { defaultLimits, protocolVersion, type Limits } from "#relay/protocol/limits.ts";
+import {
+  encodeHelloBody,
+  encodeMessage,
+  encodeWelcomeBody,
+  parseMessage,
+  type Hello,
+  type Message,
+  type Welcome,
+} from "#relay/protocol/messages.ts";
+import type { Ed25519 } from "#client/crypto/ed25519.ts";
+import {
+  connectionDeadline,
+  restingConnection,
+  stepConnection,
+  type ConnectionEffect,
+  type ConnectionEvent,
+  type ConnectionState,
+} from "./connection.ts";
+import type { Clock, Dial, Random, Timers, Wire } from "./ports.ts";
+import { refusalWords } from "./refusal-words.ts";
+
+export interface LinkPorts {
+  readonly store: Store;
+  readonly ed: Ed25519;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  /** 0 ≤ x < 1, for jitter. */
+  readonly chance: () => number;
+  readonly dial: Dial;
+}
+
+export interface LinkListener {
+  connected(): void;
+  disconnected(): void;
+  /** What no question asked for. @param size of the message in bytes */
+  unasked(message: Message, size: number): void;
+  /** The state of the connection is not what it was. */
+  moved(): void;
+  log(level: "info" | "warning" | "error", text: string): void;
+}
+
+/** Gets the answer, or null when the connection broke before it. */
+export type Reply = (message: Message | null) => void;
+
+export class RelayLink {
+  readonly url: string;
+  readonly #ports: LinkPorts;
+  readonly #listener: LinkListener;
+  #connection: ConnectionState;
+  #cancelTick: (() => void) | null = null;
+  #wire: Wire | null = null;
+  #hello: Hello | null = null;
+  #limits: Limits = defaultLimits;
+  #nextReqId = 1;
+  readonly #replies = new Map<number, Reply>();
+  #lastFailure: string | null = null;
+
+  constructor(url: string, ports: LinkPorts, listener: LinkListener) {
+    this.url = url;
+    this.#ports = ports;
+    this.#listener = listener;
+    this.#connection = restingConnection(ports.clock.now());
+  }
+
+  get connected(): boolean {
+    return this.#connection.phase === "open";
+  }
+
+  /** Tried at least once since the last connection and not succeeded. */
+  get failing(): boolean {
+    return !this.connected && this.#connection.failures > 0;
+  }
+
+  /** Why the last attempt failed, in words, null when it did not. */
+  get lastFailure(): string | null {
+    return this.#lastFailure;
+  }
+
+  /** As the relay told them; the defaults before. */
+  get limits(): Limits {
+    return this.#limits;
+  }
+
+  /** Tells the machine of connection.ts what happened, and does what it decides. */
+  happened(event: ConnectionEvent): void {
+    const { clock, chance, timers } = this.#ports;
+    const step = stepConnection(this.#connection, event, clock.now(), chance());
+    this.#connection = step.state;
+    for (const effect of step.effects) this.#perform(effect);
+    this.#cancelTick?.();
+    const deadline = connectionDeadline(this.#connection);
+    this.#cancelTick =
+      deadline === null
+        ? null
+        : timers.after(Math.max(0, deadline - clock.now()), () => this.happened({ type: "tick" }));
+    if (step.effects.length > 0) this.#listener.moved();
+  }
+
+  /** A message that wants no answer. Lost without a connection. */
+  tell(message: Message): void {
+    this.#wire?.send(encodeMessage(0, message));
+  }
+
+  ask(message: Message, reply: Reply): void {
+    const reqId = this.#nextReqId;
+    this.#nextReqId = reqId === 0xffff_ffff ? 1 : reqId + 1;
+    this.#replies.set(reqId, reply);
+    this.#wire?.send(encodeMessage(reqId, message));
+  }
+
+  #perform(effect: ConnectionEffect): void {
+    switch (effect.type) {
+      case "dial":
+        this.#dial();
+        break;
+      case "greet":
+        this.#greet();
+        break;
+      case "ping":
+        this.tell({ type: "ping", token: this.#ports.random(8) });
+        break;
+      case "hang-up":
+        this.#dropWire();
+        break;
+      case "connected":
+        this.#lastFailure = null;
+        this.#listener.connected();
+        break;
+      case "disconnected":
+        this.#listener.disconnected();
+        break;
+    }
+  }
+
+  #dial(): void {
+    this.#dropWire();
+    let wire: Wire | null = null;
+    const isCurrent = (): boolean => wire !== null && wire === this.#wire;
+    wire = this.#ports.dial(this.url, {
+      opened: () => {
+        if (isCurrent()) this.happened({ type: "opened" });
+      },
+      received: (bytes) => {
+        if (isCurrent()) this.#received(bytes);
+      },
+      closed: () => {
+        if (!isCurrent()) return;
+        this.#lastFailure ??= "the relay cannot be reached";
+        this.#dropWire();
+        this.happened({ type: "closed", retryAfterMs: 0 });
+      },
+    });
+    this.#wire = wire;
+  }
+
+  #greet(): void {
+    const { random } = this.#ports;
+    this.#hello = { type: "hello", version: protocolVersion, nonce: random(16), origin: this.url };
+    this.ask(this.#hello, (reply) => this.#welcomed(reply));
+  }
+
+  #welcomed(reply: Message | null): void {
+    if (reply === null) return;
+    if (reply.type === "error") {
+      this.#fail(refusalWords(reply.code));
+      return;
+    }
+    if (reply.type !== "welcome" || !this.#isGenuine(reply)) {
+      this.#fail("what answers at this address is not a Sealeaf relay");
+      return;
+    }
+    this.#limits = reply.limits;
+    this.#pin(reply);
+    this.happened({ type: "welcomed" });
+  }
+
+  #isGenuine(welcome: Welcome): boolean {
+    if (this.#hello === null || welcome.version !== protocolVersion) return false;
+    const transcript = concat(encodeHelloBody(this.#hello), encodeWelcomeBody(welcome));
+    const message = inDomain("welcome", transcript);
+    return this.#ports.ed.verify(welcome.relayPub, message, welcome.signature);
+  }
+
+  /** Key and store id are remembered per address: another one is another, perhaps empty, relay. */
+  #pin(welcome: Welcome): void {
+    const { settings } = this.#ports.store;
+    const name = `relay-pin/${this.url}`;
+    const pin = concat(welcome.relayPub, welcome.storeId);
+    const before = settings.get(name);
+    if (before !== null && equal(before, pin)) return;
+    settings.put(name, pin);
+    if (before !== null) {
+      this.#listener.log(
+        "warning",
+        "The relay at this address is not the one it was. Nothing is lost: this device gives it what it lacks.",
+      );
+    }
+  }
+
+  #received(bytes: Uint8Array): void {
+    this.happened({ type: "heard" });
+    const parsed = parseMessage(bytes);
+    if (!parsed.ok) {
+      this.#fail("what answers at this address does not speak like a Sealeaf relay");
+      return;
+    }
+    const { reqId, message } = parsed.value;
+    const reply = reqId === 0 ? undefined : this.#replies.get(reqId);
+    if (reply !== undefined && message.type !== "data") {
+      this.#replies.delete(reqId);
+      reply(message);
+    } else if (message.type === "ping") this.tell({ type: "pong", token: message.token });
+    else if (message.type === "goaway") {
+      this.#lastFailure = refusalWords(message.code);
+      this.#dropWire();
+      this.happened({ type: "closed", retryAfterMs: message.retryAfterMs });
+    } else this.#listener.unasked(message, bytes.length);
+  }
+
+  #fail(why: string): void {
+    this.#lastFailure = why;
+    this.#listener.log("error", `Relay: ${why}.`);
+    this.#dropWire();
+    this.happened({ type: "closed", retryAfterMs: 0 });
+  }
+
+  #dropWire(): void {
+    const wire = this.#wire;
+    this.#wire = null;
+    wire?.close();
+    const replies = [...this.#replies.values()];
+    this.#replies.clear();
+    for (const reply of replies) reply(null);
+  }
+}
