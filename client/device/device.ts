@@ -380,7 +380,7 @@ export class Device implements DeviceApi {
       ended: (space) => this.#spaceEnded(space),
       displaced: (space, records) => this.#admission.writeAnew(space, records),
       putBack: (space) => this.#putBack(space),
-      rewound: (space) => this.#shelf.sendOwnAgain(space),
+      rewound: (space) => this.#rewound(space),
       log: (level, text) => this.#log(level, text),
     };
   }
@@ -403,6 +403,14 @@ export class Device implements DeviceApi {
       `You no longer have access to ${name}. What you had received is still on this device.`,
     );
     this.#events.notify("notebooks");
+  }
+
+  #rewound(space: Space): void {
+    this.#shelf.sendOwnAgain(space);
+    this.#log(
+      "warning",
+      "The relay's log is not the one this device knew. It is read again, and what was written here is sent again.",
+    );
   }
 
   #putBack(space: Space): void {

@@ -1,0 +1,94 @@
+/** A relay that lost data is given it back by the devices that wrote it (P6). */
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import type { Device } from "#client/device/device.ts";
+import { MemoryRelayDisk } from "#tests/support/memory-relay-store.ts";
+import { loadEngines, World, type Engines, type SimDevice } from "#tests/support/world.ts";
+
+let engines: Engines;
+beforeAll(async () => {
+  engines = await loadEngines();
+});
+
+let world: World | null = null;
+afterEach(async () => {
+  await world?.end();
+  world = null;
+});
+
+describe("a relay whose disk", () => {
+  it.each(["was put back to an older copy", "was emptied"] as const)(
+    "%s holds everything again once the writers are back",
+    async (loss) => {
+      const made = new World({ seed: loss, engines, encrypted: false, secrets: [] });
+      world = made;
+      const { timeline, relay } = made;
+      await relay.start();
+      const [one, other, newcomer] = ["one", "other", "newcomer"].map((name) =>
+        made.addDevice(name),
+      );
+      if (one === undefined || other === undefined || newcomer === undefined)
+        throw new Error("unreachable");
+      const words = one.open().create().join(" ");
+      other.open();
+      await timeline.advance(2_000);
+      await during(made, deviceOf(other).restore(words));
+      const { id: note } = await deviceOf(one).createNote({ title: "Milk", body: "one" });
+      await timeline.advance(2_000);
+      await append(other, note, " two");
+      await timeline.advance(2_000);
+
+      const copy = relay.disk.copy();
+      await append(one, note, " three");
+      await timeline.advance(2_000);
+      await append(other, note, " four");
+      await timeline.advance(2_000);
+      const [notebook] = await deviceOf(one).notebooks();
+      const shared = deviceOf(one).share(notebook?.id ?? "", "edit");
+      await during(made, shared);
+
+      relay.crash();
+      relay.disk = loss === "was emptied" ? new MemoryRelayDisk() : copy;
+      await relay.start();
+      await timeline.advance(60_000);
+      await append(one, note, " five");
+      await timeline.advance(60_000);
+
+      newcomer.open();
+      await timeline.advance(2_000);
+      await during(made, deviceOf(newcomer).restore(words));
+      await timeline.advance(30_000);
+      for (const device of [one, other, newcomer]) {
+        expect((await deviceOf(device).readNote(note)).body).toBe("one two three four five");
+        expect((await deviceOf(device).status()).word).toBe("up-to-date");
+      }
+      // The link that was made after the copy opens, too.
+      const { link } = await shared;
+      const guest = made.addDevice("guest");
+      guest.open().create();
+      await timeline.advance(2_000);
+      await during(made, deviceOf(guest).join(link));
+      await timeline.advance(30_000);
+      expect((await deviceOf(guest).readNote(note)).body).toBe("one two three four five");
+    },
+  );
+});
+
+/** Lets virtual time pass until the work is done; fails with it. */
+async function during(made: World, work: Promise<unknown>): Promise<void> {
+  work.catch(() => {}); // awaited below, when its time has passed
+  await made.timeline.advance(10_000);
+  await work;
+}
+
+function deviceOf(sim: SimDevice): Device {
+  const device = sim.running?.device;
+  if (device === undefined) throw new Error(`${sim.name} does not run`);
+  return device;
+}
+
+async function append(sim: SimDevice, note: string, insert: string): Promise<void> {
+  const { body, heads } = await deviceOf(sim).readNote(note);
+  await deviceOf(sim).spliceNote(note, heads, [
+    { field: "body", at: body.length, remove: 0, insert },
+  ]);
+}
