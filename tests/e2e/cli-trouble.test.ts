@@ -50,6 +50,8 @@ describe("wrong commands", () => {
   it("say what is not there, in a home that is in order", async () => {
     using home = new Home();
     await home.init();
+    // Served, they can run at the same time.
+    await using _watch = await Watch.start(home);
     const refusals: readonly (readonly [readonly string[], RegExp])[] = [
       [["cat", "91wM7FpvzfC2iSPD7oJZH6gQWXe"], /no such note/],
       [["--json", "edit", "nonsense"], /no such note/],
@@ -59,7 +61,8 @@ describe("wrong commands", () => {
       [["name", " "], /visible character/],
       [["join", "https://example.com/#a.b.c"], /not a Sealeaf link/],
     ];
-    for (const [args, sentence] of refusals) expectFailure(await home.run(args), 1, sentence);
+    const ran = await Promise.all(refusals.map(([args]) => home.run(args)));
+    for (const [ix, one] of ran.entries()) expectFailure(one, 1, refusals[ix]?.[1] ?? /never/);
     expectFailure(await home.run(["new"], Buffer.from([0xff, 0xfe, 0x00])), 1, /not UTF-8/);
     expect(await home.list()).toEqual([]);
   });
@@ -252,6 +255,14 @@ describe("a relay", () => {
       expectFailure(await ben.run(["join", bad]), 1, sentence);
     }
     await ben.json(["join", link]);
+
+    // A link whose relay was changed leads nowhere, and leaves no trace.
+    using cem = new Home();
+    await cem.init();
+    const elsewhere = link.replace(/:\d+\//, ":9/");
+    expectFailure(await cem.run(["join", elsewhere]), 3, /cannot be reached/);
+    await cem.json(["join", link]);
+    expect(await cem.json(["status"])).toMatchObject({ relay: relay.url });
 
     using empty = new Home();
     const zeros = `${"abandon ".repeat(23)}art`;
