@@ -1,0 +1,122 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { parseLine } from "#client/cli/command-line.ts";
+import { relayAddress } from "#client/cli/relay-address.ts";
+
+function commandOf(...args: readonly string[]): unknown {
+  const parsed = parseLine(["--home", "here", ...args]);
+  return parsed.type === "run" ? parsed.line.command : parsed;
+}
+
+function complaintAbout(...args: readonly string[]): string {
+  const parsed = parseLine(["--home", "here", ...args]);
+  return parsed.type === "wrong" ? parsed.message : `not refused: ${JSON.stringify(parsed)}`;
+}
+
+describe("a line", () => {
+  it("has its options before and behind the command", () => {
+    const line = {
+      home: "here",
+      relay: "ws://localhost:8787/v1",
+      json: true,
+      command: { name: "ls" },
+    };
+    const relay = ["--relay", "http://localhost:8787"];
+    expect(parseLine(["--home", "here", ...relay, "--json", "ls"])).toEqual({ type: "run", line });
+    expect(parseLine(["ls", "--json", ...relay, "--home=here"])).toEqual({ type: "run", line });
+  });
+
+  it("names a command with its arguments", () => {
+    expect(commandOf("new")).toEqual({ name: "new", title: "", notebook: null });
+    expect(commandOf("new", "--title", "T", "--notebook", "N")).toEqual({
+      name: "new",
+      title: "T",
+      notebook: "N",
+    });
+    expect(commandOf("cat", "A")).toEqual({ name: "cat", id: "A" });
+    expect(commandOf("edit", "A")).toEqual({ name: "edit", id: "A", base: null });
+    expect(commandOf("share")).toEqual({ name: "share", role: "edit", notebook: null });
+    expect(commandOf("share", "N", "--role", "read")).toEqual({
+      name: "share",
+      role: "read",
+      notebook: "N",
+    });
+    expect(commandOf("join", "L")).toEqual({ name: "join", link: "L" });
+    expect(commandOf("name", "Ana", "Lea")).toEqual({ name: "name", displayName: "Ana Lea" });
+    expect(commandOf("sync")).toEqual({ name: "sync", timeoutMs: null });
+    expect(commandOf("sync", "--timeout", "0.5")).toEqual({ name: "sync", timeoutMs: 500 });
+  });
+
+  it("takes several heads with commas between", () => {
+    const [one, two] = ["0a".repeat(32), "ff".repeat(32)];
+    expect(commandOf("edit", "A", "--base", `${one},${two}`)).toEqual({
+      name: "edit",
+      id: "A",
+      base: [one, two],
+    });
+    for (const base of ["", "zz", `${one},`, one.toUpperCase()]) {
+      expect(complaintAbout("edit", "A", "--base", base)).toMatch(/^--base takes the heads/);
+    }
+  });
+
+  it("is asked for what it lacks", () => {
+    expect(complaintAbout()).toBe("Which command?");
+    expect(parseLine(["ls"])).toMatchObject({
+      type: "wrong",
+      message: expect.stringMatching(/--home DIR/),
+    });
+    expect(parseLine(["--home", "", "ls"])).toMatchObject({
+      type: "wrong",
+      message: expect.stringMatching(/--home DIR/),
+    });
+    for (const name of ["cat", "rm", "edit", "join", "name"]) {
+      expect(complaintAbout(name)).toMatch(new RegExp(`^${name} needs `));
+    }
+  });
+
+  it("may not have more than its command takes", () => {
+    for (const name of ["init", "restore", "ls", "notebooks", "watch", "status", "sync", "new"]) {
+      expect(complaintAbout(name, "extra")).toMatch(new RegExp(`^${name} takes `));
+    }
+    for (const name of ["cat", "rm", "edit", "join", "share"]) {
+      expect(complaintAbout(name, "one", "two")).toMatch(new RegExp(`^${name} takes one `));
+    }
+    expect(complaintAbout("ls", "--title", "T")).toBe("--title does not belong to ls.");
+    expect(complaintAbout("share", "--timeout", "5")).toBe("--timeout does not belong to share.");
+  });
+
+  it("has a finite, positive time limit", () => {
+    for (const seconds of ["0", "-1", "soon", "", "Infinity", "1e9", "86401", "0x10"]) {
+      expect(complaintAbout("sync", `--timeout=${seconds}`)).toMatch(/number of seconds/);
+    }
+  });
+
+  it("is complained about in one sentence, whatever is typed", () => {
+    const word = fc.oneof(
+      fc.constantFrom("--json", "--title", "--relay", "--nope", "-x", "ls", "toString", "--"),
+      fc.string({ unit: "binary", maxLength: 8 }),
+    );
+    fc.assert(
+      fc.property(fc.array(word, { maxLength: 5 }), (args) => {
+        const parsed = parseLine(args);
+        if (parsed.type !== "wrong") return;
+        expect(parsed.message).toMatch(/[.?]$/);
+      }),
+    );
+  });
+});
+
+describe("a relay's address", () => {
+  it("is understood as people have it", () => {
+    expect(relayAddress("http://localhost:8787")).toBe("ws://localhost:8787/v1");
+    expect(relayAddress("https://notes.example/")).toBe("wss://notes.example/v1");
+    expect(relayAddress("wss://notes.example/v1")).toBe("wss://notes.example/v1");
+    expect(relayAddress("https://example.org/notes/")).toBe("wss://example.org/notes/v1");
+  });
+
+  it("is nothing else", () => {
+    for (const typed of ["", "localhost", "localhost:8787", "file:///x", "http://", "mailto:a@b"]) {
+      expect(relayAddress(typed)).toBeNull();
+    }
+  });
+});
