@@ -30,7 +30,7 @@ function everythingIn(dir: string): Record<string, string> {
   );
 }
 
-describe("wrong commands", () => {
+describe.concurrent("wrong commands", () => {
   it("are refused as usage, and an empty home is left uncreated", async () => {
     using home = new Home();
     const wrong: readonly (readonly [readonly string[], RegExp])[] = [
@@ -68,7 +68,7 @@ describe("wrong commands", () => {
   });
 });
 
-describe("a home", () => {
+describe.concurrent("a home", () => {
   it("keeps everything for its owner, whatever the umask", async () => {
     using home = new Home();
     const mask = process.umask(0);
@@ -137,7 +137,7 @@ describe("a home", () => {
   });
 });
 
-describe("watch", () => {
+describe.concurrent("watch", () => {
   it("serves its home, is alone in it, and is taken over when it was killed", async () => {
     using home = new Home();
     await home.init();
@@ -185,7 +185,7 @@ describe("watch", () => {
   });
 });
 
-describe("a relay", () => {
+describe.concurrent("a relay", () => {
   it("that is away or silent ends sync with what waits, and nothing else touches it", async () => {
     const relay = await startTestRelay();
     await using proxy = await startTcpProxy(relay.port);

@@ -45,7 +45,7 @@ async function setupPair(limits: Partial<Limits> = {}) {
   };
 }
 
-describe("two homes and a relay", () => {
+describe.concurrent("two homes and a relay", () => {
   it("hold one text with both edits of the same sentence; a third home restores it", async () => {
     await using pair = await setupPair();
     const { httpUrl, ana, ben, words, id } = pair;
