@@ -27,6 +27,25 @@ describe("the lock file", () => {
   });
 });
 
+describe("a clean install", () => {
+  it("finds every platform's optional packages in the lock: npm ci refuses one that lacks any", () => {
+    interface Locked {
+      readonly optionalDependencies?: Record<string, string>;
+    }
+    const { packages } = JSON.parse(read("package-lock.json")) as {
+      packages: Record<string, Locked>;
+    };
+    const missing = Object.entries(packages).flatMap(([place, { optionalDependencies = {} }]) =>
+      Object.keys(optionalDependencies).filter(
+        (name) =>
+          packages[`node_modules/${name}`] === undefined &&
+          packages[`${place}/node_modules/${name}`] === undefined,
+      ),
+    );
+    expect(missing).toEqual([]);
+  });
+});
+
 describe("the versions", () => {
   const { dependencies, devDependencies } = JSON.parse(read("package.json")) as Manifest;
 
