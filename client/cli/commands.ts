@@ -93,7 +93,13 @@ export async function runCommand(
       mustKnowRelay(device);
       const notebook = command.notebook ?? (await onlyNotebook(device));
       const { link } = await device.share(notebook, command.role);
-      return done({ link }, `${link}\n`);
+      // Whoever is handed the link opens it at once: the relay should know it by then.
+      const { outcome } = await exchange(device, clock, null);
+      const trouble =
+        outcome === "done"
+          ? ""
+          : "The relay does not know this link yet: it opens once this home has reached it. Run sync when you are online.\n";
+      return { ...done({ link }, `${link}\n`), trouble };
     }
     case "join": {
       const { notebook } = await device.join(command.link);

@@ -93,8 +93,12 @@ export class RelayLink {
   /** Tells the machine of connection.ts what happened, and does what it decides. */
   happened(event: ConnectionEvent): void {
     const { clock, chance, timers } = this.#ports;
+    const before = this.#connection.phase;
     const step = stepConnection(this.#connection, event, clock.now(), chance());
     this.#connection = step.state;
+    if (event.type === "tick" && step.state.phase === "waiting" && before !== "waiting") {
+      this.#lastFailure = "the relay does not answer";
+    }
     for (const effect of step.effects) this.#perform(effect);
     this.#cancelTick?.();
     const deadline = connectionDeadline(this.#connection);
@@ -102,7 +106,7 @@ export class RelayLink {
       deadline === null
         ? null
         : timers.after(Math.max(0, deadline - clock.now()), () => this.happened({ type: "tick" }));
-    if (step.effects.length > 0) this.#listener.moved();
+    if (step.effects.length > 0 || before !== this.#connection.phase) this.#listener.moved();
   }
 
   /** A message that wants no answer. Lost without a connection. */
@@ -154,7 +158,9 @@ export class RelayLink {
       },
       closed: () => {
         if (!isCurrent()) return;
-        this.#lastFailure ??= "the relay cannot be reached";
+        this.#lastFailure = this.connected
+          ? "the connection to the relay broke"
+          : "the relay cannot be reached";
         this.#dropWire();
         this.happened({ type: "closed", retryAfterMs: 0 });
       },
