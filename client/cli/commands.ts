@@ -74,7 +74,9 @@ export async function runCommand(
     }
     case "cat": {
       const { id, title, body, heads } = await device.readNote(command.id);
-      return done({ id, title, body, heads }, body);
+      const row = (await device.notes()).find((other) => other.id === id);
+      const trouble = setAsideText(row?.quarantined ?? 0);
+      return { ...done({ id, title, body, heads }, body), trouble };
     }
     case "edit":
       return edit(device, command.id, command.base, input);
@@ -116,7 +118,9 @@ export async function runCommand(
     }
     case "status": {
       const status = { ...(await device.status()), relay: device.relayUrl };
-      return done(status, statusText(status));
+      const setAside = (await device.notes()).reduce((sum, row) => sum + row.quarantined, 0);
+      const text = statusText(status) + setAsideText(setAside);
+      return done({ ...status, setAside }, text);
     }
   }
 }
@@ -205,6 +209,13 @@ function statusText(status: SyncStatus): string {
   const relay = status.relay === null ? "No relay is known yet" : `Relay: ${status.relay}`;
   const lines = [`${statusWords[status.word]}${waiting}`, status.detail, relay];
   return linesOf(lines.filter((line) => line !== ""));
+}
+
+/** What could not be applied: a line for a person, "" if nothing. */
+function setAsideText(changes: number): string {
+  if (changes === 0) return "";
+  const are = changes === 1 ? "is" : "are";
+  return `${counted(changes, "change")} could not be applied and ${are} kept aside; the rest is whole.\n`;
 }
 
 function counted(count: number, noun: string): string {
