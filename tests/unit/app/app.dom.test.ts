@@ -121,7 +121,7 @@ describe("the open note", () => {
     });
     await app.start({ opensNote: true });
     for (let at = 0; at < 5; at++) app.current.moveCursor({ anchor: at, head: at });
-    await clock.pass(100);
+    await clock.pass(200);
     expect(device.cursors).toHaveLength(1);
     expect(device.cursors[0]).toMatchObject({ field: "body" });
   });
