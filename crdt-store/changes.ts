@@ -99,20 +99,21 @@ export class ChangeJournal {
       "SELECT id, hash, pos, local, signer, space, length, bytes FROM change WHERE doc = ? ORDER BY id",
       [doc],
     );
-    const sound = rows.filter(isSound);
-    if (sound.length < rows.length) {
-      this.#quarantine(
-        doc,
-        rows.filter((row) => !sound.includes(row)),
+    return this.#soundOnes(doc, rows);
+  }
+
+  /** Some changes of a document, in the order of journalling; unknown ones are left out. Else as {@link ofDocument}. */
+  some(doc: Uint8Array, hashes: readonly Uint8Array[]): JournalledChange[] {
+    const rows = hashes
+      .flatMap((hash) => this.rowOf(doc, hash) ?? [])
+      .sort((a, b) => a - b)
+      .flatMap((id) =>
+        this.#sqlite.all<ChangeRow>(
+          "SELECT id, hash, pos, local, signer, space, length, bytes FROM change WHERE id = ?",
+          [id],
+        ),
       );
-    }
-    return sound.map(({ hash, bytes, pos, local, signer }) => ({
-      hash,
-      bytes,
-      pos,
-      local: local === 1,
-      signer,
-    }));
+    return this.#soundOnes(doc, rows);
   }
 
   bytesOfDocument(doc: Uint8Array): Uint8Array[] {
@@ -229,6 +230,23 @@ export class ChangeJournal {
     this.#edgesByDocument.clear();
     this.#positions = null;
     this.#moved.clear();
+  }
+
+  #soundOnes(doc: Uint8Array, rows: readonly ChangeRow[]): JournalledChange[] {
+    const sound = rows.filter(isSound);
+    if (sound.length < rows.length) {
+      this.#quarantine(
+        doc,
+        rows.filter((row) => !sound.includes(row)),
+      );
+    }
+    return sound.map(({ hash, bytes, pos, local, signer }) => ({
+      hash,
+      bytes,
+      pos,
+      local: local === 1,
+      signer,
+    }));
   }
 
   #noteMoved(doc: Uint8Array): void {

@@ -133,6 +133,18 @@ export class Spaces {
     );
   }
 
+  /** Whether a record of ours waits for the relay. */
+  hasUnconfirmedControl(space: Uint8Array): boolean {
+    const sql = "SELECT 1 AS found FROM control WHERE space = ? AND pos IS NULL LIMIT 1";
+    return this.#sqlite.get(sql, [space]) !== undefined;
+  }
+
+  /** Whether a certificate of ours waits for the relay. */
+  hasUnpushedCertificate(space: Uint8Array): boolean {
+    const sql = "SELECT 1 AS found FROM cert WHERE space = ? AND pushed = 0 LIMIT 1";
+    return this.#sqlite.get(sql, [space]) !== undefined;
+  }
+
   /** Forgets our own records that the relay never took: others stand in their place. */
   dropUnconfirmedControl(space: Uint8Array): void {
     this.#sqlite.run("DELETE FROM control WHERE space = ? AND pos IS NULL", [space]);

@@ -47,15 +47,11 @@ function changesOf(
   doc: Uint8Array,
   hashes: readonly Uint8Array[],
 ): readonly Change[] {
-  const wanted = new Set(hashes.map(toHex));
-  return store.changes
-    .ofDocument(doc)
-    .filter((row) => wanted.has(toHex(row.hash)))
-    .flatMap((row) => {
-      const parsed = parseChanges(row.bytes);
-      if (parsed.type === "failed") throw new Error("the journal returned a damaged change");
-      return parsed.changes;
-    });
+  return store.changes.some(doc, hashes).flatMap((row) => {
+    const parsed = parseChanges(row.bytes);
+    if (parsed.type === "failed") throw new Error("the journal returned a damaged change");
+    return parsed.changes;
+  });
 }
 
 function groupBySize(

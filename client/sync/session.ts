@@ -340,8 +340,8 @@ export class SyncSession {
   #work(run: SpaceRun): Parameters<typeof stepSpace>[2] {
     const { spaces, outbox } = this.#ports.store;
     return {
-      controlQueued: spaces.control(run.space.id).some((row) => row.pos === null),
-      certificateQueued: spaces.certificates(run.space.id).some((row) => !row.pushed),
+      controlQueued: spaces.hasUnconfirmedControl(run.space.id),
+      certificateQueued: spaces.hasUnpushedCertificate(run.space.id),
       changesWaiting: outbox.depth(run.space.id) > 0,
       mayWrite: run.space.mayWrite,
       logHeld: run.space.records.length > 0,
