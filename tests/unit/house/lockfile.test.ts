@@ -15,7 +15,7 @@ interface Manifest {
 
 describe("the lock file", () => {
   it("names no registry: packages are found by name, version and integrity", () => {
-    expect(read("package-lock.json")).not.toMatch(/"resolved": "https?:/);
+    expect(read("package-lock.json")).not.toContain('"resolved"');
     expect(read("package-lock.json")).toMatch(/"integrity": "sha512-/);
   });
 
