@@ -397,11 +397,11 @@ export class Device implements DeviceApi {
 
   #spaceEnded(space: Space): void {
     this.#shelf.markEnded(space);
+    const kept = "What you had received is still on this device.";
+    // The log may be copied into a report: it names no notebook.
+    this.#log("warning", `You no longer have access to a notebook. ${kept}`);
     const { name } = this.#shelf.facts(space.id);
-    this.#log(
-      "warning",
-      `You no longer have access to ${name}. What you had received is still on this device.`,
-    );
+    this.#events.emit({ type: "notice", text: `You no longer have access to ${name}. ${kept}` });
     this.#events.notify("notebooks");
   }
 
