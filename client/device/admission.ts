@@ -25,7 +25,7 @@ import { loadDisplayName, loadRelay, saveRelay } from "./identity.ts";
 import type { Indices } from "./indices.ts";
 import { decodeLinkMeta, encodeLinkMeta, nothingKnown, type LinkMeta } from "./link-meta.ts";
 import type { Progress } from "./progress.ts";
-import { refuse } from "./refusal.ts";
+import { Refusal, refuse } from "./refusal.ts";
 import { appOf, relayOf, sameRelay } from "./relay-address.ts";
 import type { ControlLog, RelayDesk } from "./relay-desk.ts";
 import { deviceGrant, type Shelf } from "./shelf.ts";
@@ -187,7 +187,7 @@ export class Admission {
     const { shelf, desk } = this.#ports;
     shelf.mustIdentity();
     const newRelay = this.#newRelayOf(link, text);
-    if (newRelay === null) return this.#read(link);
+    if (newRelay === null) return this.#readHere(link, text);
     // A damaged link may name a relay that is none: it is remembered once it has opened something.
     desk.tryOut(newRelay);
     try {
@@ -197,6 +197,25 @@ export class Admission {
     } catch (error) {
       desk.disconnect();
       throw error;
+    }
+  }
+
+  /**
+   * Asks our own relay, whatever address the link names: one relay has many (a proxy, a name in a home
+   * network). Only where it does not know the notebook is the address the reason.
+   */
+  async #readHere(link: ShareLink, text: string): Promise<OpenedLink> {
+    const own = this.#ports.desk.url;
+    const named = link.relay ?? relayOf(text);
+    try {
+      return await this.#read(link);
+    } catch (error) {
+      const isElsewhere = own !== null && named !== null && !sameRelay(named, own);
+      if (!(error instanceof Refusal) || error.code !== "bad-link" || !isElsewhere) throw error;
+      return refuse(
+        "bad-relay",
+        `This link belongs to another relay (${named}); this device uses ${own}. Open the link in the app of its own relay.`,
+      );
     }
   }
 
@@ -217,7 +236,7 @@ export class Admission {
     return { log, capability, key };
   }
 
-  /** The link's relay where this device has none, else null; that of another relay is not followed yet. */
+  /** The link's relay where this device has none, else null. */
   #newRelayOf(link: ShareLink, text: string): string | null {
     const relay = link.relay ?? relayOf(text);
     const own = this.#ports.desk.url;
@@ -225,12 +244,6 @@ export class Admission {
       refuse(
         "bad-relay",
         "This link does not say which relay it belongs to. Give this device a relay first.",
-      );
-    }
-    if (own !== null && relay !== null && !sameRelay(relay, own)) {
-      refuse(
-        "bad-relay",
-        `This link belongs to another relay (${relay}); this device uses ${own}. Open the link in the app of its own relay.`,
       );
     }
     return own === null ? relay : null;
