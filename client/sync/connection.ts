@@ -105,8 +105,9 @@ export function stepConnection(
         : stay(state);
     case "network":
       if (event.online) return hurry(state, now);
-      // The browser knows before any timeout does. Browsers err in saying "online", seldom "offline".
-      return connecting || state.phase === "open"
+      // The browser knows before any timeout does that a link is gone. It also says "offline" where only
+      // the wide world is missing and a relay next door answers: trying goes on.
+      return state.phase === "open"
         ? lose(state, now, chance, 0, [{ type: "hang-up" }])
         : stay(state);
     case "visible": {

@@ -85,7 +85,8 @@ export async function connectTab(parts: TabParts): Promise<DeviceConnection> {
     sendPort(port2);
     connection.attach(port1);
     leaders += 1;
-    tell(connection.api.setOnline(navigator.onLine));
+    // Only the moment of going offline says something about a connection; a new leader has none yet.
+    if (navigator.onLine) tell(connection.api.setOnline(true));
     tell(tellVisible(connection, locks));
     if (leaders > 1) restarts.tell();
   }

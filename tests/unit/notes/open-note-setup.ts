@@ -94,16 +94,18 @@ export class FakeJournal implements NoteJournal {
 }
 
 export function genesis(text: { title?: string; body?: string } = {}): Uint8Array {
-  const document = A.from<NoteDocument & Record<string, unknown>>(
-    {
-      format: 1,
-      title: text.title ?? "",
-      body: text.body ?? "",
-      tags: {},
-      attachments: {},
-      createdAt: 0,
+  // Not A.from: it stamps the wall clock's second, and two calls must give one document.
+  const document = A.change(
+    A.init<NoteDocument>({ actor: "00".repeat(16) }),
+    { time: 0 },
+    (fresh) => {
+      fresh.format = 1;
+      fresh.title = text.title ?? "";
+      fresh.body = text.body ?? "";
+      fresh.tags = {};
+      fresh.attachments = {};
+      fresh.createdAt = 0;
     },
-    { actor: "00".repeat(16) },
   );
   return A.save(document);
 }

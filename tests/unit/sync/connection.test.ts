@@ -217,6 +217,16 @@ describe("a socket that swallows everything", () => {
   });
 });
 
+describe("a browser that says offline", () => {
+  it("does not stop a connection on its way: the relay may be next door", () => {
+    const machine = new Machine();
+    machine.tell({ type: "start" });
+    expect(machine.tell({ type: "network", online: false })).toEqual([]);
+    expect(machine.tell({ type: "opened" })).toEqual(["greet"]);
+    expect(machine.tell({ type: "welcomed" })).toEqual(["connected"]);
+  });
+});
+
 describe("whatever happens in whatever order", () => {
   const event: fc.Arbitrary<ConnectionEvent> = fc.oneof(
     fc.constantFrom<ConnectionEvent>(
