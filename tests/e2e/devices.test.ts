@@ -1,11 +1,11 @@
 /** One person, several tabs and devices. */
-import type { Page } from "playwright";
 import { describe, expect, it } from "vitest";
 import {
   bodyText,
   networkTrouble,
   openApp,
   parts,
+  readWords,
   shareNote,
   startProduct,
   typeAfter,
@@ -48,7 +48,7 @@ describe("one person", () => {
     await ana.page.keyboard.type("We read this.");
     await shareNote(ana.page, "Ana");
     await expect.poll(() => parts(ana.page).status.innerText()).toContain("Up to date");
-    const words = await revealedWords(ana.page);
+    const words = await readWords(ana.page);
 
     const other = await product.person(product.profile("other"), trouble);
     await openApp(other.page, product.address);
@@ -66,15 +66,3 @@ describe("one person", () => {
     await expect.poll(() => bodyText(ana.page)).toBe("We read this. From the other device.");
   });
 });
-
-async function revealedWords(page: Page): Promise<readonly string[]> {
-  await page
-    .getByRole("button", { name: /24 words|Show the words/ })
-    .first()
-    .click();
-  const items = await page.getByRole("dialog").getByRole("listitem").allInnerTexts();
-  await page.keyboard.press("Escape");
-  const words = items.map((item) => item.replace(/[^a-z]/g, ""));
-  expect(words).toHaveLength(24);
-  return words;
-}

@@ -1,7 +1,6 @@
 /** First light: two people, one encrypted note, apart and together again. */
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Page } from "playwright";
 import { describe, expect, it } from "vitest";
 import {
   bodyText,
@@ -9,6 +8,7 @@ import {
   networkTrouble,
   openApp,
   parts,
+  readWords,
   shareNote,
   startProduct,
   typeAfter,
@@ -99,14 +99,16 @@ describe("two people in two browsers", () => {
     product.proxy.setMode("pass");
 
     // Nothing readable lies at the relay or in the browsers' files.
-    const words = await wordsOf(ana.page);
+    const words = await readWords(ana.page);
+    expect(words).toHaveLength(24);
+    // Four in a row, as they would stand in any file that kept them.
+    const sequence = words.slice(0, 4).join(" ");
     await ana.page.evaluate(() => localStorage.setItem("control", "Unsealedmarker"));
     writeFileSync(join(product.dir, "control"), "Unsealedmarker");
     await ana.context.close();
     await ben.context.close();
     await product.stopRelay();
-    expect(words.split(" ").filter((word) => word !== "")).toHaveLength(4);
-    const secrets = ["Zanzibartitle", "Krakatoabody", "Anapurna", "Benares", words];
+    const secrets = ["Zanzibartitle", "Krakatoabody", "Anapurna", "Benares", sequence];
     const places = [product.dir, anaProfile, benProfile];
     for (const secret of secrets) expect(filesHolding(places, secret)).toEqual([]);
     expect(
@@ -117,20 +119,6 @@ describe("two people in two browsers", () => {
     expect(filesHolding([product.dir], "Unsealedmarker")).not.toEqual([]);
   }, 180_000);
 });
-
-/** Four recovery words in a row, as they would stand in any file that kept them. */
-async function wordsOf(page: Page): Promise<string> {
-  await page
-    .getByRole("button", { name: /24 words|Show the words/ })
-    .first()
-    .click();
-  const words = await page.getByRole("dialog").getByRole("listitem").allInnerTexts();
-  await page.keyboard.press("Escape");
-  return words
-    .slice(0, 4)
-    .map((word) => word.replace(/[^a-z]/g, ""))
-    .join(" ");
-}
 
 function filesHolding(places: readonly string[], secret: string): readonly string[] {
   const needles = [Buffer.from(secret, "utf8"), Buffer.from(secret, "utf16le")];

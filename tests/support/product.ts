@@ -154,3 +154,16 @@ export async function joinByLink(
   await parts(page).list.getByText(title).first().click();
   await parts(page).body.waitFor();
 }
+
+/** Shows the 24 recovery words, reads them, and closes the sheet again. */
+export async function readWords(page: Page): Promise<readonly string[]> {
+  await page
+    .getByRole("button", { name: /24 words|Show the words/ })
+    .first()
+    .click();
+  const items = page.getByRole("dialog").getByRole("listitem");
+  await items.nth(23).waitFor();
+  const words = (await items.allInnerTexts()).map((item) => item.replace(/[^a-z]/g, ""));
+  await page.keyboard.press("Escape");
+  return words;
+}
