@@ -111,7 +111,7 @@ function testProjects(): Project[] {
   const browser = findOrInstallBrowser();
   const executablePath = browser === null ? {} : { executablePath: browser };
   return [
-    nodeProject("node", ["tests/{unit,contract,adversarial}/**/*.test.ts"], {
+    nodeProject("node", ["tests/{unit,contract,adversarial,powerloss,damage}/**/*.test.ts"], {
       exclude: [DOM_TESTS, BROWSER_TESTS],
     }),
     nodeProject("simulation", ["tests/simulation/**/*.test.ts"], { testTimeout: 120_000 }),
@@ -145,6 +145,14 @@ function testProjects(): Project[] {
       fileParallelism: false,
       sequence: { groupOrder: 2 },
       testTimeout: 60_000,
+      hookTimeout: 120_000,
+    }),
+    // The main paths in other engines: `npm run test:browsers`.
+    nodeProject("browsers", ["tests/browsers/**/*.test.ts"], {
+      globalSetup: [`${root}/tests/support/built-product.ts`],
+      fileParallelism: false,
+      sequence: { groupOrder: 3 },
+      testTimeout: 120_000,
       hookTimeout: 120_000,
     }),
   ];
