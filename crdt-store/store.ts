@@ -114,7 +114,9 @@ export interface StoreOptions {
 export function openStore(options: StoreOptions): Store {
   const { engine, files, key, clock, random } = options;
   const codec =
-    key === null ? null : createPageCodec({ key, databaseId: notesDatabaseId(), random });
+    key === null
+      ? null
+      : createPageCodec({ key, databaseId: notesDatabaseId(), random, cipher: engine.cipher });
   try {
     const sqlite = Sqlite.open({ engine, files, codec });
     try {

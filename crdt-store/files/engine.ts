@@ -11,6 +11,7 @@ import type { FileHealth } from "./database-file.ts";
 import type { FileSet } from "./file.ts";
 import { importModule, importNames, memoryExport, wasmSha256 } from "./import-map.ts";
 import { MemoryFiles } from "./memory.ts";
+import { nobleCipher, type PageCipherOf } from "./page-cipher.ts";
 import { createPageCodec, type PageCodec } from "./page-codec.ts";
 import { Syscalls, type Attachment } from "./syscalls.ts";
 
@@ -55,10 +56,13 @@ export class EngineDatabase {
 
 /** SQLite itself: one wasm instance, any number of databases. */
 export class SqliteEngine {
+  /** What seals pages fastest here; the self-test has compared it with the portable one. */
+  readonly cipher: PageCipherOf;
   readonly #sqlJs: SqlJs;
   readonly #syscalls: Syscalls;
 
-  constructor(sqlJs: SqlJs, syscalls: Syscalls) {
+  constructor(sqlJs: SqlJs, syscalls: Syscalls, cipher: PageCipherOf) {
+    this.cipher = cipher;
     this.#sqlJs = sqlJs;
     this.#syscalls = syscalls;
   }
@@ -83,6 +87,8 @@ export interface EngineOptions {
   /** sql.js's `sql-wasm.wasm` (or `sql-wasm-browser.wasm`, the same file), as bytes or compiled. */
   readonly wasm: Uint8Array | WebAssembly.Module;
   readonly random: (count: number) => Uint8Array;
+  /** By default the portable one. */
+  readonly cipher?: PageCipherOf;
 }
 
 // The one exception to "module scope holds constants only": sql.js's glue is itself a singleton of the realm, and its
@@ -99,11 +105,15 @@ export function loadEngine(options: EngineOptions): Promise<SqliteEngine> {
   return engineOfRealm;
 }
 
-async function startEngine({ wasm, random }: EngineOptions): Promise<SqliteEngine> {
+async function startEngine({
+  wasm,
+  random,
+  cipher = nobleCipher,
+}: EngineOptions): Promise<SqliteEngine> {
   try {
     const module = await compile(wasm);
     checkModule(module);
-    const engine = await instantiate(module);
+    const engine = await instantiate(module, cipher);
     runSelfTest(engine, random);
     return engine;
   } catch (error) {
@@ -139,7 +149,10 @@ function checkModule(module: WebAssembly.Module): void {
   if (!hasMemory) throw new Error(`the wasm does not export its memory as ${memoryExport}`);
 }
 
-async function instantiate(module: WebAssembly.Module): Promise<SqliteEngine> {
+async function instantiate(
+  module: WebAssembly.Module,
+  cipher: PageCipherOf,
+): Promise<SqliteEngine> {
   const syscalls = new Syscalls();
   const sqlJs = await new Promise<SqlJs>((resolve, reject) => {
     // After a failure the glue would wait for ever, hence the rejections of our own.
@@ -150,7 +163,7 @@ async function instantiate(module: WebAssembly.Module): Promise<SqliteEngine> {
       },
     }).then(resolve, reject);
   });
-  return new SqliteEngine(sqlJs, syscalls);
+  return new SqliteEngine(sqlJs, syscalls, cipher);
 }
 
 async function start(
@@ -167,17 +180,24 @@ async function start(
 
 const selfTestRow = "written before, read after";
 
-/** Creates, commits, closes, reopens and reads, in clear and encrypted, and looks at the bytes that SQLite left. */
+/**
+ * Creates, commits, closes, reopens and reads, in clear and encrypted, and looks at the bytes that SQLite left. What the
+ * engine's cipher sealed is opened by the portable one.
+ */
 function runSelfTest(engine: SqliteEngine, random: (count: number) => Uint8Array): void {
-  const codec = createPageCodec({ key: random(32), databaseId: random(16), random });
-  for (const pages of [null, codec]) {
+  const options = { key: random(32), databaseId: random(16), random };
+  const ours = createPageCodec({ ...options, cipher: engine.cipher });
+  for (const [codec, portable] of [
+    [null, null],
+    [ours, createPageCodec(options)],
+  ] as const) {
     const files = new MemoryFiles();
-    const database = openForTest(engine, files, pages);
+    const database = openForTest(engine, files, codec);
     database.exec(
       `CREATE TABLE check_row (text TEXT); INSERT INTO check_row VALUES ('${selfTestRow}')`,
     );
     if (files.wal.size() === 0) throw new Error("a commit did not reach the log");
-    const reopened = openForTest(engine, new MemoryFiles(files.snapshot()), pages);
+    const reopened = openForTest(engine, new MemoryFiles(files.snapshot()), portable);
     const statement = reopened.prepare("SELECT text FROM check_row");
     const found = statement.step() ? statement.get()[0] : undefined;
     statement.free();

@@ -19,6 +19,7 @@ import { join } from "node:path";
 
 import { StoreError } from "../store-error.ts";
 import { loadEngine, type SqliteEngine } from "./engine.ts";
+import { fastestCipher } from "./node-cipher.ts";
 import { fileRoles, type FileHandle, type FileRole, type FileSet } from "./file.ts";
 
 /** Opens (and creates, readable by the owner only) `main`, `wal` and `journal` in `dir`. Take {@link lockDirectory} first. */
@@ -192,5 +193,9 @@ function codeOf(error: unknown): unknown {
 /** Loads the engine from the sql.js package installed beside this code; repeated calls give the same engine. */
 export function loadNodeEngine(): Promise<SqliteEngine> {
   const path = createRequire(import.meta.url).resolve("sql.js/dist/sql-wasm.wasm");
-  return loadEngine({ wasm: readFileSync(path), random: (count) => randomBytes(count) });
+  return loadEngine({
+    wasm: readFileSync(path),
+    random: (count) => randomBytes(count),
+    cipher: fastestCipher(),
+  });
 }
