@@ -216,7 +216,10 @@ export class Sqlite {
     const { health } = this.#database;
     const cause = health.lastError ?? error;
     if (error instanceof StoreError) return error;
-    if (text.includes("database or disk is full")) {
+    // Where a full disk is met in a read or a flush, SQLite has no words for it.
+    const isFull = text.includes("disk I/O error") && health.diskFull;
+    health.diskFull = false;
+    if (isFull || text.includes("database or disk is full")) {
       return new StoreError(
         "disk-full",
         "There is no space left on this device. What you wrote last is not saved yet: free some space, it will be tried again.",

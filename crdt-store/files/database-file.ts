@@ -1,4 +1,5 @@
 import type { FileHandle, FileRole, FileSet } from "./file.ts";
+import { GatheredWrites } from "./gathered-writes.ts";
 import { pageSize, type PageCodec } from "./page-codec.ts";
 
 /** Errno values of the wasm build (WASI numbering). */
@@ -47,7 +48,7 @@ export class DatabaseFiles {
   constructor(files: FileSet, codec: PageCodec | null, firstInode: number) {
     if (codec === null) {
       this.main = new PlainFile("main", files.main, firstInode, this);
-      this.wal = new PlainFile("wal", files.wal, firstInode + 1, this);
+      this.wal = new LogFile("wal", files.wal, firstInode + 1, this);
       this.journal = new PlainFile("journal", files.journal, firstInode + 2, this);
     } else {
       this.main = new SealedMainFile("main", files.main, firstInode, this, codec);
@@ -62,6 +63,8 @@ class PlainFile implements DatabaseFile {
   readonly inode: number;
   protected readonly handle: FileHandle;
   readonly #files: DatabaseFiles;
+  // Nobody else changes the file; asking for its size costs a change of threads in Firefox.
+  #size: number | undefined;
 
   constructor(role: FileRole, handle: FileHandle, inode: number, files: DatabaseFiles) {
     this.role = role;
@@ -71,7 +74,8 @@ class PlainFile implements DatabaseFile {
   }
 
   size(): number {
-    return this.handle.size();
+    this.#size ??= this.handle.size();
+    return this.#size;
   }
 
   read(into: Uint8Array, at: number): number {
@@ -83,12 +87,14 @@ class PlainFile implements DatabaseFile {
   }
 
   truncate(length: number): void {
-    this.#requireWritable();
+    this.requireWritable();
+    this.#size = undefined;
     this.handle.truncate(length);
+    this.#size = length;
   }
 
   flush(): void {
-    this.#requireWritable();
+    this.requireWritable();
     this.handle.flush();
   }
 
@@ -97,11 +103,14 @@ class PlainFile implements DatabaseFile {
   }
 
   protected writeAll(from: Uint8Array, at: number): void {
-    this.#requireWritable();
+    this.requireWritable();
+    const size = this.#size ?? this.handle.size();
+    this.#size = undefined;
     const count = this.handle.write(from, at);
     if (count < from.length) {
       throw new FileFault(errno.ENOSPC, `only ${count} of ${from.length} bytes were written`);
     }
+    this.#size = Math.max(size, at + count);
   }
 
   /** Opens `stored` into `page`, counting what was seen. */
@@ -112,7 +121,7 @@ class PlainFile implements DatabaseFile {
     return authentic;
   }
 
-  #requireWritable(): void {
+  protected requireWritable(): void {
     if (!this.#files.writable) throw new FileFault(errno.EIO, "the database is not open yet");
   }
 }
@@ -175,16 +184,101 @@ const frameBytes = frameHeaderBytes + pageSize;
 
 /*
  * SQLite's write-ahead log (https://sqlite.org/fileformat2.html#walformat): a 32-byte header, then frames of a 24-byte
- * header (page number u32 big-endian first) and one page. Headers are stored as SQLite writes them, bodies are sealed.
- * The checksum in a frame header covers the page in clear, with zeros in its reserved bytes.
+ * header and one page. A frame header starts with the page number and, in the last frame of a commit, the size of the
+ * database in pages (else 0), both u32 big-endian.
+ *
+ * The frames of a commit are gathered and written with its last one, in one call, so that a full disk is told to the
+ * write that commits. Nothing but frames of a transaction under way ever waits, and a flush, a read or anything else
+ * writes it out first: what is durable when, and what a later read sees, is as without gathering.
  */
-class SealedLogFile extends PlainFile {
-  readonly #codec: PageCodec;
-  readonly #stored = new Uint8Array(pageSize);
-  readonly #numberBytes = new Uint8Array(4);
+class LogFile extends PlainFile {
+  readonly #gathered = new GatheredWrites((from, at) => this.writeAll(from, at));
   // The frame header written last: its body follows at once.
   #headerAt = -1;
   #headerPage = 0;
+  #endsCommit = false;
+
+  override size(): number {
+    this.#gathered.writeOut();
+    return super.size();
+  }
+
+  override read(into: Uint8Array, at: number): number {
+    return this.#readBack(into, at);
+  }
+
+  override write(from: Uint8Array, at: number): void {
+    this.requireWritable();
+    let done = 0;
+    while (done < from.length) {
+      const part = logPart(at + done, from.length - done);
+      const piece = from.subarray(done, done + part.length);
+      if (part.type === "clear") {
+        this.#gathered.add(piece, at + done);
+        this.#rememberHeader(piece, at + done, part.endsHeader);
+      } else {
+        this.#writeBody(piece, at + done);
+      }
+      done += part.length;
+    }
+  }
+
+  override truncate(length: number): void {
+    this.#gathered.writeOut();
+    super.truncate(length);
+    this.#gathered.cut(length);
+  }
+
+  override flush(): void {
+    this.#gathered.writeOut();
+    super.flush();
+  }
+
+  /** What the file holds for the page `body`; it is copied before the next call. */
+  protected stored(body: Uint8Array, _pageNumber: number): Uint8Array {
+    return body;
+  }
+
+  #readBack(into: Uint8Array, at: number): number {
+    this.#gathered.writeOut();
+    if (this.#gathered.isLost(at, into.length)) {
+      throw new FileFault(errno.EIO, "a page of the log could not be written");
+    }
+    return super.read(into, at);
+  }
+
+  #writeBody(body: Uint8Array, at: number): void {
+    if (at - frameHeaderBytes !== this.#headerAt) this.#readHeader(at - frameHeaderBytes);
+    this.#gathered.add(this.stored(body, this.#headerPage), at);
+    if (this.#endsCommit) this.#gathered.writeOut();
+  }
+
+  #rememberHeader(piece: Uint8Array, at: number, isWhole: boolean): void {
+    this.#headerAt = isWhole ? at : -1;
+    if (!isWhole) return;
+    const view = new DataView(piece.buffer, piece.byteOffset);
+    this.#headerPage = view.getUint32(0);
+    this.#endsCommit = view.getUint32(4) !== 0;
+  }
+
+  // SQLite writes a page again where it stands if the cache spilled it earlier in the same transaction.
+  #readHeader(at: number): void {
+    const header = new Uint8Array(frameHeaderBytes);
+    const count = this.#readBack(header, at);
+    if (count < header.length) {
+      throw new FileFault(errno.EIO, "a page of the log has no frame header");
+    }
+    this.#rememberHeader(header, at, true);
+  }
+}
+
+/* Headers are stored as SQLite writes them, bodies are sealed. The checksum in a frame header covers the page in clear,
+ * with zeros in its reserved bytes. */
+class SealedLogFile extends LogFile {
+  readonly #codec: PageCodec;
+  readonly #frame = new Uint8Array(frameBytes);
+  readonly #frameView = new DataView(this.#frame.buffer);
+  readonly #storedBody = this.#frame.subarray(frameHeaderBytes);
 
   constructor(
     role: FileRole,
@@ -199,63 +293,47 @@ class SealedLogFile extends PlainFile {
 
   override read(into: Uint8Array, at: number): number {
     let done = 0;
-    let insideFrame = false;
     while (done < into.length) {
-      const part = logPart(at + done, into.length - done);
-      if (part.type === "clear") {
-        const count = this.handle.read(into.subarray(done, done + part.length), at + done);
-        done += count;
-        if (count < part.length) break;
-        insideFrame = part.endsHeader;
-      } else {
-        const body = into.subarray(done, done + pageSize);
-        if (!this.#readBody(body, at + done, insideFrame)) break;
-        done += pageSize;
-        insideFrame = false;
-      }
+      const target = into.subarray(done);
+      const part = logPart(at + done, target.length);
+      const count =
+        part.type === "body"
+          ? this.#readBody(target, at + done)
+          : part.endsHeader && target.length >= frameBytes
+            ? this.#readFrame(target, at + done)
+            : super.read(target.subarray(0, part.length), at + done);
+      done += count;
+      if (count < part.length) break;
     }
     return done;
   }
 
-  override write(from: Uint8Array, at: number): void {
-    let done = 0;
-    while (done < from.length) {
-      const part = logPart(at + done, from.length - done);
-      const piece = from.subarray(done, done + part.length);
-      if (part.type === "clear") {
-        this.writeAll(piece, at + done);
-        this.#rememberHeader(piece, at + done, part.endsHeader);
-      } else {
-        this.writeAll(this.#codec.seal(piece, this.#pageNumberAt(at + done)), at + done);
-      }
-      done += part.length;
+  protected override stored(body: Uint8Array, pageNumber: number): Uint8Array {
+    return this.#codec.seal(body, pageNumber);
+  }
+
+  // Recovery reads whole frames and compares their checksum: a torn frame must look torn, not fail, and the log ends
+  // there.
+  #readFrame(into: Uint8Array, at: number): number {
+    const count = super.read(this.#frame, at);
+    into.set(this.#frame.subarray(0, Math.min(count, frameHeaderBytes)));
+    if (count < frameBytes) return Math.min(count, frameHeaderBytes);
+    const body = into.subarray(frameHeaderBytes, frameBytes);
+    if (!this.#openBody(body)) body.fill(0);
+    return frameBytes;
+  }
+
+  // A read of the body alone is compared with nothing, so there zeros would become silently wrong rows.
+  #readBody(into: Uint8Array, at: number): number {
+    const count = super.read(this.#frame, at - frameHeaderBytes);
+    if (count < frameBytes || !this.#openBody(into.subarray(0, pageSize))) {
+      throw new FileFault(errno.EIO, "a page of the log is not authentic");
     }
+    return pageSize;
   }
 
-  /** False at the end of the file. */
-  #readBody(body: Uint8Array, at: number, wholeFrame: boolean): boolean {
-    const count = this.handle.read(this.#stored, at);
-    const authentic =
-      count === pageSize && this.unseal(this.#codec, this.#stored, this.#pageNumberAt(at), body);
-    if (authentic) return true;
-    // Recovery reads whole frames and compares their checksum: a torn frame must look torn, not fail, and the log ends
-    // there. A read of the body alone is compared with nothing, so there zeros would become silently wrong rows.
-    if (!wholeFrame) throw new FileFault(errno.EIO, "a page of the log is not authentic");
-    if (count < pageSize) return false;
-    body.fill(0);
-    return true;
-  }
-
-  #rememberHeader(piece: Uint8Array, at: number, isWhole: boolean): void {
-    this.#headerAt = isWhole ? at : -1;
-    if (isWhole) this.#headerPage = new DataView(piece.buffer, piece.byteOffset).getUint32(0);
-  }
-
-  #pageNumberAt(bodyAt: number): number {
-    if (bodyAt - frameHeaderBytes === this.#headerAt) return this.#headerPage;
-    const count = this.handle.read(this.#numberBytes, bodyAt - frameHeaderBytes);
-    if (count < 4) throw new FileFault(errno.EIO, "a page of the log has no frame header");
-    return new DataView(this.#numberBytes.buffer).getUint32(0);
+  #openBody(body: Uint8Array): boolean {
+    return this.unseal(this.#codec, this.#storedBody, this.#frameView.getUint32(0), body);
   }
 }
 

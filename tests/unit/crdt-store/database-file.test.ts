@@ -32,6 +32,13 @@ function fillPages(sqlite: Sqlite, rows: number): void {
   });
 }
 
+const damagedRows =
+  "SELECT count(*) AS n FROM t WHERE body <> CAST(replace(hex(zeroblob(3000)), '00', char(n)) AS BLOB)";
+
+function overwrite(sqlite: Sqlite, n: number, fill: number): void {
+  sqlite.run("UPDATE t SET body = ? WHERE n = ?", [new Uint8Array(3_000).fill(fill), n]);
+}
+
 function errorOf(act: () => unknown): unknown {
   try {
     act();
@@ -96,6 +103,66 @@ for (const [name, codec] of [
       files.before = () => undefined;
       expect(again.get("SELECT count(*) AS n FROM t")).toEqual({ n: 50 });
       again.close();
+    });
+
+    it("undoes a transaction whose spilled pages found no space, and reads nothing stale", async () => {
+      const { files, sqlite } = await setupFaulty(codec);
+      fillPages(sqlite, 60);
+      sqlite.run("PRAGMA cache_size=5");
+      for (const freeAfter of [1, 2, 3]) {
+        let writes = 0;
+        files.before = ({ type, role }) => {
+          if (type !== "write" || role !== "wal") return;
+          writes += 1;
+          if (writes > freeAfter) throw Object.assign(new Error("no space"), { code: "ENOSPC" });
+        };
+        const failed = errorOf(() =>
+          sqlite.transaction(() => {
+            for (let n = 1; n <= 60; n += 1) overwrite(sqlite, n, 255);
+            for (let n = 1; n <= 60; n += 1) overwrite(sqlite, n, 254);
+          }),
+        );
+        expect(failed).toMatchObject({ type: "disk-full" });
+        files.before = () => undefined;
+        expect(sqlite.get(damagedRows)).toEqual({ n: 0 });
+      }
+      overwrite(sqlite, 60, 60);
+      expect(sqlite.get(damagedRows)).toEqual({ n: 0 });
+      expect(sqlite.all("PRAGMA integrity_check")).toEqual([{ integrity_check: "ok" }]);
+    });
+
+    it("keeps a transaction that outgrows the cache and writes its pages again and again", async () => {
+      const { engine, files, sqlite } = await setupFaulty(codec);
+      fillPages(sqlite, 60);
+      sqlite.run("PRAGMA cache_size=5");
+      sqlite.transaction(() => {
+        for (let round = 3; round > 0; round -= 1) {
+          for (let n = 1; n <= 60; n += 1) overwrite(sqlite, (n * 37) % 61, round);
+          sqlite.get(damagedRows);
+        }
+      });
+      const expected = sqlite.all("SELECT n, body FROM t ORDER BY n");
+      const left = new MemoryFiles({
+        main: files.main.contents(),
+        wal: files.wal.contents(),
+        journal: new Uint8Array(),
+      });
+      const after = Sqlite.open({ engine, files: left, codec });
+      expect(after.all("SELECT n, body FROM t ORDER BY n")).toEqual(expected);
+      expect(after.get("SELECT count(*) AS n FROM t WHERE hex(substr(body, 1, 1)) = '01'")).toEqual(
+        { n: 60 },
+      );
+      after.close();
+      sqlite.close();
+    });
+
+    it("sends a commit to the log in one write and one flush", async () => {
+      const { files, sqlite } = await setupFaulty(codec);
+      fillPages(sqlite, 3);
+      const calls: string[] = [];
+      files.before = ({ type, role }) => calls.push(`${type} ${role}`);
+      fillPages(sqlite, 5);
+      expect(calls).toEqual(["write wal", "flush wal"]);
     });
 
     it("survives handles that are closed under it", async () => {

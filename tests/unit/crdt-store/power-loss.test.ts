@@ -49,7 +49,7 @@ function runStorm(engine: SqliteEngine, { cycles, seed, codec, synchronous }: St
       continue;
     }
     if (found < acknowledged) outcome.lost += 1;
-    files.failAfter(Math.floor(random() * 400));
+    files.failAfter(Math.floor(random() * 100));
     acknowledged = commitUntilFailure(engine, files, codec, synchronous, found, random);
     outcome.commits += acknowledged - found;
     files.losePower();
