@@ -5,6 +5,14 @@ const firstRetryMs = 5;
 const longestRetryMs = 2_000;
 const longestWaitMs = 10_000;
 
+// Found by trying, for there is no asking: a browser may offer every function and refuse the last one (WebKitGTK).
+const refusals: ReadonlySet<string> = new Set([
+  "TypeError", // Safari's private tabs have no storage manager
+  "SecurityError", // Firefox's private windows
+  "UnknownError", // WebKit's ephemeral sessions
+  "NotSupportedError", // file systems without access handles
+]);
+
 const noStorageMessage =
   "This browser offers no durable storage here (a private window, perhaps). Notes written now are not saved on this device: copy or export them before closing.";
 
@@ -13,7 +21,8 @@ const noStorageMessage =
  * what is missing. Works in dedicated workers only. While another worker still holds a handle it tries again, with
  * pauses through `wait` growing from 5 ms to 2 s, for about ten seconds.
  *
- * Throws {@link StoreError}: `no-storage` where there is no such file system, `locked` when the files stay held.
+ * Throws {@link StoreError}: `no-storage` where there is no such file system, `locked` when the files stay held, `io`
+ * when they hold a database and the browser refuses to open it now.
  */
 export async function openOpfsFiles(
   directoryName: string,
@@ -44,11 +53,14 @@ export async function removeOpfsFiles(directoryName: string): Promise<void> {
 
 async function openDirectory(directoryName: string): Promise<FileSystemDirectoryHandle> {
   const root = await openRoot();
-  return root.getDirectoryHandle(directoryName, { create: true });
+  try {
+    return await root.getDirectoryHandle(directoryName, { create: true });
+  } catch (error) {
+    throw isRefusal(error) ? new StoreError("no-storage", noStorageMessage, error) : error;
+  }
 }
 
 async function openRoot(): Promise<FileSystemDirectoryHandle> {
-  // Firefox refuses with a SecurityError in private windows, Safari has no storage manager there.
   try {
     return await navigator.storage.getDirectory();
   } catch (error) {
@@ -61,16 +73,14 @@ async function openHandle(
   role: FileRole,
   wait: (ms: number) => Promise<void>,
 ): Promise<FileHandle> {
-  const file = await directory.getFileHandle(role, { create: true });
-  if (typeof file.createSyncAccessHandle !== "function") {
-    throw new StoreError("no-storage", noStorageMessage);
-  }
+  const file = await createFile(directory, role);
   let pauseMs = firstRetryMs;
   let waitedMs = 0;
   for (;;) {
     try {
       return opfsFile(await file.createSyncAccessHandle());
     } catch (error) {
+      if (isRefusal(error)) throw await refusalOf(file, error);
       if (nameOf(error) !== "NoModificationAllowedError") throw error;
       if (waitedMs >= longestWaitMs) {
         throw new StoreError(
@@ -86,6 +96,28 @@ async function openHandle(
   }
 }
 
+async function createFile(
+  directory: FileSystemDirectoryHandle,
+  role: FileRole,
+): Promise<FileSystemFileHandle> {
+  try {
+    return await directory.getFileHandle(role, { create: true });
+  } catch (error) {
+    throw isRefusal(error) ? new StoreError("no-storage", noStorageMessage, error) : error;
+  }
+}
+
+/** Where notes lie already the browser can store: an empty notebook in memory must not take their place. */
+async function refusalOf(file: FileSystemFileHandle, error: unknown): Promise<StoreError> {
+  const { size } = await file.getFile();
+  if (size === 0) return new StoreError("no-storage", noStorageMessage, error);
+  return new StoreError(
+    "io",
+    "The browser refuses to open the notes it keeps here. Nothing was changed. Reload this page; if that does not help, restart the browser.",
+    error,
+  );
+}
+
 function opfsFile(handle: FileSystemSyncAccessHandle): FileHandle {
   return {
     // The file system takes no views on shared memory; the heap of the wasm instance is not shared.
@@ -96,6 +128,10 @@ function opfsFile(handle: FileSystemSyncAccessHandle): FileHandle {
     flush: () => handle.flush(),
     close: () => handle.close(),
   };
+}
+
+function isRefusal(error: unknown): boolean {
+  return refusals.has(nameOf(error) ?? "");
 }
 
 function nameOf(error: unknown): string | undefined {
