@@ -76,10 +76,10 @@ export class NotesIndex {
     this.#sqlite.run("UPDATE note SET stale = 1 WHERE doc = ?", [doc]);
   }
 
-  /** The documents whose rows have to be derived anew. */
-  stale(): Uint8Array[] {
+  /** Up to `most` documents whose rows have to be derived anew. */
+  stale(most: number): Uint8Array[] {
     return this.#sqlite
-      .all<{ doc: Uint8Array }>("SELECT doc FROM note WHERE stale = 1")
+      .all<{ doc: Uint8Array }>("SELECT doc FROM note WHERE stale = 1 LIMIT ?", [most])
       .map((row) => row.doc);
   }
 

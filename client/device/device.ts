@@ -35,6 +35,7 @@ import { failureWords } from "./failure-words.ts";
 import { destroyEntropy, loadDisplayName, loadEntropy } from "./identity.ts";
 import type { Automerge } from "./index-document.ts";
 import { Indices } from "./indices.ts";
+import { Materialiser } from "./materialiser.ts";
 import { NoteRows } from "./note-rows.ts";
 import { Notebooks } from "./notebooks.ts";
 import { Notes, type NoteText } from "./notes.ts";
@@ -75,6 +76,7 @@ export class Device implements DeviceApi {
   readonly #desk: RelayDesk;
   readonly #indices: Indices;
   readonly #rows: NoteRows;
+  readonly #materialiser: Materialiser;
   readonly #notes: Notes;
   readonly #notebooks: Notebooks;
   readonly #admission: Admission;
@@ -103,7 +105,10 @@ export class Device implements DeviceApi {
     const changedHere = (space: Space): void => this.#changedHere(space);
     const nameOf = (space: Space, dev: Uint8Array): string => this.#nameOf(space, dev);
     const parts = { ...ports, shelf, desk, indices, events, documents };
-    const rows = new NoteRows({ ...parts, background, nameOf });
+    const rows = new NoteRows({ ...parts, nameOf });
+    const moved = (): void => events.notify("notes");
+    const materialiser = new Materialiser({ ...ports, background, documents, moved });
+    materialiser.add(rows);
     this.#events = events;
     this.#progress = progress;
     this.#background = background;
@@ -111,7 +116,8 @@ export class Device implements DeviceApi {
     this.#desk = desk;
     this.#indices = indices;
     this.#rows = rows;
-    this.#notes = new Notes({ ...parts, rows, changedHere });
+    this.#materialiser = materialiser;
+    this.#notes = new Notes({ ...parts, rows, materialiser, changedHere });
     this.#notebooks = new Notebooks({ ...parts, changedHere });
     this.#admission = new Admission({ ...parts, progress });
     this.#carets = new Carets({ desk, events, nameOf });
@@ -148,7 +154,7 @@ export class Device implements DeviceApi {
       const documents = await this.#loadedDocuments();
       if (!this.#closed) this.#indices.settle(documents);
     });
-    if (this.#store.notes.stale().length > 0) this.#rows.deriveSoon();
+    this.#materialiser.soon();
   }
 
   /** Where the relay of this device listens, null if it knows none. */
@@ -170,7 +176,7 @@ export class Device implements DeviceApi {
   async close(): Promise<void> {
     this.#closed = true;
     this.#desk.session?.stop();
-    this.#rows.close();
+    this.#materialiser.close();
     this.#events.close();
     await this.#background.close();
   }
@@ -253,7 +259,7 @@ export class Device implements DeviceApi {
   /** Derives every stale row now, for callers that read the list once. */
   async describeStale(): Promise<void> {
     await this.#background.settled();
-    await this.#rows.deriveAll();
+    await this.#materialiser.all();
   }
 
   createNote(input: { notebook?: string; title?: string; body?: string }): Promise<{ id: string }> {
@@ -391,7 +397,7 @@ export class Device implements DeviceApi {
       return;
     }
     this.#events.emit({ type: "changes", id: documentIdToText(docId), session: null, changes });
-    this.#rows.deriveSoon();
+    this.#materialiser.soon();
     this.#events.notify("notes");
   }
 

@@ -5,26 +5,16 @@ import type { NoteRow as StoredNote } from "#crdt-store/notes-index.ts";
 import type { Store } from "#crdt-store/store.ts";
 import { equal, toHex } from "#relay/protocol/bytes.ts";
 import { plainPreview, plainTitle } from "#client/notes/markdown.ts";
-import type { Clock, Timers } from "#client/sync/ports.ts";
+import type { Clock } from "#client/sync/ports.ts";
 import type { Space } from "#client/sync/space.ts";
 import type { NoteDocument, NoteRow, NoteState } from "./api.ts";
-import type { Background } from "./background.ts";
-import type { DeviceDocuments } from "./documents.ts";
-import type { DeviceEvents } from "./events.ts";
-import { failureWords } from "./failure-words.ts";
+import type { NoteReader } from "./materialiser.ts";
 import type { Shelf } from "./shelf.ts";
-
-/** Rows of notes nobody has open are derived this long after the last change: typing goes first. */
-const deriveAfterMs = 300;
 
 export interface NoteRowsPorts {
   readonly store: Store;
   readonly clock: Clock;
-  readonly timers: Timers;
   readonly shelf: Shelf;
-  readonly events: DeviceEvents;
-  readonly background: Background;
-  readonly documents: () => Promise<DeviceDocuments>;
   /** Whose device it is, for a person. */
   readonly nameOf: (space: Space, dev: Uint8Array) => string;
 }
@@ -47,22 +37,15 @@ interface Whereabouts {
   readonly readers: ReadonlyMap<string, readonly Reader[]>;
 }
 
-export class NoteRows {
+export class NoteRows implements NoteReader {
   readonly #ports: NoteRowsPorts;
   readonly #store: Store;
   /** Document ids as text, by their hex: each carries a checksum, and the list is asked for often. */
   readonly #idByDoc = new Map<string, string>();
-  #cancelDerive: (() => void) | null = null;
-  #closed = false;
 
   constructor(ports: NoteRowsPorts) {
     this.#ports = ports;
     this.#store = ports.store;
-  }
-
-  close(): void {
-    this.#closed = true;
-    this.#cancelDerive?.();
   }
 
   /** All notes but those that have moved to another notebook. */
@@ -138,47 +121,17 @@ export class NoteRows {
     });
   }
 
-  /** Derives what is stale a moment from now, in pieces. */
-  deriveSoon(): void {
-    if (this.#closed) return;
-    this.#cancelDerive?.();
-    this.#cancelDerive = this.#ports.timers.after(deriveAfterMs, () => {
-      this.#cancelDerive = null;
-      this.#ports.background.add(() => this.#deriveOne());
-    });
+  unread(most: number): readonly Uint8Array[] {
+    return this.#store.notes.stale(most);
   }
 
-  /** Derives every stale row now, for callers that read the list once. */
-  async deriveAll(): Promise<void> {
-    for (let left = this.#store.notes.stale(); left.length > 0; left = this.#store.notes.stale()) {
-      for (const doc of left) await this.#derive(doc);
-    }
+  read(doc: Uint8Array, note: AutomergeModule.Doc<NoteDocument>): void {
+    this.describe(doc, note);
   }
 
-  /** Derives the row of one stale note, then gives way; the rest follows. */
-  async #deriveOne(): Promise<void> {
-    const { timers, events, background } = this.#ports;
-    const [doc, ...rest] = this.#store.notes.stale();
-    if (doc === undefined || this.#closed) return;
-    await this.#derive(doc);
-    events.notify("notes");
-    if (rest.length > 0) timers.after(0, () => background.add(() => this.#deriveOne()));
-  }
-
-  async #derive(doc: Uint8Array): Promise<void> {
-    const documents = await this.#ports.documents();
-    try {
-      const loaded = documents.load<NoteDocument>(doc);
-      this.describe(doc, loaded);
-      documents.automerge.free(loaded);
-    } catch (error) {
-      const row = this.#store.notes.get(doc);
-      if (row !== null) this.#store.notes.upsert({ ...row, stale: false });
-      this.#store.syncLog.add(
-        "error",
-        `A note could not be read for the list (${failureWords(error)}). Its changes are kept.`,
-      );
-    }
+  passOver(doc: Uint8Array): void {
+    const row = this.#store.notes.get(doc);
+    if (row !== null) this.#store.notes.upsert({ ...row, stale: false });
   }
 
   /** Title and preview of a document into its row. */

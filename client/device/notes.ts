@@ -15,6 +15,7 @@ import type { DeviceDocuments } from "./documents.ts";
 import type { DeviceEvents } from "./events.ts";
 import { packMoment, packMove } from "./index-document.ts";
 import type { Indices } from "./indices.ts";
+import type { Materialiser } from "./materialiser.ts";
 import type { NoteRows } from "./note-rows.ts";
 import { refuse } from "./refusal.ts";
 import type { RelayDesk } from "./relay-desk.ts";
@@ -29,6 +30,7 @@ export interface NotesPorts {
   readonly shelf: Shelf;
   readonly indices: Indices;
   readonly rows: NoteRows;
+  readonly materialiser: Materialiser;
   readonly events: DeviceEvents;
   readonly documents: () => Promise<DeviceDocuments>;
   /** Something was written here: told to the lists, and to the relay. */
@@ -163,7 +165,7 @@ export class Notes {
   }
 
   async commit(id: string, commit: Commit): Promise<void> {
-    const { desk, rows, clock, events, changedHere } = this.#ports;
+    const { desk, materialiser, clock, events, changedHere } = this.#ports;
     const { docId, row, space } = this.#must(id);
     mustWrite(space);
     const documents = await this.#ports.documents();
@@ -185,7 +187,7 @@ export class Notes {
     if (added.length > 0) {
       events.emit({ type: "changes", id, session: commit.session, changes: added });
     }
-    if (stale) rows.deriveSoon();
+    if (stale) materialiser.soon();
     changedHere(space);
   }
 

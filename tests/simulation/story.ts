@@ -185,7 +185,7 @@ class Story {
       const { word } = await device.status();
       if (word !== "up-to-date") return `${sim.name} says ${word}`;
       if (store.outbox.depth() > 0) return `${sim.name}: ${store.outbox.depth()} changes wait`;
-      if (store.notes.stale().length > 0) return `${sim.name}: notes are to be described`;
+      if (store.notes.stale(1).length > 0) return `${sim.name}: notes are to be described`;
       if (store.drafts.all().length > 0 && sim.sessions.size === 0) {
         return `${sim.name}: a draft waits`;
       }

@@ -458,7 +458,7 @@ describe("documents, drafts, notes and the rest", () => {
     store.notes.upsert({ ...note, doc: bytesFor("moved", 16), movedTo: otherDoc });
     expect(store.notes.countBySpace()).toEqual([{ space, notes: 2 }]);
     store.notes.markStale(doc);
-    expect(store.notes.stale()).toEqual([doc]);
+    expect(store.notes.stale(10)).toEqual([doc]);
     store.notes.upsert({ ...note, title: "B" });
     expect(store.notes.get(doc)).toEqual({ ...note, title: "B" });
     store.notes.remove(doc);
