@@ -164,6 +164,9 @@ export interface DeviceRefusal {
     | "link-spent"
     | "refused"
     | "storage"
+    /** The notes are locked with a passphrase: nothing can be read or written until they are unlocked. */
+    | "locked"
+    | "wrong-passphrase"
     | "unavailable";
   /** One or two sentences: what happened, what is safe, what to do. */
   readonly message: string;

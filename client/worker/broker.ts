@@ -15,17 +15,28 @@ export type ToBroker =
   /** A tab that will not come back. */
   | { readonly type: "bye" }
   /** A worker that leads from now on. */
-  | { readonly type: "lead" };
+  | { readonly type: "lead" }
+  /** From the leader: for the next one, if a tab lives on; null: locked. */
+  | { readonly type: "keep-key"; readonly key: Uint8Array | null }
+  | { readonly type: "key-wanted" };
 
 /** To a tab: there is a (new) leader, send it a port. */
 export type BrokerToTab = { readonly type: "leader" };
 
 export type BrokerToLeader =
   | { readonly type: "port"; readonly session: string; readonly port: MessagePort }
-  | { readonly type: "wanted" };
+  | { readonly type: "wanted" }
+  | { readonly type: "key"; readonly key: Uint8Array | null };
 
 const tabs = new Set<MessagePort>();
 let leader: MessagePort | null = null;
+/** The database's key while notes that have a passphrase are open: closing one of two tabs must not lock. */
+let heldKey: Uint8Array | null = null;
+
+function keepKey(key: Uint8Array | null): void {
+  heldKey?.fill(0);
+  heldKey = key;
+}
 
 function receive(from: MessagePort, message: ToBroker): void {
   switch (message.type) {
@@ -42,10 +53,17 @@ function receive(from: MessagePort, message: ToBroker): void {
       return;
     case "bye":
       tabs.delete(from);
+      if (tabs.size === 0) keepKey(null);
       return;
     case "lead":
       leader = from;
       for (const tab of tabs) tab.postMessage({ type: "leader" } satisfies BrokerToTab);
+      return;
+    case "keep-key":
+      keepKey(message.key);
+      return;
+    case "key-wanted":
+      from.postMessage({ type: "key", key: heldKey } satisfies BrokerToLeader);
       return;
   }
 }

@@ -1,4 +1,5 @@
 import type { DeviceApi } from "#client/device/api.ts";
+import type { WorkerApi } from "#client/worker/lock-api.ts";
 import type { MethodNames } from "#client/worker/rpc.ts";
 
 /** What a tab may call; the type keeps it complete. */
@@ -28,4 +29,17 @@ export const DEVICE_METHODS: MethodNames<DeviceApi> = {
   setOnline: true,
   setVisible: true,
   syncLog: true,
+};
+
+/** The same with the lock's. */
+export const WORKER_METHODS: MethodNames<WorkerApi> = {
+  ...DEVICE_METHODS,
+  lockState: true,
+  unlock: true,
+  lockNow: true,
+  readyToLock: true,
+  setPassphrase: true,
+  setAutoLock: true,
+  noteInput: true,
+  wipe: true,
 };

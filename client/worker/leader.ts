@@ -2,9 +2,11 @@
  * The worker of each tab. It waits for its turn, then opens the device and answers every tab of this
  * browser, until it hands over to the worker of a tab that somebody is looking at.
  */
-import type { DeviceApi, DeviceEvent } from "#client/device/api.ts";
 import type { BrokerToLeader, ToBroker } from "#client/worker/broker.ts";
-import { DEVICE_METHODS } from "#client/worker/device-methods.ts";
+import { WORKER_METHODS } from "#client/worker/device-methods.ts";
+import { brokerKeyKeeper } from "#client/worker/key-keeper.ts";
+import type { KeyKeeper } from "#client/worker/key-keeper.ts";
+import type { WorkerApi, WorkerEvent } from "#client/worker/lock-api.ts";
 import {
   LEADER_LOCK,
   isAnyoneWaitingToLead,
@@ -15,9 +17,9 @@ import { serve } from "#client/worker/rpc.ts";
 import type { Served, Timers } from "#client/worker/rpc.ts";
 
 export interface RunningDevice {
-  readonly api: DeviceApi;
+  readonly api: WorkerApi;
   /** Calls `listener` with every event until the returned function is called. */
-  subscribe(listener: (event: DeviceEvent) => void): () => void;
+  subscribe(listener: (event: WorkerEvent) => void): () => void;
   /** A tab has gone without closing its notes: its presence and drafts are to be settled. */
   tabGone(session: string): void;
   /** Resolves when the files are closed and another worker may open them. */
@@ -25,7 +27,7 @@ export interface RunningDevice {
 }
 
 /** Opens the store and starts the device; called each time this worker becomes leader. */
-export type StartDevice = () => Promise<RunningDevice>;
+export type StartDevice = (keeper: KeyKeeper) => Promise<RunningDevice>;
 
 export type TabToWorker =
   /** Without a broker only the worker's own tab can be served. */
@@ -100,7 +102,7 @@ export class LeaderWorker {
   #listenTo(broker: MessagePort): void {
     broker.addEventListener("message", ({ data }: MessageEvent<BrokerToLeader>) => {
       if (data.type === "port") this.#reign?.serveTab(data.session, data.port);
-      else {
+      else if (data.type === "wanted") {
         this.#stoodAside = false;
         this.#watch(this.#handOverIfWanted());
       }
@@ -116,7 +118,7 @@ export class LeaderWorker {
 
   async #takeTurn(): Promise<void> {
     if (await this.#standsAside()) return;
-    const reign = new Reign(this.#ports);
+    const reign = new Reign(this.#ports, brokerKeyKeeper(this.#broker, this.#ports.timers));
     this.#reign = reign;
     if (this.#broker === null) this.#ports.postToTab({ type: "leading" });
     else this.#broker.postMessage({ type: "lead" } satisfies ToBroker);
@@ -160,14 +162,14 @@ class Reign {
   readonly ended: Promise<void>;
   readonly #ports: LeaderPorts;
   readonly #device: Promise<RunningDevice>;
-  readonly #api: Promise<DeviceApi>;
-  readonly #tabs = new Map<string, Served<DeviceEvent>>();
+  readonly #api: Promise<WorkerApi>;
+  readonly #tabs = new Map<string, Served<WorkerEvent>>();
   readonly #watches = new AbortController();
   #end: () => void = () => {};
 
-  constructor(ports: LeaderPorts) {
+  constructor(ports: LeaderPorts, keeper: KeyKeeper) {
     this.#ports = ports;
-    this.#device = ports.startDevice();
+    this.#device = ports.startDevice(keeper);
     this.#api = this.#device.then((device) => device.api);
     // Reported below and by every call; here only kept from counting as unhandled.
     this.#api.catch(() => {});
@@ -187,7 +189,7 @@ class Reign {
     if (this.#watches.signal.aborted) return;
     const known = this.#tabs.get(session);
     known?.stopListening();
-    this.#tabs.set(session, serve(port, this.#api, DEVICE_METHODS, { onFault }));
+    this.#tabs.set(session, serve(port, this.#api, WORKER_METHODS, { onFault }));
     if (known === undefined) this.#noticeWhenGone(session).catch(onFault);
   }
 

@@ -1,87 +1,127 @@
-/** Composition root of the leader's worker: real files, real time, real sockets, one device. */
+/** Composition root of the leader's worker: real files, real time, real sockets, one device behind its lock. */
 import sqliteWasm from "sql.js/dist/sql-wasm-browser.wasm?url";
 import automergeWasm from "@automerge/automerge/automerge.wasm?url";
-import { loadEngine } from "#crdt-store/files/engine.ts";
-import type { FileSet } from "#crdt-store/files/file.ts";
+import { loadEngine, type SqliteEngine } from "#crdt-store/files/engine.ts";
+import { closeFiles, type FileSet } from "#crdt-store/files/file.ts";
 import { MemoryFiles } from "#crdt-store/files/memory.ts";
-import { openOpfsFiles } from "#crdt-store/files/opfs.ts";
-import { openStore } from "#crdt-store/store.ts";
+import { openOpfsFiles, removeOpfsFiles } from "#crdt-store/files/opfs.ts";
+import { openStore, type Store } from "#crdt-store/store.ts";
 import { StoreError } from "#crdt-store/store-error.ts";
+import { wasmArgon2id } from "#client/crypto/argon2id.ts";
 import { nobleEd25519 } from "#client/crypto/ed25519.ts";
 import { Device } from "#client/device/device.ts";
 import type { Automerge } from "#client/device/index-document.ts";
-import { Refusal } from "#client/device/refusal.ts";
+import { DatabaseKey } from "./database-key.ts";
 import { dialWebSocket } from "./dial.ts";
+import { indexedDbKeyEntry } from "./key-entry.ts";
+import type { KeyKeeper } from "./key-keeper.ts";
 import type { RunningDevice } from "./leader.ts";
 import { tabLock } from "./lock-names.ts";
-import { databaseKey } from "./database-key.ts";
+import { LockableDevice } from "./lockable-device.ts";
+import type { LockablePorts, OpenDevice } from "./lockable-device.ts";
 
 declare const self: DedicatedWorkerGlobalScope;
 
 const storeName = "sealeaf-notes";
 
-/** Opens the store of this browser and wakes the device in it; a first start creates both. */
-export async function startDevice(): Promise<RunningDevice> {
+/** Opens the device of this browser, unless it is locked; a first start creates it. */
+export async function startDevice(keeper: KeyKeeper): Promise<RunningDevice> {
+  const engine = startEngine();
+  // Whoever opens the device is told; a locked one may never ask.
+  engine.catch(() => {});
+  return new LockableDevice({
+    key: new DatabaseKey(indexedDbKeyEntry, crypto),
+    keeper,
+    openFiles,
+    openDevice: async (opened) => openDevice({ ...opened, engine }),
+    removeFiles: () => removeOpfsFiles(storeName),
+    argon2id: wasmArgon2id,
+    random,
+    timers: { after: startTimer },
+    clock: Date,
+    onFault: (error) => console.error(error),
+  });
+}
+
+async function startEngine(): Promise<SqliteEngine> {
+  const wasm = await WebAssembly.compileStreaming(fetch(sqliteWasm));
+  return loadEngine({ wasm, random });
+}
+
+async function openDevice({
+  files,
+  key,
+  durable,
+  engine,
+}: Parameters<LockablePorts["openDevice"]>[0] & {
+  readonly engine: Promise<SqliteEngine>;
+}): Promise<OpenDevice> {
+  const store = await openStoreIn(files, key, engine);
   try {
-    return await openDevice();
+    const device = Device.open({
+      store,
+      ed: nobleEd25519,
+      clock: Date,
+      timers: { after: startTimer },
+      random,
+      chance: Math.random,
+      dial: dialWebSocket,
+      automerge: () => (automerge ??= loadAutomerge()),
+      sessionAlive: isTabAlive,
+      relayUrl: relayOfThisPage(),
+      durable,
+      connect: "always",
+    });
+    if (!device.hasIdentity) device.create();
+    return {
+      api: device,
+      subscribe: (listener) => device.subscribe(listener),
+      tabGone: (session) => device.tabGone(session),
+      close: async () => {
+        await device.close();
+        store.close();
+      },
+    };
   } catch (error) {
-    if (error instanceof StoreError) {
-      throw new Refusal({ code: "storage", message: error.message });
-    }
+    store.close();
     throw error;
   }
 }
 
-async function openDevice(): Promise<RunningDevice> {
-  const random = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
-  const [engine, { files, key, durable }] = await Promise.all([
-    WebAssembly.compileStreaming(fetch(sqliteWasm)).then((wasm) => loadEngine({ wasm, random })),
-    openFiles(),
-  ]);
-  const store = openStore({ engine, files, key, clock: Date, random });
-  const device = Device.open({
-    store,
-    ed: nobleEd25519,
-    clock: Date,
-    timers: { after: startTimer },
-    random,
-    chance: Math.random,
-    dial: dialWebSocket,
-    automerge: () => (automerge ??= loadAutomerge()),
-    sessionAlive: isTabAlive,
-    relayUrl: relayOfThisPage(),
-    durable,
-    connect: "always",
-  });
-  if (!device.hasIdentity) device.create();
-  return {
-    api: device,
-    subscribe: (listener) => device.subscribe(listener),
-    tabGone: (session) => device.tabGone(session),
-    close: async () => {
-      await device.close();
-      store.close();
-    },
-  };
+async function openStoreIn(
+  files: FileSet,
+  key: Uint8Array | null,
+  loading: Promise<SqliteEngine>,
+): Promise<Store> {
+  let engine: SqliteEngine;
+  try {
+    engine = await loading;
+  } catch (error) {
+    closeFiles(files);
+    throw error;
+  }
+  return openStore({ engine, files, key, clock: Date, random });
 }
 
-async function openFiles(): Promise<{ files: FileSet; key: Uint8Array | null; durable: boolean }> {
+const openFiles: LockablePorts["openFiles"] = async () => {
   const wait = (ms: number): Promise<void> =>
     new Promise((resolve) => {
       startTimer(ms, resolve);
     });
   try {
-    const files = await openOpfsFiles(storeName, wait);
-    return { files, key: await databaseKey(), durable: true };
+    return { files: await openOpfsFiles(storeName, wait), durable: true };
   } catch (error) {
     // A window that keeps nothing still lets one write; the page says so in a banner.
     if (error instanceof StoreError && error.type === "no-storage") {
-      return { files: new MemoryFiles(), key: null, durable: false };
+      return { files: new MemoryFiles(), durable: false };
     }
     throw error;
   }
-}
+};
 
+function random(length: number): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(length));
+}
 let automerge: Promise<Automerge> | null = null;
 
 async function loadAutomerge(): Promise<Automerge> {

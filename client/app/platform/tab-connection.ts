@@ -1,9 +1,9 @@
 /** A tab's connection to the device, whichever worker of this browser runs it at the moment. */
-import type { DeviceApi, DeviceEvent } from "#client/device/api.ts";
 import { isVisible, watchPage } from "#client/app/platform/network.ts";
 import type { BrokerToTab, ToBroker } from "#client/worker/broker.ts";
-import { DEVICE_METHODS } from "#client/worker/device-methods.ts";
+import { WORKER_METHODS } from "#client/worker/device-methods.ts";
 import type { TabToWorker, WorkerToTab } from "#client/worker/leader.ts";
+import type { WorkerApi, WorkerEvent } from "#client/worker/lock-api.ts";
 import { isAnyTabVisible, tabLock, visibleLock } from "#client/worker/lock-names.ts";
 import { Refusal } from "#client/device/refusal.ts";
 import { connect } from "#client/worker/rpc.ts";
@@ -16,13 +16,13 @@ export type ConnectionState =
 
 export interface DeviceConnection {
   /** Calls may be made at once; they wait for the device and survive a change of leader. */
-  readonly api: DeviceApi;
+  readonly api: WorkerApi;
   /** Names this tab in calls that take a session; 32 hex digits, fresh for every page load. */
   readonly session: string;
   readonly state: ConnectionState;
   /** Each returns the function that ends the subscription. */
   onState(listener: (state: ConnectionState) => void): () => void;
-  onEvent(listener: (event: DeviceEvent) => void): () => void;
+  onEvent(listener: (event: WorkerEvent) => void): () => void;
   /**
    * Another worker has taken over: it knows nothing of this tab and events may have been missed.
    * Open notes are to be opened again, lists to be read again.
@@ -52,7 +52,7 @@ const WORKER_FAILED =
 export async function connectTab(parts: TabParts): Promise<DeviceConnection> {
   const { session, locks, onFault } = parts;
   const states = new Subscribers<ConnectionState>();
-  const events = new Subscribers<DeviceEvent>();
+  const events = new Subscribers<WorkerEvent>();
   const restarts = new Subscribers<void>();
   let state: ConnectionState = { kind: "connecting" };
   let leaders = 0;
@@ -63,7 +63,7 @@ export async function connectTab(parts: TabParts): Promise<DeviceConnection> {
     states.tell(next);
   }
 
-  const connection = connect<DeviceApi, DeviceEvent>(DEVICE_METHODS, parts.timers, {
+  const connection = connect<WorkerApi, WorkerEvent>(WORKER_METHODS, parts.timers, {
     onEvent: (event) => events.tell(event),
     onReachable: (reachable) => {
       if (reachable) setState({ kind: "connected" });
@@ -155,7 +155,7 @@ export async function connectTab(parts: TabParts): Promise<DeviceConnection> {
 }
 
 /** The device serves all tabs: it is looked at while any of them is. */
-async function tellVisible(connection: Connection<DeviceApi>, locks: LockManager): Promise<void> {
+async function tellVisible(connection: Connection<WorkerApi>, locks: LockManager): Promise<void> {
   await connection.api.setVisible(await isAnyTabVisible(locks, null));
 }
 

@@ -2,13 +2,13 @@
  * Stands in for the real device: `info` names the leader, `syncLog` lists the tabs that have gone, and
  * the first leader that is asked to `createNotebook("hang")` never answers.
  */
-import type { DeviceApi, DeviceEvent } from "#client/device/api.ts";
-import { DEVICE_METHODS } from "#client/worker/device-methods.ts";
+import type { WorkerApi, WorkerEvent } from "#client/worker/lock-api.ts";
+import { WORKER_METHODS } from "#client/worker/device-methods.ts";
 import type { RunningDevice } from "#client/worker/leader.ts";
 import { Refusal } from "#client/device/refusal.ts";
 
 export function startDevice(): Promise<RunningDevice> {
-  const listeners = new Set<(event: DeviceEvent) => void>();
+  const listeners = new Set<(event: WorkerEvent) => void>();
   const gone: string[] = [];
   const leader = crypto.randomUUID();
 
@@ -16,11 +16,11 @@ export function startDevice(): Promise<RunningDevice> {
     return Promise.reject(new Refusal({ code: "offline", message: "Only a fake device." }));
   }
   const everythingRefused = Object.fromEntries(
-    Object.keys(DEVICE_METHODS).map((name) => [name, refuse]),
+    Object.keys(WORKER_METHODS).map((name) => [name, refuse]),
     // Complete by construction: one entry for every method of the interface.
-  ) as unknown as DeviceApi;
+  ) as unknown as WorkerApi;
 
-  const api: DeviceApi = {
+  const api: WorkerApi = {
     ...everythingRefused,
     setOnline: () => Promise.resolve(),
     setVisible: () => Promise.resolve(),

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { DeviceApi, DeviceEvent } from "#client/device/api.ts";
+import type { WorkerApi } from "#client/worker/lock-api.ts";
 import type { ToBroker } from "#client/worker/broker.ts";
 import { DEVICE_METHODS } from "#client/worker/device-methods.ts";
 import { LeaderWorker } from "#client/worker/leader.ts";
@@ -25,11 +26,11 @@ function channel(): MessageChannel {
 class FakeDevice implements RunningDevice {
   readonly gone: string[] = [];
   closed = false;
-  readonly api: DeviceApi;
+  readonly api: WorkerApi;
 
-  constructor(api: Partial<DeviceApi> = {}) {
+  constructor(api: Partial<WorkerApi> = {}) {
     // Only the methods a test calls.
-    this.api = api as DeviceApi;
+    this.api = api as WorkerApi;
   }
 
   subscribe(): () => void {
