@@ -52,7 +52,7 @@ export class Sqlite {
       sqlite.run(`PRAGMA cache_size=-${cacheKiB}`);
       return sqlite;
     } catch (error) {
-      sqlite.#abandon();
+      sqlite.abandon();
       throw error;
     }
   }
@@ -142,6 +142,16 @@ export class Sqlite {
     this.#database.close();
   }
 
+  /** Closes SQLite without writing anything: the log stays as it is, for whoever opens these files next. */
+  abandon(): void {
+    this.#database.forbidWrites();
+    try {
+      this.close();
+    } catch {
+      // SQLite could not empty its log, as it was meant not to.
+    }
+  }
+
   #join<Result>(act: () => Result): Result {
     this.#depth += 1;
     try {
@@ -201,14 +211,6 @@ export class Sqlite {
   #freeStatements(): void {
     for (const { statement } of this.#statements.values()) statement.free();
     this.#statements.clear();
-  }
-
-  #abandon(): void {
-    try {
-      this.close();
-    } catch {
-      // The files refuse writes and their failure is already on its way to the caller.
-    }
   }
 
   #failure(error: unknown): unknown {

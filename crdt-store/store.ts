@@ -122,7 +122,7 @@ export function openStore(options: StoreOptions): Store {
     try {
       migrate(sqlite, migrations);
     } catch (error) {
-      sqlite.close();
+      sqlite.abandon();
       throw error;
     }
     return new Store(sqlite, files, () => clock.now());
@@ -133,6 +133,6 @@ export function openStore(options: StoreOptions): Store {
 }
 
 // Another database under the same key (a rebuildable index, say) takes another name, so their pages cannot be swapped.
-function notesDatabaseId(): Uint8Array {
+export function notesDatabaseId(): Uint8Array {
   return sha256(utf8ToBytes("sealeaf/1/database\0notes")).slice(0, 16);
 }

@@ -32,6 +32,11 @@ export class EngineDatabase {
     this.#attachment.files.writable = true;
   }
 
+  /** From here on nothing reaches the files any more. */
+  forbidWrites(): void {
+    this.#attachment.files.writable = false;
+  }
+
   exec(sql: string): void {
     this.#database.exec(sql);
   }

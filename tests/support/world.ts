@@ -100,9 +100,9 @@ export class World {
     this.relay = new SimRelay(this, options.engines, { ...defaultLimits, ...options.limits });
   }
 
-  /** A device that has never been opened. */
-  addDevice(name: string): SimDevice {
-    const device = new SimDevice(this, name, this.#options);
+  /** A device that has never been opened, or one whose files, not encrypted, are `disk`. */
+  addDevice(name: string, disk: FileContents | null = null): SimDevice {
+    const device = new SimDevice(this, name, this.#options, disk);
     this.devices.push(device);
     return device;
   }
@@ -232,11 +232,12 @@ export class SimDevice {
   readonly #options: WorldOptions;
   readonly #chance: Chance;
   readonly #key: Uint8Array | null;
-  #disk: FileContents | null = null;
+  #disk: FileContents | null;
   #process: Process | null = null;
 
-  constructor(world: World, name: string, options: WorldOptions) {
+  constructor(world: World, name: string, options: WorldOptions, disk: FileContents | null) {
     this.name = name;
+    this.#disk = disk;
     this.#world = world;
     this.#options = options;
     this.#chance = world.chance.fork(`device ${name}`);
