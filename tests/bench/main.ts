@@ -2,7 +2,7 @@
 import { cpus } from "node:os";
 import { benchEditor } from "./editor.ts";
 import { benchLatency } from "./latency.ts";
-import type { Measurement } from "./measurement.ts";
+import { verdict, type Measurement } from "./measurement.ts";
 import { benchRelay } from "./relay.ts";
 import { benchStore } from "./store.ts";
 
@@ -29,12 +29,13 @@ for (const [name, bench] of Object.entries(benches)) {
   for (const row of await bench()) console.log(`  ${format(row)}`);
 }
 
-function format({ name, ms, perSecond, ratio, note }: Measurement): string {
+function format({ name, ms, perSecond, ratio, note, budget }: Measurement): string {
   const figures = [
+    ratio === undefined ? null : `${ratio.toFixed(2)}×`,
     ms === undefined ? null : `${ms.toFixed(3)} ms`,
     perSecond === undefined ? null : `${Math.round(perSecond).toLocaleString("en")}/s`,
-    ratio === undefined ? null : `${ratio.toFixed(2)}×`,
     note ?? null,
+    budget === undefined ? null : `[${verdict(budget)}]`,
   ];
   return `${name.padEnd(60)} ${figures.filter((figure) => figure !== null).join("  ")}`;
 }

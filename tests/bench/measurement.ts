@@ -6,4 +6,22 @@ export interface Measurement {
   /** Against the row that `note` names. */
   readonly ratio?: number;
   readonly note?: string;
+  /** The budget that the row answers, if it answers one. */
+  readonly budget?: Budget;
+}
+
+/** Both limits are inclusive. */
+export interface Budget {
+  readonly figure: number;
+  readonly must: number;
+  readonly aim: number;
+  readonly unit: "×" | " ms" | " MB";
+}
+
+/** Whether a budget is met, in words. */
+export function verdict({ figure, must, aim, unit }: Budget): string {
+  if (figure > must) return `MISSED: must be ≤ ${must}${unit}`;
+  return figure > aim
+    ? `met: ≤ ${must}${unit}; the aim of ${aim}${unit} is missed`
+    : `met, with the aim of ${aim}${unit}`;
 }

@@ -1,112 +1,157 @@
+/**
+ * The encrypted store: what a commit costs beside the same store without the page codec and beside native SQLite, and
+ * what opening a large one costs; in Node, and in Chromium on OPFS. Some 90 seconds in all.
+ */
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { DatabaseSync } from "@photostructure/sqlite";
 
-import type { NewChange } from "#crdt-store/changes.ts";
+import { closeFiles } from "#crdt-store/files/file.ts";
 import { loadNodeEngine, openNodeFiles } from "#crdt-store/files/node.ts";
 import { migrations } from "#crdt-store/schema.ts";
 import { openStore, type Store } from "#crdt-store/store.ts";
 import type { Measurement } from "./measurement.ts";
+import { startBrowserBench } from "./store-browser.ts";
+import {
+  benchSpace,
+  commitLoads,
+  rawContender,
+  storeContender,
+  timeCommits,
+  type CommitLoad,
+  type CommitTimes,
+  type Contender,
+} from "./store-load.ts";
+import { fillStore, measureOpening, type Opening, type SizedStore } from "./store-opening.ts";
 
-interface Contender {
-  readonly name: string;
-  /** One transaction: these changes and an outbox row for each. */
-  commit(changes: readonly NewChange[]): void;
-  close(): void;
-}
+type Native = InstanceType<typeof DatabaseSync>;
 
-const space = new Uint8Array(32).fill(1);
-const doc = new Uint8Array(16).fill(2);
-const actor = new Uint8Array(16).fill(3);
-const changeBytes = 150;
-const rounds = 5;
+const key = new Uint8Array(32).fill(4);
+const budgetedMegabytes = 100;
 
-const loads = [
-  { name: "commit of 1 change and its outbox row", commits: 150, size: 1 },
-  { name: "commit of 100 changes and their outbox rows", commits: 12, size: 100 },
-] as const;
-
-/**
- * Times commits on the encrypted store, on the same store without the page codec, and on native SQLite with the same
- * tables (WAL, FULL), in one directory and one run. Milliseconds per commit, the best of five interleaved rounds.
- */
 export async function benchStore(): Promise<Measurement[]> {
   const directory = mkdtempSync(
     join(process.env["SEALEAF_BENCH_DIR"] ?? tmpdir(), "sealeaf-bench-"),
   );
-  const contenders = [
-    await storeContender("encrypted store", join(directory, "sealed"), new Uint8Array(32).fill(4)),
-    await storeContender("store without page codec", join(directory, "clear"), null),
-    nativeContender("native SQLite", join(directory, "native.db")),
-  ] as const;
   try {
-    return loads.flatMap((load) => compare(load, contenders));
+    await using chromium = await startBrowserBench(directory);
+    const rows: Measurement[] = [];
+    for (const load of commitLoads) {
+      rows.push(...commitRows(load, "Node", await timeInNode(join(directory, "commits"), load)));
+      rows.push(...commitRows(load, "Chromium", await chromium.timeCommits(load, key)));
+    }
+    for (const store of await sizedStores(directory)) {
+      rows.push(...openingRows(store, "Node", measureOpening(store)));
+      if (store.key === null) continue;
+      rows.push(...openingRows(store, "Chromium", await chromium.measureOpening(store)));
+    }
+    return rows;
   } finally {
-    for (const contender of contenders) contender.close();
     rmSync(directory, { recursive: true });
   }
 }
 
-function compare(
-  load: (typeof loads)[number],
-  contenders: readonly [Contender, Contender, Contender],
-): Measurement[] {
-  const best = contenders.map(() => Infinity);
-  for (let round = 0; round < rounds; round += 1) {
-    for (const [index, contender] of contenders.entries()) {
-      const batches = Array.from({ length: load.commits }, () => newChanges(load.size));
-      const start = performance.now();
-      for (const batch of batches) contender.commit(batch);
-      best[index] = Math.min(best[index] ?? Infinity, (performance.now() - start) / load.commits);
-    }
+async function timeInNode(directory: string, load: CommitLoad): Promise<CommitTimes[]> {
+  mkdirSync(directory);
+  const sealed = await storeAt(join(directory, "sealed"), key);
+  const clear = await storeAt(join(directory, "clear"), null);
+  const raw = openNodeFiles(join(directory, "raw"));
+  const native = new DatabaseSync(join(directory, "native.db"));
+  try {
+    const contenders = [
+      storeContender("sealed", sealed),
+      storeContender("clear", clear),
+      rawContender("raw", raw.wal),
+      nativeContender(native),
+    ];
+    return timeCommits(contenders, load, randomBytes);
+  } finally {
+    sealed.close();
+    clear.close();
+    closeFiles(raw);
+    native.close();
+    rmSync(directory, { recursive: true });
   }
-  const [sealedMs = 0, clearMs = 0, nativeMs = 0] = best;
+}
+
+const descriptions: Record<string, string> = {
+  sealed: "encrypted store",
+  clear: "the same store without the page codec",
+  raw: "floor: one write of the same bytes, one flush",
+  native: "native SQLite, WAL, FULL, same tables and rows",
+};
+
+/** Ratios are to the store without the page codec. */
+function commitRows(
+  load: CommitLoad,
+  place: "Node" | "Chromium",
+  times: readonly CommitTimes[],
+): Measurement[] {
+  const base = times.find(({ name }) => name === "clear");
+  if (base === undefined) throw new Error("there is nothing to compare with");
+  return times.map(({ name, medianMs, meanMs }) => {
+    const ratio = medianMs / base.medianMs;
+    return {
+      name: `${load.name}, ${place}: ${descriptions[name]}`,
+      ratio,
+      ms: medianMs,
+      note: `with checkpoints ${(meanMs / base.meanMs).toFixed(2)}× ${meanMs.toFixed(3)} ms`,
+      ...(name === "sealed" && load.changes === 1
+        ? { budget: { figure: ratio, must: 2, aim: 1.3, unit: "×" } as const }
+        : {}),
+    };
+  });
+}
+
+async function sizedStores(directory: string): Promise<SizedStore[]> {
   return [
-    row(load.name, contenders[0], sealedMs, clearMs, "ratio to the store without page codec"),
-    row(load.name, contenders[1], clearMs, nativeMs, "ratio to native SQLite"),
-    row(
-      load.name,
-      contenders[2],
-      nativeMs,
-      nativeMs,
-      "@photostructure/sqlite, WAL, FULL, same tables",
-    ),
+    await fillStore(join(directory, "sealed-10"), 10, key),
+    await fillStore(join(directory, "clear-100"), budgetedMegabytes, null),
+    await fillStore(join(directory, "sealed-100"), budgetedMegabytes, key),
   ];
 }
 
-function row(load: string, { name }: Contender, ms: number, base: number, note: string) {
-  return { name: `${load}: ${name}`, ms, ratio: ms / base, note };
+function openingRows(
+  { megabytes, key: storeKey }: SizedStore,
+  place: "Node" | "Chromium",
+  { engineMs, openMs, noteMs, grownMB }: Opening,
+): Measurement[] {
+  const kind = storeKey === null ? "a store in clear" : "an encrypted store";
+  const name = `open ${kind} of ${megabytes} MB with a full log, ${place}`;
+  const isBudgeted = megabytes === budgetedMegabytes && storeKey !== null;
+  return [
+    {
+      name,
+      ms: openMs,
+      note: `first note ${noteMs.toFixed(1)} ms later; engine before it ${engineMs.toFixed(0)} ms`,
+      ...(isBudgeted
+        ? { budget: { figure: openMs, must: 300, aim: 100, unit: " ms" } as const }
+        : {}),
+    },
+    {
+      name: `memory for it, the engine included, ${place}`,
+      note: `${grownMB.toFixed(1)} MB`,
+      ...(isBudgeted
+        ? { budget: { figure: grownMB, must: 40, aim: 40, unit: " MB" } as const }
+        : {}),
+    },
+  ];
 }
 
-async function storeContender(
-  name: string,
-  directory: string,
-  key: Uint8Array | null,
-): Promise<Contender> {
-  const store: Store = openStore({
+async function storeAt(directory: string, storeKey: Uint8Array | null): Promise<Store> {
+  return openStore({
     engine: await loadNodeEngine(),
     files: openNodeFiles(directory),
-    key,
+    key: storeKey,
     clock: { now: () => 0 },
     random: (count) => randomBytes(count),
   });
-  return {
-    name,
-    commit(changes) {
-      store.transaction(() => {
-        const added = store.changes.insert(changes);
-        store.outbox.add(space, doc, added);
-      });
-    },
-    close: () => store.close(),
-  };
 }
 
-function nativeContender(name: string, path: string): Contender {
-  const database = new DatabaseSync(path);
+function nativeContender(database: Native): Contender {
   database.exec(
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON",
   );
@@ -122,11 +167,11 @@ function nativeContender(name: string, path: string): Contender {
     "INSERT INTO pending (change_id, space, doc, hash) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
   );
   return {
-    name,
+    name: "native",
     commit(changes) {
       database.exec("BEGIN IMMEDIATE");
       for (const change of changes) {
-        const { hash, seq, opCount, bytes, deps } = change;
+        const { doc, hash, actor, seq, opCount, bytes, deps } = change;
         const depsBytes = new Uint8Array(Buffer.concat([...deps]));
         const prefix = Buffer.from(hash).readUIntBE(0, 6);
         if (findChange.get(prefix, hash, doc) !== undefined) continue;
@@ -137,7 +182,7 @@ function nativeContender(name: string, path: string): Contender {
           actor,
           seq,
           opCount,
-          space,
+          benchSpace,
           null,
           null,
           1,
@@ -146,36 +191,16 @@ function nativeContender(name: string, path: string): Contender {
           depsBytes,
           bytes,
         );
-        insertPending.run(row, space, doc, hash);
+        insertPending.run(row, benchSpace, doc, hash);
       }
       database.exec("COMMIT");
     },
-    close: () => database.close(),
   };
 }
 
 // The migrations speak to the store's own class; of it they use `script` alone.
-function createTables(database: InstanceType<typeof DatabaseSync>): void {
+function createTables(database: Native): void {
   const scripts = { script: (sql: string) => database.exec(sql) };
   for (const migration of migrations)
     migration(scripts as unknown as Parameters<typeof migration>[0]);
-}
-
-let nextSeq = 1;
-
-function newChanges(count: number): NewChange[] {
-  return Array.from({ length: count }, () => ({
-    doc,
-    hash: randomBytes(32),
-    actor,
-    seq: nextSeq++,
-    deps: [randomBytes(32)],
-    bytes: randomBytes(changeBytes),
-    opCount: 1,
-    space,
-    pos: null,
-    signer: null,
-    local: true,
-    at: 0,
-  }));
 }
