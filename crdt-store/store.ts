@@ -6,7 +6,7 @@ import { Documents } from "./documents.ts";
 import { Drafts } from "./drafts.ts";
 import type { SqliteEngine } from "./files/engine.ts";
 import { closeFiles, type FileSet } from "./files/file.ts";
-import { createPageCodec } from "./files/page-codec.ts";
+import { createPageCodec, type PageCodec } from "./files/page-codec.ts";
 import { Inbox } from "./inbox.ts";
 import { KeyValues } from "./key-values.ts";
 import { migrate } from "./migrate.ts";
@@ -113,10 +113,7 @@ export interface StoreOptions {
  */
 export function openStore(options: StoreOptions): Store {
   const { engine, files, key, clock, random } = options;
-  const codec =
-    key === null
-      ? null
-      : createPageCodec({ key, databaseId: notesDatabaseId(), random, cipher: engine.cipher });
+  const codec = notesCodec(engine, key, random);
   try {
     const sqlite = Sqlite.open({ engine, files, codec });
     try {
@@ -130,6 +127,17 @@ export function openStore(options: StoreOptions): Store {
     closeFiles(files);
     throw error;
   }
+}
+
+/** Seals the pages of the notes' database; null for a store in clear. */
+export function notesCodec(
+  { cipher }: SqliteEngine,
+  key: Uint8Array | null,
+  random: (count: number) => Uint8Array,
+): PageCodec | null {
+  return key === null
+    ? null
+    : createPageCodec({ key, databaseId: notesDatabaseId(), random, cipher });
 }
 
 // Another database under the same key (a rebuildable index, say) takes another name, so their pages cannot be swapped.
