@@ -7,6 +7,7 @@ import type { NoteTimers } from "#client/notes/open-note.ts";
 
 import { adoptEditorStyles } from "./editor/theme.ts";
 import { connectDevice } from "./platform/device-connection.ts";
+import { watchInput } from "./platform/input.ts";
 import { watchPage } from "./platform/network.ts";
 import { insecureAddress } from "./platform/secure-context.ts";
 import { watchForUpdates } from "./platform/update.ts";
@@ -52,12 +53,14 @@ async function start(state: StartState): Promise<void> {
   const [connection] = await Promise.all([connectDevice(), initializeWasm(automergeUrl)]);
   const app = new App({
     device: connection.api,
+    lock: connection.api,
     session: connection.session,
     documents: createNoteDocuments(),
     timers: browserTimers,
     preferences: browserPreferences,
     copyText: (text) => navigator.clipboard.writeText(text),
     saveTextFile,
+    reload: () => location.reload(),
     onFault: (error) => console.error(error),
   } satisfies AppParts);
   state.begin(app);
@@ -72,6 +75,7 @@ async function start(state: StartState): Promise<void> {
     },
     onLeaving: () => void app.current.flush(),
   });
+  watchInput(() => app.lock.noteInput());
   addEventListener("hashchange", () => {
     app.navigation.link = takeLink() ?? app.navigation.link;
   });
@@ -138,19 +142,28 @@ const browserTimers: NoteTimers = {
 };
 
 // Storage may be forbidden altogether; the looks of a window are not worth failing for.
+const preferencePrefix = "sealeaf.";
 const browserPreferences: Preferences = {
   get: (name) => {
     try {
-      return localStorage.getItem(`sealeaf.${name}`);
+      return localStorage.getItem(preferencePrefix + name);
     } catch {
       return null;
     }
   },
   set: (name, value) => {
     try {
-      localStorage.setItem(`sealeaf.${name}`, value);
+      localStorage.setItem(preferencePrefix + name, value);
     } catch {
       // The choice holds until the window closes.
+    }
+  },
+  clear: () => {
+    try {
+      const names = Object.keys(localStorage).filter((name) => name.startsWith(preferencePrefix));
+      for (const name of names) localStorage.removeItem(name);
+    } catch {
+      // Nothing could be kept, so nothing is there.
     }
   },
 };

@@ -169,11 +169,11 @@ export class LockableDevice {
     };
   }
 
-  async #call(name: keyof DeviceApi, args: readonly unknown[]): Promise<unknown> {
+  async #call(name: keyof DeviceApi, args: unknown[]): Promise<unknown> {
     if (this.#state.type === "opening") await this.#last;
     const { device } = this.#mustBeOpen();
     // The arguments are checked by the caller's types.
-    const method = device.api[name] as (...args: readonly unknown[]) => Promise<unknown>;
+    const method = device.api[name] as (...args: unknown[]) => Promise<unknown>;
     const work = method.apply(device.api, args);
     this.#callsUnderWay.add(work);
     try {

@@ -1,9 +1,11 @@
 import { createContext } from "svelte";
 
-import type { DeviceEvent, NotebookRow } from "#client/device/api.ts";
+import type { NotebookRow } from "#client/device/api.ts";
+import type { WorkerEvent } from "#client/worker/lock-api.ts";
 
 import type { AppParts } from "./app-parts.ts";
 import { DeviceState } from "./device.svelte.ts";
+import { Lock } from "./lock.svelte.ts";
 import { Navigation } from "./navigation.svelte.ts";
 import { isBlank } from "./note-rows.ts";
 import type { NoteFilter } from "./note-rows.ts";
@@ -20,6 +22,7 @@ const realNoteCharacters = 40;
 /** Everything the screens show and everything a person can do, in one window. */
 export class App {
   readonly parts: AppParts;
+  readonly lock: Lock;
   readonly device: DeviceState;
   readonly notes: Notes;
   readonly notebooks: Notebooks;
@@ -52,6 +55,11 @@ export class App {
 
   constructor(parts: AppParts) {
     this.parts = parts;
+    this.lock = new Lock(parts, {
+      saved: () => this.current.saved(),
+      holdsUnsaved: () => this.current.holdsUnsaved,
+      reopened: () => this.restarted(),
+    });
     this.device = new DeviceState(parts.device);
     this.notes = new Notes(parts.device);
     this.notebooks = new Notebooks(parts.device);
@@ -63,9 +71,10 @@ export class App {
     this.now = parts.timers.now();
   }
 
-  /** Reads the lists and opens the newest note, or an empty one where there is none. */
+  /** Once the notes are open: reads the lists and opens the newest note, or an empty one where there is none. */
   async start(options: { readonly opensNote: boolean }): Promise<void> {
     this.#tick();
+    await this.lock.opened();
     await this.reload();
     this.started = true;
     if (!options.opensNote || this.current.id !== null) return;
@@ -86,12 +95,18 @@ export class App {
   /** Another worker serves this tab from now on: nothing it said before is certain. */
   restarted(): void {
     this.attempt(async () => {
+      await this.lock.load();
+      if (!this.started || !this.lock.isOpen) return;
       await Promise.all([this.reload(), this.current.openAgain()]);
     });
   }
 
-  receive(event: DeviceEvent): void {
+  receive(event: WorkerEvent): void {
     switch (event.type) {
+      case "lock":
+      case "wiped":
+        this.lock.receive(event);
+        return;
       case "notes":
         this.attempt(async () => {
           await this.notes.load();

@@ -40,6 +40,8 @@ export class CurrentNote {
 
   #lastOpening = 0;
   #closing: Promise<void> = Promise.resolve();
+  #isClosing = false;
+  #isUnsaved = false;
   #edits = 0;
   #stopWatching: () => void = () => {};
   #cancelSettle: () => void = () => {};
@@ -93,6 +95,16 @@ export class CurrentNote {
     const left = this.#leave();
     this.phase = { type: "none" };
     return left;
+  }
+
+  /** Whether something typed here is neither a stored draft nor a stored change. */
+  get holdsUnsaved(): boolean {
+    return this.#isUnsaved || this.#isClosing;
+  }
+
+  /** Resolves when everything typed here is durable, in the note before this one too. */
+  async saved(): Promise<void> {
+    await Promise.all([this.flush(), this.#closing]);
   }
 
   flush(): Promise<void> {
@@ -197,10 +209,15 @@ export class CurrentNote {
     this.words = 0;
     this.characters = 0;
     if (phase.type !== "open") return this.#closing;
-    this.#closing = this.#closeNow(phase.id, phase.note).catch((error: unknown) =>
-      this.#parts.onFault(error),
-    );
-    return this.#closing;
+    const closing = this.#closeNow(phase.id, phase.note)
+      .catch((error: unknown) => this.#parts.onFault(error))
+      .then(() => {
+        if (this.#closing === closing) this.#isClosing = false;
+      });
+    this.#isClosing = true;
+    this.#isUnsaved = false;
+    this.#closing = closing;
+    return closing;
   }
 
   async #closeNow(id: string, note: OpenNote): Promise<void> {
@@ -212,6 +229,7 @@ export class CurrentNote {
 
   #saved(state: SavingState): void {
     this.#cancelSettle();
+    this.#isUnsaved = state !== "saved-here";
     switch (state) {
       case "editing":
       case "saving":

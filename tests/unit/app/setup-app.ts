@@ -2,6 +2,7 @@ import { App } from "#client/app/state/app.svelte.ts";
 import { createNoteDocuments } from "#client/app/state/note-documents.ts";
 import { loadAutomerge } from "#tests/support/automerge.ts";
 import { FakeDevice } from "#tests/support/fake-device.ts";
+import { FakeLock } from "#tests/support/fake-lock.ts";
 
 const start = Date.UTC(2026, 5, 1, 12);
 
@@ -49,23 +50,29 @@ export async function setupApp(arrange: (device: FakeDevice) => void = () => {})
   const clock = new HandClock();
   const device = new FakeDevice(() => clock.now());
   arrange(device);
+  const lock = new FakeLock();
+  let reloads = 0;
   const copied: string[] = [];
   const faults: unknown[] = [];
   const saved: { name: string; text: string }[] = [];
   const preferences = new Map<string, string>();
   const app = new App({
     device,
+    lock,
     session: "5".repeat(32),
     documents: createNoteDocuments(),
     timers: clock,
     preferences: {
       get: (name) => preferences.get(name) ?? null,
       set: (name, value) => void preferences.set(name, value),
+      clear: () => preferences.clear(),
     },
     copyText: async (text) => void copied.push(text),
     saveTextFile: (name, text) => void saved.push({ name, text }),
+    reload: () => void (reloads += 1),
     onFault: (error) => void faults.push(error),
   });
   device.onEvent((event) => app.receive(event));
-  return { app, device, clock, copied, saved, faults, preferences };
+  lock.onEvent((event) => app.receive(event));
+  return { app, device, lock, reloads: () => reloads, clock, copied, saved, faults, preferences };
 }
