@@ -210,7 +210,7 @@ export class Device implements DeviceApi {
     const { session } = this.#desk;
     const waiting = this.#store.outbox.depth();
     return {
-      ...describeSync(session, waiting),
+      ...describeSync(session, waiting, this.#ports.durable),
       waiting,
       relay: session?.url ?? null,
       connected: session?.connected ?? false,

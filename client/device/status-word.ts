@@ -16,10 +16,12 @@ interface SessionState {
  *
  * @param session null while this device does not connect
  * @param waiting changes the relay has not acknowledged
+ * @param durable whether this device keeps what is written
  */
 export function describeSync(
   session: SessionState | null,
   waiting: number,
+  durable: boolean,
 ): Pick<SyncStatus, "word" | "detail"> {
   if (session === null) return { word: "saved-here", detail: "" };
   if (!session.connected) {
@@ -27,7 +29,11 @@ export function describeSync(
     const why = session.lastFailure === null ? "" : ` (${session.lastFailure})`;
     return {
       word: "offline",
-      detail: `You are offline${why}. Everything you write is saved on this device and will be sent later.`,
+      detail: `You are offline${why}. ${
+        durable
+          ? "Everything you write is saved on this device and will be sent later."
+          : "What you write exists only in this window until it is sent."
+      }`,
     };
   }
   const refused = session.refusedCode;
@@ -35,7 +41,9 @@ export function describeSync(
     const word = refused >= 500 && refused < 600 ? "limited" : "needs-you";
     return {
       word,
-      detail: `The relay does not take more: ${refusalWords(refused)}. Everything is saved here.`,
+      detail: `The relay does not take more: ${refusalWords(refused)}. ${
+        durable ? "Everything is saved here." : "What has not been sent exists only in this window."
+      }`,
     };
   }
   if (session.stuck.length > 0) {

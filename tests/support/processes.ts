@@ -4,34 +4,74 @@ import { readdirSync, readFileSync } from "node:fs";
 interface Process {
   readonly pid: number;
   readonly parent: number;
+  /** As in proc(5); Z: it has ended and nobody has asked how. */
+  readonly state: string;
   readonly args: readonly string[];
 }
 
 /** Ends every renderer of the browser on this profile as `kill -9` does. Returns how many there were. */
 export function killRenderers(profile: string): number {
-  const all = processes();
-  const browser = all.find(
+  return kill(familyOf(browserOn(profile)).filter(({ args }) => args.includes("--type=renderer")));
+}
+
+/** The process of the Chromium on this profile that all its others descend from. */
+export function browserOn(profile: string): number {
+  const browser = processes().find(
     ({ args }) =>
       args.includes(`--user-data-dir=${profile}`) && !args.some((arg) => arg.startsWith("--type=")),
   );
   if (browser === undefined) throw new Error("no browser runs on this profile");
-  const family = new Set([browser.pid]);
-  let renderers = 0;
-  for (let grown = true; grown;) {
-    grown = false;
-    for (const { pid, parent } of all) {
-      if (family.has(parent) && !family.has(pid)) {
-        family.add(pid);
-        grown = true;
-      }
+  return browser.pid;
+}
+
+/** Ends a Firefox's processes that run pages, as `kill -9` does. Returns how many there were. */
+export function killContentProcesses(browser: number): number {
+  const pages = familyOf(browser).filter(
+    ({ args }) => args.includes("-contentproc") && args.includes("tab"),
+  );
+  return kill(pages);
+}
+
+/** Ends a process and all that descend from it as `kill -9` does; resolves when none of them runs any more. */
+export async function killFamily(root: number): Promise<void> {
+  const family = familyOf(root);
+  kill(family);
+  while (family.some(({ pid }) => isRunning(pid))) {
+    await new Promise((resolve) => {
+      setTimeout(resolve, 10);
+    });
+  }
+}
+
+function kill(doomed: readonly Process[]): number {
+  for (const { pid } of doomed) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It ended by itself, with its parent perhaps.
     }
   }
-  for (const { pid, args } of all) {
-    if (!family.has(pid) || !args.includes("--type=renderer")) continue;
-    process.kill(pid, "SIGKILL");
-    renderers += 1;
+  return doomed.length;
+}
+
+function isRunning(pid: number): boolean {
+  const found = processes().find((other) => other.pid === pid);
+  return found !== undefined && found.state !== "Z";
+}
+
+/** `root` first. */
+function familyOf(root: number): readonly Process[] {
+  const all = processes();
+  const family = new Set([root]);
+  for (let before = 0; family.size > before;) {
+    before = family.size;
+    for (const { pid, parent } of all) if (family.has(parent)) family.add(pid);
   }
-  return renderers;
+  return all.filter(({ pid }) => family.has(pid)).toSorted((a, b) => order(a) - order(b));
+
+  function order({ pid }: Process): number {
+    return pid === root ? 0 : 1;
+  }
 }
 
 function processes(): readonly Process[] {
@@ -42,8 +82,8 @@ function processes(): readonly Process[] {
       const args = readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0");
       // The name in parentheses may hold anything; the fields follow the last one.
       const stat = readFileSync(`/proc/${name}/stat`, "utf8");
-      const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-      return [{ pid, parent, args: args.flatMap((arg) => arg.split(" ")) }];
+      const [state = "", parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      return [{ pid, parent: Number(parent), state, args: args.flatMap((arg) => arg.split(" ")) }];
     } catch {
       return []; // ended while we looked
     }

@@ -41,6 +41,7 @@ export function syncTone(status: SyncStatus): SyncTone {
 /** The sentence at the top of the panel: the device's own, or what the word means. */
 export function syncSentence(status: SyncStatus): string {
   if (status.detail !== "") return status.detail;
+  if (!status.durable) return sentenceWithoutStorage(status.word);
   switch (status.word) {
     case "saved-here":
       return "Everything is saved on this device.";
@@ -54,6 +55,23 @@ export function syncSentence(status: SyncStatus): string {
       return "The relay accepts less than usual. Everything is saved on this device and will be sent later.";
     case "needs-you":
       return "Something here waits for your decision. Everything is saved on this device.";
+  }
+}
+
+function sentenceWithoutStorage(word: SyncStatus["word"]): string {
+  switch (word) {
+    case "saved-here":
+      return "What you write exists only in this window.";
+    case "sending":
+      return "What you write is being sent to the relay. This window keeps nothing.";
+    case "up-to-date":
+      return "Everything is on the relay. This window keeps nothing.";
+    case "offline":
+      return "You are offline. What you write exists only in this window until it is sent.";
+    case "limited":
+      return "The relay accepts less than usual. What has not been sent exists only in this window.";
+    case "needs-you":
+      return "Something here waits for your decision. What has not been sent exists only in this window.";
   }
 }
 

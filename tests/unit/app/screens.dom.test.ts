@@ -110,7 +110,7 @@ describe("the window", () => {
       device.statusNow = { ...device.statusNow, durable: false };
     });
     expect(textOf(document.querySelector("[role=alert]"))).toContain(
-      "This window does not keep data.",
+      "Notes in this window are not saved on this device",
     );
     expect(textOf(document.querySelector("footer"))).toContain("Only in this window");
     expect(textOf(document.querySelector("footer"))).not.toContain("Saved on this device");

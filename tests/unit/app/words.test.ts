@@ -4,7 +4,7 @@ import { linkIn } from "#client/app/state/navigation.svelte.ts";
 import { initialsOf, namesOf, selectRows, stateLine, tickOf } from "#client/app/state/note-rows.ts";
 import { countWords } from "#client/app/state/open-note.svelte.ts";
 import { isRefusal, sentenceOf } from "#client/app/state/refusal.ts";
-import { syncReport, syncText, syncTone } from "#client/app/state/sync-words.ts";
+import { syncReport, syncSentence, syncText, syncTone } from "#client/app/state/sync-words.ts";
 import { shortTime, timeAgo } from "#client/app/state/time-words.ts";
 import { wordsIn } from "#client/app/state/typed-words.ts";
 import type { NoteRow, SyncStatus } from "#client/device/api.ts";
@@ -62,6 +62,18 @@ describe("the footer", () => {
     const status = { ...calm, word: "saved-here", durable: false } as const;
     expect(syncText(status)).toBe("Not kept on this device");
     expect(syncTone(status)).toBe("waiting");
+    const words = [
+      "saved-here",
+      "sending",
+      "up-to-date",
+      "offline",
+      "limited",
+      "needs-you",
+    ] as const;
+    for (const word of words) {
+      expect(syncSentence({ ...calm, word, durable: true })).toMatch(/saved/);
+      expect(syncSentence({ ...calm, word, durable: false })).not.toMatch(/saved/);
+    }
   });
 
   it("shortens a reason that would not fit to the word alone", () => {

@@ -1,0 +1,18 @@
+/** What is asked of another process may never be answered: every such wait ends with words. */
+
+/** Settles as `work` does, or rejects after `limitMs` saying what did not happen. */
+export async function within<Result>(
+  limitMs: number,
+  what: string,
+  work: Promise<Result>,
+): Promise<Result> {
+  let timer: NodeJS.Timeout | undefined;
+  const expired = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: no answer in ${limitMs} ms`)), limitMs);
+  });
+  try {
+    return await Promise.race([work, expired]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
