@@ -47,7 +47,7 @@ export class DatabaseFiles {
 
   constructor(files: FileSet, codec: PageCodec | null, firstInode: number) {
     if (codec === null) {
-      this.main = new PlainFile("main", files.main, firstInode, this);
+      this.main = new GatheringFile("main", files.main, firstInode, this);
       this.wal = new LogFile("wal", files.wal, firstInode + 1, this);
       this.journal = new PlainFile("journal", files.journal, firstInode + 2, this);
     } else {
@@ -111,6 +111,7 @@ class PlainFile implements DatabaseFile {
       throw new FileFault(errno.ENOSPC, `only ${count} of ${from.length} bytes were written`);
     }
     this.#size = Math.max(size, at + count);
+    this.health.diskFull = false;
   }
 
   /** Opens `stored` into `page`, counting what was seen. */
@@ -126,7 +127,43 @@ class PlainFile implements DatabaseFile {
   }
 }
 
-class SealedMainFile extends PlainFile {
+/*
+ * Puts writes that follow one another together: a commit appends its frames to the log, a checkpoint writes the pages of
+ * the main file in their order. A read, a flush or anything else writes out first, so what is durable when, and what a
+ * later read sees, is as without gathering. A full disk may be met later than SQLite wrote: before the flush that a
+ * checkpoint waits for, and before the commit is over (see LogFile).
+ */
+class GatheringFile extends PlainFile {
+  protected readonly gathered = new GatheredWrites((from, at) => this.writeAll(from, at));
+
+  override size(): number {
+    this.gathered.writeOut();
+    return super.size();
+  }
+
+  override read(into: Uint8Array, at: number): number {
+    this.gathered.writeOut();
+    return super.read(into, at);
+  }
+
+  override write(from: Uint8Array, at: number): void {
+    this.requireWritable();
+    this.gathered.add(from, at);
+  }
+
+  override truncate(length: number): void {
+    this.gathered.writeOut();
+    super.truncate(length);
+    this.gathered.cut(length);
+  }
+
+  override flush(): void {
+    this.gathered.writeOut();
+    super.flush();
+  }
+}
+
+class SealedMainFile extends GatheringFile {
   readonly #codec: PageCodec;
   readonly #stored = new Uint8Array(pageSize);
   readonly #page = new Uint8Array(pageSize);
@@ -146,7 +183,7 @@ class SealedMainFile extends PlainFile {
     let done = 0;
     while (done < into.length) {
       const index = Math.floor((at + done) / pageSize);
-      if (this.handle.read(this.#stored, index * pageSize) < pageSize) break;
+      if (super.read(this.#stored, index * pageSize) < pageSize) break;
       if (!this.unseal(this.#codec, this.#stored, index + 1, this.#page)) {
         this.#requireHeaderProbe(into, at);
         this.#page.fill(0);
@@ -165,7 +202,7 @@ class SealedMainFile extends PlainFile {
     }
     for (let offset = 0; offset < from.length; offset += pageSize) {
       const page = from.subarray(offset, offset + pageSize);
-      this.writeAll(this.#codec.seal(page, (at + offset) / pageSize + 1), at + offset);
+      super.write(this.#codec.seal(page, (at + offset) / pageSize + 1), at + offset);
     }
   }
 
@@ -187,34 +224,26 @@ const frameBytes = frameHeaderBytes + pageSize;
  * header and one page. A frame header starts with the page number and, in the last frame of a commit, the size of the
  * database in pages (else 0), both u32 big-endian.
  *
- * The frames of a commit are gathered and written with its last one, in one call, so that a full disk is told to the
- * write that commits. Nothing but frames of a transaction under way ever waits, and a flush, a read or anything else
- * writes it out first: what is durable when, and what a later read sees, is as without gathering.
+ * A commit's last frame writes all of them out, so that a full disk is told to the write that commits; what waits in
+ * between is of a transaction under way.
  */
-class LogFile extends PlainFile {
-  readonly #gathered = new GatheredWrites((from, at) => this.writeAll(from, at));
+class LogFile extends GatheringFile {
   // The frame header written last: its body follows at once.
   #headerAt = -1;
   #headerPage = 0;
   #endsCommit = false;
-
-  override size(): number {
-    this.#gathered.writeOut();
-    return super.size();
-  }
 
   override read(into: Uint8Array, at: number): number {
     return this.#readBack(into, at);
   }
 
   override write(from: Uint8Array, at: number): void {
-    this.requireWritable();
     let done = 0;
     while (done < from.length) {
       const part = logPart(at + done, from.length - done);
       const piece = from.subarray(done, done + part.length);
       if (part.type === "clear") {
-        this.#gathered.add(piece, at + done);
+        super.write(piece, at + done);
         this.#rememberHeader(piece, at + done, part.endsHeader);
       } else {
         this.#writeBody(piece, at + done);
@@ -223,34 +252,23 @@ class LogFile extends PlainFile {
     }
   }
 
-  override truncate(length: number): void {
-    this.#gathered.writeOut();
-    super.truncate(length);
-    this.#gathered.cut(length);
-  }
-
-  override flush(): void {
-    this.#gathered.writeOut();
-    super.flush();
-  }
-
   /** What the file holds for the page `body`; it is copied before the next call. */
   protected stored(body: Uint8Array, _pageNumber: number): Uint8Array {
     return body;
   }
 
   #readBack(into: Uint8Array, at: number): number {
-    this.#gathered.writeOut();
-    if (this.#gathered.isLost(at, into.length)) {
+    const count = super.read(into, at);
+    if (this.gathered.isLost(at, into.length)) {
       throw new FileFault(errno.EIO, "a page of the log could not be written");
     }
-    return super.read(into, at);
+    return count;
   }
 
   #writeBody(body: Uint8Array, at: number): void {
     if (at - frameHeaderBytes !== this.#headerAt) this.#readHeader(at - frameHeaderBytes);
-    this.#gathered.add(this.stored(body, this.#headerPage), at);
-    if (this.#endsCommit) this.#gathered.writeOut();
+    super.write(this.stored(body, this.#headerPage), at);
+    if (this.#endsCommit) this.gathered.writeOut();
   }
 
   #rememberHeader(piece: Uint8Array, at: number, isWhole: boolean): void {

@@ -165,6 +165,46 @@ for (const [name, codec] of [
       expect(calls).toEqual(["write wal", "flush wal"]);
     });
 
+    it("moves pages from the log to the main file in few writes, flushed before the log is used again", async () => {
+      const { files, sqlite } = await setupFaulty(codec);
+      fillPages(sqlite, 60);
+      const calls: string[] = [];
+      files.before = ({ type, role }) => calls.push(`${type} ${role}`);
+      sqlite.run("PRAGMA wal_checkpoint");
+      sqlite.run("DELETE FROM t WHERE n = 1");
+      const changes = calls.filter((call) => !call.startsWith("read"));
+      expect(files.main.size()).toBeGreaterThan(60 * 4_096);
+      expect(changes.slice(0, 4)).toEqual([
+        "flush wal",
+        "write main",
+        "write main",
+        "truncate main",
+      ]);
+      expect(changes.slice(4, 6)).toEqual(["flush main", "write wal"]);
+    });
+
+    it("loses nothing when a checkpoint finds no space, and the next one succeeds", async () => {
+      const { engine, files, sqlite } = await setupFaulty(codec);
+      fillPages(sqlite, 60);
+      const noSpace = Object.assign(new Error("no space"), { code: "ENOSPC" });
+      for (const error of [noSpace, new Error("the disk is gone")]) {
+        files.before = failOn("write", "main", error);
+        expect(errorOf(() => sqlite.run("PRAGMA wal_checkpoint"))).toMatchObject({
+          type: error === noSpace ? "disk-full" : "io",
+        });
+        expect(sqlite.get(damagedRows)).toEqual({ n: 0 });
+        fillPages(sqlite, 1);
+        files.before = () => undefined;
+      }
+      sqlite.run("PRAGMA wal_checkpoint(TRUNCATE)");
+      expect(files.wal.size()).toBe(0);
+      sqlite.close();
+      const again = Sqlite.open({ engine, files, codec });
+      expect(again.get("SELECT count(*) AS n FROM t")).toEqual({ n: 62 });
+      expect(again.all("PRAGMA integrity_check")).toEqual([{ integrity_check: "ok" }]);
+      again.close();
+    });
+
     it("survives handles that are closed under it", async () => {
       const { files, sqlite } = await setupFaulty(codec);
       fillPages(sqlite, 2);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { FaultyFiles } from "#crdt-store/files/faulty.ts";
+import { fileRoles } from "#crdt-store/files/file.ts";
 import { MemoryFiles, type FileContents } from "#crdt-store/files/memory.ts";
 import { loadNodeEngine } from "#crdt-store/files/node.ts";
 import { migrate, type Migration } from "#crdt-store/migrate.ts";
@@ -62,7 +63,7 @@ describe("opening a store", () => {
       const before = files.snapshot();
       expect(before.wal.length).toBeGreaterThan(0);
       expect(errorType(() => reopen(engine, files, tried))).toBe("wrong-key");
-      expect(files.snapshot()).toEqual(before);
+      expect(sameContents(files.snapshot(), before)).toBe(true);
       reopen(engine, files, written).close();
     }
   });
@@ -258,6 +259,10 @@ function flipped(contents: FileContents, at: number): FileContents {
   const main = contents.main.slice();
   main[at] = (main[at] ?? 0) ^ 4;
   return { ...contents, main };
+}
+
+function sameContents(some: FileContents, others: FileContents): boolean {
+  return fileRoles.every((role) => Buffer.from(some[role]).equals(others[role]));
 }
 
 function holds(contents: FileContents, text: string): boolean {
