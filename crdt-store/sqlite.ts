@@ -1,6 +1,7 @@
 import type { SqlJsStatement } from "sql.js";
 
 import type { EngineDatabase, SqliteEngine } from "./files/engine.ts";
+import type { DatabaseFile } from "./files/database-file.ts";
 import type { FileSet } from "./files/file.ts";
 import type { PageCodec } from "./files/page-codec.ts";
 import { StoreError } from "./store-error.ts";
@@ -8,7 +9,16 @@ import { StoreError } from "./store-error.ts";
 /** What a column holds. Numbers are integers of at most 53 bits, or times in ms since 1970. */
 export type SqlValue = string | number | Uint8Array | null;
 
+/** The main file while it stands still: a whole database. */
+export interface HeldMainFile {
+  /** In clear, in whole pages. A page that is not authentic is a {@link import("./files/database-file.ts").FileFault}. */
+  readonly file: Pick<DatabaseFile, "read" | "size">;
+  release(): void;
+}
+
 const cacheKiB = 8 * 1024;
+/** SQLite's own default. */
+const pagesBetweenCheckpoints = 1000;
 
 /**
  * One open database: the only connection to its files. Everything is synchronous and every failure of SQLite or of the
@@ -21,6 +31,7 @@ export class Sqlite {
   readonly #rollbackListeners: (() => void)[] = [];
   #depth = 0;
   #hasFailedInside = false;
+  #isMainFileHeld = false;
 
   private constructor(database: EngineDatabase, isEncrypted: boolean) {
     this.#database = database;
@@ -124,6 +135,26 @@ export class Sqlite {
     const found = this.all<{ integrity_check: string }>("PRAGMA integrity_check");
     const [first] = found.map((row) => row.integrity_check);
     if (first !== "ok") throw corrupt(new Error(first));
+  }
+
+  /**
+   * Puts the log into the main file, which from then on is whole by itself and stays as it is, whatever is written,
+   * until it is released. Throws inside a transaction, and while it is held already.
+   */
+  holdMainFile(): HeldMainFile {
+    if (this.#depth > 0 || this.#isMainFileHeld)
+      throw new Error("the main file cannot be held now");
+    const done = this.get<{ busy: number }>("PRAGMA wal_checkpoint(TRUNCATE)");
+    if (done?.busy !== 0) throw new Error("the log could not be emptied");
+    this.run("PRAGMA wal_autocheckpoint=0");
+    this.#isMainFileHeld = true;
+    return {
+      file: this.#database.mainFile,
+      release: () => {
+        this.run(`PRAGMA wal_autocheckpoint=${pagesBetweenCheckpoints}`);
+        this.#isMainFileHeld = false;
+      },
+    };
   }
 
   /** Calls `listener` after every transaction that did not commit: what was read in it is void. */

@@ -1,15 +1,12 @@
-import { sha256 } from "@noble/hashes/sha2.js";
-import { utf8ToBytes } from "@noble/hashes/utils.js";
-
 import { ChangeJournal } from "./changes.ts";
 import { Documents } from "./documents.ts";
 import { Drafts } from "./drafts.ts";
 import type { SqliteEngine } from "./files/engine.ts";
 import { closeFiles, type FileSet } from "./files/file.ts";
-import { createPageCodec, type PageCodec } from "./files/page-codec.ts";
 import { Inbox } from "./inbox.ts";
 import { KeyValues } from "./key-values.ts";
 import { migrate } from "./migrate.ts";
+import { notesCodec } from "./notes-codec.ts";
 import { NotesIndex } from "./notes-index.ts";
 import { Outbox } from "./outbox.ts";
 import { migrations } from "./schema.ts";
@@ -17,6 +14,7 @@ import { Settings } from "./settings.ts";
 import { Snapshots } from "./snapshots.ts";
 import { Spaces } from "./spaces.ts";
 import { Sqlite } from "./sqlite.ts";
+import { StoreCopy } from "./store-copy.ts";
 import { SyncLog } from "./sync-log.ts";
 
 /** Everything a device remembers. All members are synchronous; combine them with {@link Store.transaction}. */
@@ -69,6 +67,11 @@ export class Store {
   /** Reads every page; throws {@link import("./store-error.ts").StoreError} `corrupt` unless all of it is sound. Slow. */
   checkIntegrity(): void {
     this.#sqlite.checkIntegrity();
+  }
+
+  /** A copy of everything as it stands now; one at a time. Close it soon: the log grows meanwhile. */
+  beginCopy(): StoreCopy {
+    return new StoreCopy(this.#sqlite);
   }
 
   /** Empties every table, for a device that becomes another one. The caller has made sure that nothing is lost. */
@@ -127,20 +130,4 @@ export function openStore(options: StoreOptions): Store {
     closeFiles(files);
     throw error;
   }
-}
-
-/** Seals the pages of the notes' database; null for a store in clear. */
-export function notesCodec(
-  { cipher }: SqliteEngine,
-  key: Uint8Array | null,
-  random: (count: number) => Uint8Array,
-): PageCodec | null {
-  return key === null
-    ? null
-    : createPageCodec({ key, databaseId: notesDatabaseId(), random, cipher });
-}
-
-// Another database under the same key (a rebuildable index, say) takes another name, so their pages cannot be swapped.
-export function notesDatabaseId(): Uint8Array {
-  return sha256(utf8ToBytes("sealeaf/1/database\0notes")).slice(0, 16);
 }

@@ -18,6 +18,8 @@ export interface RootSecrets {
   readonly vaultNonce: Uint8Array;
   /** X25519 secret: every vault epoch key is also sealed to it. */
   readonly recoveryBox: Uint8Array;
+  /** 32 bytes: opens every backup of this identity. */
+  readonly backup: Uint8Array;
 }
 
 /** @param entropy 32 bytes, the words decoded */
@@ -28,6 +30,21 @@ export function rootSecrets(entropy: Uint8Array): RootSecrets {
     vaultAdmin: derive("vault-admin"),
     vaultNonce: derive("vault-nonce").slice(0, 16),
     recoveryBox: derive("recovery-box"),
+    backup: derive("backup"),
+  };
+}
+
+/**
+ * The key of one backup file, and what tells beforehand whether a backup key is the right one (16 bytes); `salt` is
+ * the file's own, so two files of one identity have nothing in common.
+ */
+export function backupFileKeys(
+  backupKey: Uint8Array,
+  salt: Uint8Array,
+): { readonly key: Uint8Array; readonly check: Uint8Array } {
+  return {
+    key: hkdf(sha256, backupKey, salt, label("backup-file"), 32),
+    check: hkdf(sha256, backupKey, salt, label("backup-check"), 16),
   };
 }
 

@@ -3,7 +3,7 @@ import type { Store } from "#crdt-store/store.ts";
 import { equal, toHex } from "#relay/protocol/bytes.ts";
 import { capabilityKinds, roles, type SignedControl } from "#relay/protocol/control.ts";
 import { refusals } from "#relay/protocol/errors.ts";
-import { encodeGenesis, spaceIdOf } from "#relay/protocol/genesis.ts";
+import { spaceIdOf } from "#relay/protocol/genesis.ts";
 import {
   boxKey,
   capabilityFrom,
@@ -11,17 +11,18 @@ import {
   type HeldCapability,
 } from "#client/crypto/capability.ts";
 import { rootSecrets } from "#client/crypto/derive.ts";
-import { signingKey, type Ed25519 } from "#client/crypto/ed25519.ts";
+import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import { formatLink, parseLink, type ShareLink } from "#client/crypto/link.ts";
 import { parsePhrase } from "#client/crypto/phrase.ts";
 import { grant, join, keysFor, openMeta, type ControlPlace } from "#client/crypto/space-keys.ts";
+import { vaultOf } from "#client/crypto/vault.ts";
 import type { Clock, Random } from "#client/sync/ports.ts";
 import { refusalWords } from "#client/sync/refusal-words.ts";
 import type { Space } from "#client/sync/space.ts";
 import type { LinkPreview } from "./api.ts";
 import type { DeviceDocuments } from "./documents.ts";
 import type { DeviceEvents } from "./events.ts";
-import { loadDisplayName, loadRelay, saveRelay } from "./identity.ts";
+import { loadDisplayName, loadRelay, saveBackupKey, saveRelay } from "./identity.ts";
 import type { Indices } from "./indices.ts";
 import { decodeLinkMeta, encodeLinkMeta, nothingKnown, type LinkMeta } from "./link-meta.ts";
 import type { Progress } from "./progress.ts";
@@ -281,12 +282,7 @@ export class Admission {
     this.#mustBeReplaceable();
     const { shelf, desk, ed, random, clock } = this.#ports;
     const root = rootSecrets(phrase.entropy);
-    const admin = signingKey(ed, root.vaultAdmin);
-    const genesis = encodeGenesis({
-      kind: "vault",
-      adminPub: admin.publicKey,
-      nonce: root.vaultNonce,
-    });
+    const { admin, genesis } = vaultOf(ed, root);
     const vault = spaceIdOf(genesis);
     if (shelf.vaultId !== null && equal(shelf.vaultId, vault)) return "was-it-already";
     const capSecret = random(32);
@@ -315,7 +311,7 @@ export class Admission {
     // The relay took its time: something may have been written meanwhile.
     this.#mustBeReplaceable();
     desk.disconnect();
-    this.#become({ genesis, capSecret }, records, log.certificates);
+    this.#become({ genesis, capSecret }, records, log.certificates, root.backup);
     return "restored";
   }
 
@@ -323,12 +319,14 @@ export class Admission {
     vault: { readonly genesis: Uint8Array; readonly capSecret: Uint8Array },
     records: ControlLog["records"],
     certificates: readonly Uint8Array[],
+    backupKey: Uint8Array,
   ): void {
     const { shelf, indices } = this.#ports;
     this.#store.transaction(() => {
       const relay = loadRelay(this.#store);
       this.#store.clear();
       if (relay !== null) saveRelay(this.#store, relay);
+      saveBackupKey(this.#store, backupKey);
       indices.forget();
       const space = shelf.beginIn(vault);
       space.absorb(records, certificates);

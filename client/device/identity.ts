@@ -1,12 +1,15 @@
 /** What makes this installation itself, in its store: secrets, the way to the vault, the words. */
 import type { Store } from "#crdt-store/store.ts";
+import { concat } from "#relay/protocol/bytes.ts";
 import type { DeviceIdentity } from "#client/sync/space.ts";
 
 const names = {
   secret: "device/secret",
   incarnation: "device/incarnation",
+  former: "device/former-incarnations",
   vault: "device/vault",
   words: "device/words",
+  backupKey: "device/backup-key",
   relay: "device/relay",
   displayName: "device/name",
 } as const;
@@ -18,14 +21,20 @@ export function loadIdentity(
   const secret = store.settings.get(names.secret);
   const incarnation = store.settings.get(names.incarnation);
   const vault = store.settings.get(names.vault);
-  return secret === null || incarnation === null || vault === null
-    ? null
-    : { secret, incarnation, vault };
+  if (secret === null || incarnation === null || vault === null) return null;
+  return { secret, incarnation, former: loadFormer(store), vault };
+}
+
+/** 16 bytes each, the oldest first. */
+function loadFormer(store: Store): readonly Uint8Array[] {
+  const packed = store.settings.get(names.former) ?? new Uint8Array();
+  return Array.from({ length: packed.length / 16 }, (_, ix) => packed.slice(16 * ix, 16 * ix + 16));
 }
 
 export function saveIdentity(store: Store, identity: DeviceIdentity, vault: Uint8Array): void {
   store.settings.put(names.secret, identity.secret);
   store.settings.put(names.incarnation, identity.incarnation);
+  if (identity.former.length > 0) store.settings.put(names.former, concat(...identity.former));
   store.settings.put(names.vault, vault);
 }
 
@@ -40,6 +49,15 @@ export function saveEntropy(store: Store, entropy: Uint8Array): void {
 
 export function destroyEntropy(store: Store): void {
   store.settings.remove(names.words);
+}
+
+/** What seals this person's backups, kept from the words so that they are not needed for it; null if it never was. */
+export function loadBackupKey(store: Store): Uint8Array | null {
+  return store.settings.get(names.backupKey);
+}
+
+export function saveBackupKey(store: Store, key: Uint8Array): void {
+  store.settings.put(names.backupKey, key);
 }
 
 export function loadRelay(store: Store): string | null {

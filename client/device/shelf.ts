@@ -11,7 +11,13 @@ import { foundSpace, grant, type NewCapability } from "#client/crypto/space-keys
 import type { Clock, Random } from "#client/sync/ports.ts";
 import { Space, type DeviceIdentity } from "#client/sync/space.ts";
 import type { NotebookRow, Role } from "./api.ts";
-import { loadDisplayName, loadIdentity, saveEntropy, saveIdentity } from "./identity.ts";
+import {
+  loadDisplayName,
+  loadIdentity,
+  saveBackupKey,
+  saveEntropy,
+  saveIdentity,
+} from "./identity.ts";
 import { refuse } from "./refusal.ts";
 
 export interface ShelfPorts {
@@ -73,6 +79,7 @@ export class Shelf {
       this.#identify(identity, spaceIdOf(founded.genesis));
       this.#keepFounded("vault", capSecret, founded);
       saveEntropy(this.#store, entropy);
+      saveBackupKey(this.#store, rootSecrets(entropy).backup);
       const first = this.foundNotebook();
       this.#store.settings.put(firstNotebookSetting, first.id);
       this.saveFacts(first.id, { name: firstNotebookName, members: [] });
@@ -88,7 +95,7 @@ export class Shelf {
 
   #newIdentity(): DeviceIdentity {
     const { random } = this.#ports;
-    return { secret: random(32), incarnation: random(16) };
+    return { secret: random(32), incarnation: random(16), former: [] };
   }
 
   #identify(identity: DeviceIdentity, vault: Uint8Array): void {

@@ -127,8 +127,9 @@ function headsOf(
   }
   return [...newest.values()].map((change) => {
     const own = store.documents.actor(doc, change.actor);
-    if (own !== null)
-      return signHead(space.ed, space.device, doc, own.nonce, change.seq, change.hash);
+    const signer = own === null ? null : space.signerOf(doc, own);
+    if (own !== null && signer !== null)
+      return signHead(space.ed, signer, doc, own.nonce, change.seq, change.hash);
     const theirs = store.documents.headOf(doc, change.actor, change.seq);
     if (theirs === null) throw new Error("a change waits to be sent that nobody has signed");
     return {

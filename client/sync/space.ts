@@ -16,7 +16,7 @@ import {
 } from "#relay/protocol/control.ts";
 import { chainStart, chainTag } from "#relay/protocol/domain.ts";
 import { indexIdOf } from "#relay/protocol/genesis.ts";
-import { parseOrigin, type Origin } from "#client/crypto/authorship.ts";
+import { actorOf, parseOrigin, type Origin } from "#client/crypto/authorship.ts";
 import type { HeldCapability } from "#client/crypto/capability.ts";
 import { deviceSeed, keyCommitOf, readToken } from "#client/crypto/derive.ts";
 import { signingKey, type Ed25519, type SigningKey } from "#client/crypto/ed25519.ts";
@@ -35,6 +35,8 @@ export interface DeviceIdentity {
   readonly secret: Uint8Array;
   /** 16 bytes, random: a store that finds it has a twin takes another. */
   readonly incarnation: Uint8Array;
+  /** What it was before: changes of those times may still have to be signed for. */
+  readonly former: readonly Uint8Array[];
 }
 
 export interface SpaceContext {
@@ -59,6 +61,8 @@ export class Space implements IntakeKnowledge {
   readonly device: SigningKey;
   readonly ed: Ed25519;
   readonly #context: SpaceContext;
+  /** Every key this device has had in this space, the present one first; the others are made when asked for. */
+  #deviceKeys: readonly SigningKey[];
   /** As the genesis alone has it. */
   readonly #opening: Authority;
   #authority: Authority;
@@ -87,6 +91,7 @@ export class Space implements IntakeKnowledge {
     this.ed = context.ed;
     const { secret, incarnation } = context.identity;
     this.device = signingKey(context.ed, deviceSeed(secret, id, incarnation));
+    this.#deviceKeys = [this.device];
     this.reload();
   }
 
@@ -203,6 +208,18 @@ export class Space implements IntakeKnowledge {
     if (row?.origin == null || !equal(row.space, this.id)) return null;
     const parsed = parseOrigin(row.origin);
     return parsed.ok ? parsed.value : null;
+  }
+
+  /** The key of this device that one of its own actors belongs to; null if the actor is none of its own. */
+  signerOf(docId: Uint8Array, own: { readonly actor: Uint8Array; readonly nonce: Uint8Array }) {
+    const { secret, former } = this.#context.identity;
+    const isSigner = ({ publicKey }: SigningKey): boolean =>
+      equal(actorOf(docId, publicKey, own.nonce), own.actor);
+    if (!isSigner(this.device) && this.#deviceKeys.length <= former.length) {
+      const seeds = former.map((incarnation) => deviceSeed(secret, this.id, incarnation));
+      this.#deviceKeys = [this.device, ...seeds.map((seed) => signingKey(this.ed, seed))];
+    }
+    return this.#deviceKeys.find(isSigner) ?? null;
   }
 
   /** This device's certificate, made when its capability is first used here. */

@@ -7,7 +7,7 @@ import { bytesToHex } from "@noble/hashes/utils.js";
 
 import { StoreError } from "../store-error.ts";
 import { createDatabase } from "./creation.ts";
-import type { FileHealth } from "./database-file.ts";
+import type { DatabaseFile, FileHealth } from "./database-file.ts";
 import type { FileSet } from "./file.ts";
 import { importModule, importNames, memoryExport, wasmSha256 } from "./import-map.ts";
 import { MemoryFiles } from "./memory.ts";
@@ -35,6 +35,11 @@ export class EngineDatabase {
   /** From here on nothing reaches the files any more. */
   forbidWrites(): void {
     this.#attachment.files.writable = false;
+  }
+
+  /** The main file as SQLite sees it: pages in clear. */
+  get mainFile(): DatabaseFile {
+    return this.#attachment.files.main;
   }
 
   exec(sql: string): void {

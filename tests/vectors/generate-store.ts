@@ -8,10 +8,12 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { documentIdToText, parseDocumentId } from "#crdt-store/document-id.ts";
 import { MemoryFiles } from "#crdt-store/files/memory.ts";
-import { createPageCodec, pageSize } from "#crdt-store/files/page-codec.ts";
+import { nobleCipher } from "#crdt-store/files/page-cipher.ts";
+import { pageSize } from "#crdt-store/files/page-codec.ts";
+import { notesCodec } from "#crdt-store/notes-codec.ts";
 import { migrations } from "#crdt-store/schema.ts";
 import { Sqlite } from "#crdt-store/sqlite.ts";
-import { notesDatabaseId, openStore, type Store } from "#crdt-store/store.ts";
+import { openStore, type Store } from "#crdt-store/store.ts";
 import type { Device } from "#client/device/device.ts";
 import { parseHex } from "#relay/protocol/bytes.ts";
 import { Chance } from "#tests/support/sim-chance.ts";
@@ -107,8 +109,9 @@ function closed(engines: Engines, files: MemoryFiles, key: Uint8Array | null): M
 
 /** The same pages, each sealed. */
 function sealedPages(plain: MemoryFiles): MemoryFiles {
-  const databaseId = notesDatabaseId();
-  const codec = createPageCodec({ key: storeKey, databaseId, random: randomNamed("pages") });
+  const random = randomNamed("pages");
+  const codec = notesCodec({ cipher: nobleCipher }, storeKey, random);
+  if (codec === null) throw new Error("pages under a key are sealed");
   const pages = plain.main.contents();
   const sealed = new MemoryFiles();
   for (let at = 0; at < pages.length; at += pageSize) {

@@ -7,7 +7,7 @@ import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { actorOf, signHead, signOrigin } from "#client/crypto/authorship.ts";
 import { boxKey, capabilityFrom } from "#client/crypto/capability.ts";
-import { deviceSeed, epochSubkey, keyCommitOf, readToken, rootSecrets } from "#client/crypto/derive.ts";
+import { backupFileKeys, deviceSeed, epochSubkey, keyCommitOf, readToken, rootSecrets } from "#client/crypto/derive.ts";
 import { nobleEd25519, signingKey } from "#client/crypto/ed25519.ts";
 import { parsePhrase } from "#client/crypto/phrase.ts";
 import { toHex } from "#relay/protocol/bytes.ts";
@@ -31,6 +31,8 @@ export function keyVectors(): Record<string, unknown> {
     nonce: root.vaultNonce,
   });
   const spaceId = spaceIdOf(genesis);
+
+  const backupFile = backupFileKeys(root.backup, counting(0xc0, 32));
 
   const capabilitySecret = counting(0x00, 32);
   const capability = capabilityFrom(nobleEd25519, capabilitySecret);
@@ -60,6 +62,12 @@ export function keyVectors(): Record<string, unknown> {
       vaultGenesis: toHex(genesis),
       vaultSpaceId: toHex(spaceId),
       vaultIndexId: toHex(indexIdOf(spaceId)),
+    },
+    backup: {
+      key: toHex(root.backup),
+      salt: toHex(counting(0xc0, 32)),
+      fileKey: toHex(backupFile.key),
+      check: toHex(backupFile.check),
     },
     capability: {
       secret: toHex(capabilitySecret),

@@ -4,11 +4,13 @@ import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { FaultyFiles } from "#crdt-store/files/faulty.ts";
 import type { FileSet } from "#crdt-store/files/file.ts";
 import type { MemoryFiles } from "#crdt-store/files/memory.ts";
-import { createPageCodec, type PageCodec } from "#crdt-store/files/page-codec.ts";
+import { nobleCipher } from "#crdt-store/files/page-cipher.ts";
+import type { PageCodec } from "#crdt-store/files/page-codec.ts";
 import { migrate, type Migration } from "#crdt-store/migrate.ts";
+import { notesCodec } from "#crdt-store/notes-codec.ts";
 import { migrations } from "#crdt-store/schema.ts";
 import { Sqlite } from "#crdt-store/sqlite.ts";
-import { notesDatabaseId, openStore } from "#crdt-store/store.ts";
+import { openStore } from "#crdt-store/store.ts";
 import type { Device } from "#client/device/device.ts";
 import {
   contentsOf,
@@ -28,9 +30,8 @@ const forms = ["plain", "sealed"] as const;
 const cases = releasedStores().flatMap((released) => forms.map((form) => ({ released, form })));
 
 function codecOf(form: "plain" | "sealed"): PageCodec | null {
-  if (form === "plain") return null;
-  const databaseId = notesDatabaseId();
-  return createPageCodec({ key: storeKey, databaseId, random: seededBytes(3) });
+  const key = form === "plain" ? null : storeKey;
+  return notesCodec({ cipher: nobleCipher }, key, seededBytes(3));
 }
 
 function openTables(files: FileSet, form: "plain" | "sealed"): Sqlite {
@@ -93,7 +94,7 @@ afterEach(async () => {
   world = null;
 });
 
-describe.each(releasedStores())("a device of version $version", (released) => {
+describe.each(releasedStores())("a device of version $version", { timeout: 60_000 }, (released) => {
   it("goes on writing, and what waited there reaches another device", async () => {
     const made = new World({ seed: "released", engines, encrypted: false, secrets: [] });
     world = made;
@@ -138,7 +139,7 @@ describe("a store of a newer version", () => {
   });
 });
 
-describe("a step that is cut short", () => {
+describe("a step that is cut short", { timeout: 60_000 }, () => {
   it.each(cases)("leaves the version before it, or is done ($form)", ({ released, form }) => {
     const random = seededNumbers(11);
     let changes = 0;

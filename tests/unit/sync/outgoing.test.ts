@@ -48,7 +48,11 @@ beforeEach(() => {
     1,
     founded.epochKey,
   );
-  const identity = { secret: bytesNamed("device secret", 32), incarnation: bytesNamed("inc", 16) };
+  const identity = {
+    secret: bytesNamed("device secret", 32),
+    incarnation: bytesNamed("inc", 16),
+    former: [],
+  };
   space = new Space({ store, ed, identity }, founded.spaceId, founded.genesis, admin);
   space.certifyDevice();
   docId = documentIdOf(space.id, space.device.publicKey, docNonce);
@@ -194,7 +198,11 @@ describe("what waits", () => {
   it("stays where it is while there is no key to write with", () => {
     queue(write(2, 40));
     const { founded, admin, ed } = written;
-    const identity = { secret: bytesNamed("device secret", 32), incarnation: bytesNamed("i", 16) };
+    const identity = {
+      secret: bytesNamed("device secret", 32),
+      incarnation: bytesNamed("i", 16),
+      former: [],
+    };
     const empty = openStore({
       engine,
       files: new MemoryFiles(),
