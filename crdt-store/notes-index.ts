@@ -6,6 +6,7 @@ export interface NoteRow {
   readonly space: Uint8Array;
   readonly title: string;
   readonly preview: string;
+  readonly tags: readonly string[];
   readonly createdAt: number;
   readonly updatedAt: number;
   readonly trashedAt: number | null;
@@ -15,38 +16,83 @@ export interface NoteRow {
   readonly listed: boolean;
   /** Its document has changed since this was derived. */
   readonly stale: boolean;
+  /** Another one whenever the document has changed: what is kept elsewhere of a note is kept for a version. */
+  readonly version: number;
 }
 
-type StoredNoteRow = Omit<NoteRow, "listed" | "stale"> & { listed: number; stale: number };
+/** Where a note stands, as the index of its space has it. */
+export type NotePlace = Pick<NoteRow, "createdAt" | "trashedAt" | "movedTo" | "listed">;
 
-const columns = `doc, space, title, preview, created_at AS createdAt, updated_at AS updatedAt,
-  trashed_at AS trashedAt, moved_to AS movedTo, listed, stale`;
+type StoredNoteRow = Omit<NoteRow, "listed" | "stale" | "tags"> & {
+  listed: number;
+  stale: number;
+  tags: string;
+};
+
+const columns = `doc, space, title, preview, tags, created_at AS createdAt, updated_at AS updatedAt,
+  trashed_at AS trashedAt, moved_to AS movedTo, listed, stale, version`;
 
 /** The list of notes, so that showing it loads no document. Rebuildable. */
 export class NotesIndex {
   readonly #sqlite: Sqlite;
+  readonly #now: () => number;
+  #changed: (doc: Uint8Array) => void = () => {};
 
-  constructor(sqlite: Sqlite) {
+  constructor(sqlite: Sqlite, now: () => number) {
     this.#sqlite = sqlite;
+    this.#now = now;
   }
 
-  upsert(note: NoteRow): void {
+  /** `listener` is told of every row that is written or removed here, also in transactions that do not commit. */
+  onChange(listener: (doc: Uint8Array) => void): void {
+    this.#changed = listener;
+  }
+
+  /** The row of a document that is new or has changed: its version becomes another one. */
+  upsert(note: Omit<NoteRow, "version">): void {
     this.#sqlite.run(
-      `INSERT OR REPLACE INTO note (doc, space, title, preview, created_at, updated_at, trashed_at, moved_to, listed,
-         stale) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      // The time, so that a version never comes back, not even after an older copy of the store was put in place.
+      `INSERT INTO note (doc, space, title, preview, tags, created_at, updated_at, trashed_at, moved_to, listed, stale,
+         version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT (doc) DO UPDATE SET space = excluded.space, title = excluded.title, preview = excluded.preview,
+         tags = excluded.tags, created_at = excluded.created_at, updated_at = excluded.updated_at,
+         trashed_at = excluded.trashed_at, moved_to = excluded.moved_to, listed = excluded.listed,
+         stale = excluded.stale, version = max(version + 1, excluded.version)`,
       [
         note.doc,
         note.space,
         note.title,
         note.preview,
+        JSON.stringify(note.tags),
         note.createdAt,
         note.updatedAt,
         note.trashedAt,
         note.movedTo,
         note.listed ? 1 : 0,
         note.stale ? 1 : 0,
+        this.#now(),
       ],
     );
+    this.#changed(note.doc);
+  }
+
+  /** What the document of a row was found to say; the row is not stale any more. */
+  describe(doc: Uint8Array, said: Pick<NoteRow, "title" | "preview" | "tags">): void {
+    this.#sqlite.run("UPDATE note SET title = ?, preview = ?, tags = ?, stale = 0 WHERE doc = ?", [
+      said.title,
+      said.preview,
+      JSON.stringify(said.tags),
+      doc,
+    ]);
+    this.#changed(doc);
+  }
+
+  place(doc: Uint8Array, place: NotePlace): void {
+    this.#sqlite.run(
+      "UPDATE note SET created_at = ?, trashed_at = ?, moved_to = ?, listed = ? WHERE doc = ?",
+      [place.createdAt, place.trashedAt, place.movedTo, place.listed ? 1 : 0, doc],
+    );
+    this.#changed(doc);
   }
 
   get(doc: Uint8Array): NoteRow | null {
@@ -64,6 +110,13 @@ export class NotesIndex {
       .map(noteRow);
   }
 
+  /** Every document that has a row, the one changed last first. */
+  documents(): Uint8Array[] {
+    return this.#sqlite
+      .all<{ doc: Uint8Array }>("SELECT doc FROM note ORDER BY updated_at DESC")
+      .map((row) => row.doc);
+  }
+
   /** How many notes each space shows: those neither in the trash nor moved away. Spaces without any are left out. */
   countBySpace(): { readonly space: Uint8Array; readonly notes: number }[] {
     return this.#sqlite.all(
@@ -74,6 +127,7 @@ export class NotesIndex {
 
   markStale(doc: Uint8Array): void {
     this.#sqlite.run("UPDATE note SET stale = 1 WHERE doc = ?", [doc]);
+    this.#changed(doc);
   }
 
   /** Up to `most` documents whose rows have to be derived anew. */
@@ -85,9 +139,15 @@ export class NotesIndex {
 
   remove(doc: Uint8Array): void {
     this.#sqlite.run("DELETE FROM note WHERE doc = ?", [doc]);
+    this.#changed(doc);
   }
 }
 
 function noteRow(row: StoredNoteRow): NoteRow {
-  return { ...row, listed: row.listed === 1, stale: row.stale === 1 };
+  return {
+    ...row,
+    tags: JSON.parse(row.tags) as string[], // written above and nowhere else
+    listed: row.listed === 1,
+    stale: row.stale === 1,
+  };
 }

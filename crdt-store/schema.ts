@@ -75,4 +75,12 @@ CREATE TABLE setting (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE key_value (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, value BLOB NOT NULL);
 CREATE TABLE sync_log (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, level TEXT NOT NULL, text TEXT NOT NULL);
 `),
+  (sqlite) => {
+    // What is derived from a note remembers for which version; personal marks come from the vault.
+    sqlite.script(`
+ALTER TABLE note ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE note ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
+CREATE TABLE pin (doc BLOB PRIMARY KEY) WITHOUT ROWID;
+`);
+  },
 ];

@@ -9,6 +9,7 @@ import { migrate } from "./migrate.ts";
 import { notesCodec } from "./notes-codec.ts";
 import { NotesIndex } from "./notes-index.ts";
 import { Outbox } from "./outbox.ts";
+import { Pins } from "./pins.ts";
 import { migrations } from "./schema.ts";
 import { Settings } from "./settings.ts";
 import { Snapshots } from "./snapshots.ts";
@@ -27,6 +28,7 @@ export class Store {
   readonly documents: Documents;
   readonly drafts: Drafts;
   readonly notes: NotesIndex;
+  readonly pins: Pins;
   readonly settings: Settings;
   readonly syncLog: SyncLog;
   readonly keyValues: KeyValues;
@@ -45,7 +47,8 @@ export class Store {
     this.spaces = new Spaces(sqlite);
     this.documents = new Documents(sqlite);
     this.drafts = new Drafts(sqlite);
-    this.notes = new NotesIndex(sqlite);
+    this.notes = new NotesIndex(sqlite, now);
+    this.pins = new Pins(sqlite);
     this.settings = new Settings(sqlite);
     this.syncLog = new SyncLog(sqlite, now);
     this.keyValues = new KeyValues(sqlite);

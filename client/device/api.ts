@@ -15,6 +15,10 @@ export interface NoteRow {
   readonly title: string;
   /** The first characters of the body as plain text, one line. */
   readonly preview: string;
+  /** As they are written, without the #; each once, whatever its case. */
+  readonly tags: readonly string[];
+  /** The person's own mark: nobody else sees it. */
+  readonly pinned: boolean;
   readonly notebook: string;
   /** Milliseconds since 1970 on the clock of the device that wrote last. */
   readonly createdAt: number;
@@ -186,6 +190,8 @@ export interface DeviceApi {
   commit(id: string, commit: Commit): Promise<void>;
   trashNote(id: string): Promise<void>;
   restoreNote(id: string): Promise<void>;
+  /** For this person, on all their devices. */
+  pinNote(id: string, pinned: boolean): Promise<void>;
   createNotebook(name: string): Promise<{ id: string }>;
   renameNotebook(id: string, name: string): Promise<void>;
   /** A copy in the other notebook and a marker in the old one; resolves to the new id. */

@@ -309,6 +309,10 @@ export class Device implements DeviceApi {
     return this.#notes.restore(id);
   }
 
+  pinNote(id: string, pinned: boolean): Promise<void> {
+    return this.#notes.pin(id, pinned);
+  }
+
   moveNote(id: string, notebook: string): Promise<{ id: string }> {
     return this.#notes.move(id, notebook);
   }

@@ -26,6 +26,19 @@ export interface VaultIndex {
   displayName: AutomergeModule.ImmutableString;
   /** Space id in hex → {@link packNotebook}. */
   notebooks: Record<string, Uint8Array>;
+  /**
+   * A pinned note → {@link packMoment}. Keys of the vault itself, not of a map in it: the vault's first change
+   * is the same everywhere for ever, and a map that two devices begin apart is one map that hides the other.
+   */
+  [pin: PinKey]: Uint8Array;
+}
+
+export const pinPrefix = "pin ";
+
+type PinKey = `${typeof pinPrefix}${string}`;
+
+export function pinKey(docHex: string): PinKey {
+  return `${pinPrefix}${docHex}`;
 }
 
 const genesisActor = "00".repeat(16);

@@ -17,7 +17,10 @@ import { failureWords } from "./failure-words.ts";
 import { loadDisplayName, saveDisplayName } from "./identity.ts";
 import {
   notebookIndexGenesis,
+  packMoment,
   packNotebook,
+  pinKey,
+  pinPrefix,
   unpackMoment,
   unpackMove,
   unpackNotebook,
@@ -29,6 +32,7 @@ import type { RelayDesk } from "./relay-desk.ts";
 import { firstNotebookName, type Shelf } from "./shelf.ts";
 
 type Doc<T> = AutomergeModule.Doc<T>;
+type NewNote = Omit<StoredNote, "version">;
 
 export interface IndicesPorts {
   readonly store: Store;
@@ -135,6 +139,22 @@ export class Indices {
     for (const space of this.#ports.shelf.spaces()) this.introduce(documents, space);
   }
 
+  /** The person wants a note in front, or not any more. */
+  pin(documents: DeviceDocuments, doc: Uint8Array, pinned: boolean): void {
+    const key = pinKey(toHex(doc));
+    if ((this.#loadedVault(documents)[key] !== undefined) === pinned) return;
+    this.#editVault(documents, (vault) => {
+      if (pinned) vault[key] = packMoment(this.#ports.clock.now());
+      else delete vault[key];
+    });
+    this.#projectPins(this.#loadedVault(documents));
+  }
+
+  #projectPins(vault: VaultIndex): void {
+    const changed = this.#store.pins.replace(pinnedIn(vault));
+    if (changed.length > 0) this.#ports.events.notify("notes");
+  }
+
   /** This person's name in the notebook's member list, signed; only when it is not there already. */
   introduce(documents: DeviceDocuments, space: Space): void {
     const { ed, desk } = this.#ports;
@@ -222,12 +242,13 @@ export class Indices {
     }
   }
 
-  #blankRow(space: Space, doc: Uint8Array, createdAt: number): StoredNote {
+  #blankRow(space: Space, doc: Uint8Array, createdAt: number): NewNote {
     return {
       doc,
       space: space.id,
       title: "",
       preview: "",
+      tags: [],
       createdAt,
       updatedAt: createdAt,
       trashedAt: null,
@@ -238,14 +259,15 @@ export class Indices {
   }
 
   /** An index has thousands of rows and an edit of it changes one. */
-  #keepRow(before: StoredNote | undefined, after: StoredNote): void {
+  #keepRow(before: StoredNote | undefined, after: NewNote): void {
     const isSame =
       before !== undefined &&
       before.createdAt === after.createdAt &&
       before.trashedAt === after.trashedAt &&
       before.listed === after.listed &&
       toHex(before.movedTo ?? nowhere) === toHex(after.movedTo ?? nowhere);
-    if (!isSame) this.#store.notes.upsert(after);
+    if (before === undefined) this.#store.notes.upsert(after);
+    else if (!isSame) this.#store.notes.place(after.doc, after);
   }
 
   #projectFacts(space: Space, index: NotebookIndex): void {
@@ -268,6 +290,7 @@ export class Indices {
       saveDisplayName(this.#store, name);
       desk.tellName();
     }
+    this.#projectPins(this.#vault);
     for (const packed of Object.values(this.#vault.notebooks)) {
       const access = unpackNotebook(packed);
       if (access === null || shelf.get(spaceIdOf(access.genesis)) !== undefined) continue;
@@ -284,7 +307,15 @@ export class Indices {
 
 const nowhere = new Uint8Array(0);
 
-function listedRow(index: NotebookIndex, row: StoredNote, createdAt: number): StoredNote {
+/** The documents that a vault has pinned. */
+function pinnedIn(vault: VaultIndex): Uint8Array[] {
+  return Object.keys(vault).flatMap((key) => {
+    const doc = key.startsWith(pinPrefix) ? parseHex(key.slice(pinPrefix.length)) : null;
+    return doc?.length === docIdBytes ? [doc] : [];
+  });
+}
+
+function listedRow(index: NotebookIndex, row: NewNote, createdAt: number): NewNote {
   const key = toHex(row.doc);
   const trash = index.trash[key];
   const moved = index.moved[key];

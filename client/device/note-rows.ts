@@ -5,6 +5,7 @@ import type { NoteRow as StoredNote } from "#crdt-store/notes-index.ts";
 import type { Store } from "#crdt-store/store.ts";
 import { equal, toHex } from "#relay/protocol/bytes.ts";
 import { plainPreview, plainTitle } from "#client/notes/markdown.ts";
+import { tagsOf } from "#client/notes/tags.ts";
 import type { Clock } from "#client/sync/ports.ts";
 import type { Space } from "#client/sync/space.ts";
 import type { NoteDocument, NoteRow, NoteState } from "./api.ts";
@@ -33,6 +34,7 @@ interface Whereabouts {
   >;
   readonly waiting: ReadonlySet<string>;
   readonly quarantined: ReadonlyMap<string, number>;
+  readonly pinned: ReadonlySet<string>;
   /** By space in hex. */
   readonly readers: ReadonlyMap<string, readonly Reader[]>;
 }
@@ -69,6 +71,8 @@ export class NoteRows implements NoteReader {
       id,
       title: row.title,
       preview: row.preview,
+      tags: row.tags,
+      pinned: whereabouts.pinned.has(key),
       notebook,
       createdAt: row.createdAt,
       updatedAt: row.updatedAt,
@@ -81,13 +85,14 @@ export class NoteRows implements NoteReader {
   }
 
   #whereabouts(): Whereabouts {
-    const { changes, outbox, inbox } = this.#store;
+    const { changes, outbox, inbox, pins } = this.#store;
     return {
       positions: changes.lastPositions(),
       waiting: new Set(outbox.waitingDocuments().map(toHex)),
       quarantined: new Map(
         inbox.quarantinedByDocument().map(({ doc, entries }) => [toHex(doc), entries]),
       ),
+      pinned: new Set(pins.all().map(toHex)),
       readers: new Map(
         this.#ports.shelf.spaces().map((space) => [space.hex, this.#readers(space)]),
       ),
@@ -111,6 +116,7 @@ export class NoteRows implements NoteReader {
         space: space.id,
         title: "",
         preview: "",
+        tags: [],
         createdAt: now,
         trashedAt: null,
         movedTo: null,
@@ -126,26 +132,30 @@ export class NoteRows implements NoteReader {
   }
 
   read(doc: Uint8Array, note: AutomergeModule.Doc<NoteDocument>): void {
-    this.describe(doc, note);
+    const row = this.#store.notes.get(doc);
+    if (row !== null) this.#store.notes.describe(doc, { ...row, ...said(note) });
   }
 
   passOver(doc: Uint8Array): void {
     const row = this.#store.notes.get(doc);
-    if (row !== null) this.#store.notes.upsert({ ...row, stale: false });
+    if (row !== null) this.#store.notes.describe(doc, row);
   }
 
-  /** Title and preview of a document into its row. */
-  describe(doc: Uint8Array, note: AutomergeModule.Doc<NoteDocument>): void {
+  /** The row of a note that was changed here, from its document. */
+  changed(doc: Uint8Array, note: AutomergeModule.Doc<NoteDocument>): void {
     const row = this.#store.notes.get(doc);
     if (row === null) return;
-    const arrived = typeof note.body === "string" && typeof note.title === "string";
-    this.#store.notes.upsert({
-      ...row,
-      ...(arrived ? { title: plainTitle(note), preview: plainPreview(note) } : {}),
-      updatedAt: row.stale ? row.updatedAt : this.#ports.clock.now(),
-      stale: false,
-    });
+    const updatedAt = this.#ports.clock.now();
+    this.#store.notes.upsert({ ...row, ...said(note), updatedAt, stale: false });
   }
+}
+
+/** What a list says of a document; nothing while its first change has not arrived. */
+function said(
+  note: AutomergeModule.Doc<NoteDocument>,
+): Pick<StoredNote, "title" | "preview" | "tags"> | Record<never, never> {
+  if (typeof note.body !== "string" || typeof note.title !== "string") return {};
+  return { title: plainTitle(note), preview: plainPreview(note), tags: tagsOf(note) };
 }
 
 function namesAt(readers: readonly Reader[], pos: number): readonly string[] {

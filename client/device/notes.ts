@@ -8,6 +8,7 @@ import { documentIdOf } from "#relay/protocol/genesis.ts";
 import { docNonceBytes, signOrigin } from "#client/crypto/authorship.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import { plainPreview, plainTitle } from "#client/notes/markdown.ts";
+import { tagsOf } from "#client/notes/tags.ts";
 import type { Clock, Random } from "#client/sync/ports.ts";
 import type { Space } from "#client/sync/space.ts";
 import type { Commit, Draft, FieldSplice, NoteDocument, OpenedNote } from "./api.ts";
@@ -116,6 +117,7 @@ export class Notes {
       space: space.id,
       title: plainTitle(note),
       preview: plainPreview(note),
+      tags: tagsOf({ body: note.body, tags: {} }),
       createdAt: note.createdAt,
       updatedAt: clock.now(),
       trashedAt: null,
@@ -241,7 +243,7 @@ export class Notes {
     edits: readonly FieldSplice[],
   ): ReturnType<DeviceDocuments["spliceAt"]> {
     const spliced = documents.spliceAt(space, docId, heads, edits);
-    if (spliced !== null) this.#ports.rows.describe(docId, spliced.doc);
+    if (spliced !== null) this.#ports.rows.changed(docId, spliced.doc);
     return spliced;
   }
 
@@ -268,6 +270,14 @@ export class Notes {
     changedHere(space);
   }
 
+  /** Whatever its notebook allows: the mark is this person's own. */
+  async pin(id: string, pinned: boolean): Promise<void> {
+    const { indices } = this.#ports;
+    const { docId } = this.#must(id);
+    const documents = await this.#ports.documents();
+    this.#store.transaction(() => indices.pin(documents, docId, pinned));
+  }
+
   /** A copy in the other notebook and a marker in the old one. */
   async move(id: string, notebook: string): Promise<{ id: string }> {
     const { shelf, indices, changedHere } = this.#ports;
@@ -283,6 +293,10 @@ export class Notes {
       indices.edit(documents, space, (index) => {
         index.moved[toHex(docId)] = packMove(target.id, copy);
       });
+      if (this.#store.pins.has(docId)) {
+        indices.pin(documents, copy, true);
+        indices.pin(documents, docId, false);
+      }
       indices.project(space);
       return copy;
     });

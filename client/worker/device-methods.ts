@@ -16,6 +16,7 @@ export const DEVICE_METHODS: MethodNames<DeviceApi> = {
   commit: true,
   trashNote: true,
   restoreNote: true,
+  pinNote: true,
   createNotebook: true,
   renameNotebook: true,
   moveNote: true,

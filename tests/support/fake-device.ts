@@ -21,6 +21,7 @@ import type {
   SyncStatus,
 } from "#client/device/api.ts";
 import { plainPreview, plainTitle } from "#client/notes/markdown.ts";
+import { tagsOf } from "#client/notes/tags.ts";
 
 interface FakeNote {
   document: A.Doc<NoteDocument>;
@@ -108,6 +109,8 @@ export class FakeDevice implements DeviceApi {
       id,
       title: plainTitle({ title, body }),
       preview: plainPreview({ title, body }),
+      tags: tagsOf({ tags: {}, body }),
+      pinned: false,
       notebook: this.firstNotebook(),
       createdAt: this.#now(),
       updatedAt: this.#now(),
@@ -215,6 +218,7 @@ export class FakeDevice implements DeviceApi {
   });
   trashNote = this.#method("trashNote", (id: string) => this.setRow(id, { trashed: true }));
   restoreNote = this.#method("restoreNote", (id: string) => this.setRow(id, { trashed: false }));
+  pinNote = this.#method("pinNote", (id: string, pinned: boolean) => this.setRow(id, { pinned }));
   createNotebook = this.#method("createNotebook", (name: string) => {
     const id = this.addNotebook(name);
     this.emit({ type: "notebooks" });

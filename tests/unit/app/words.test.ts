@@ -24,6 +24,8 @@ function row(fields: Partial<NoteRow>): NoteRow {
     id: "a",
     title: "",
     preview: "",
+    tags: [],
+    pinned: false,
     notebook: "n",
     createdAt: 0,
     updatedAt: 0,

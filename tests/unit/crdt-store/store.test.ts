@@ -437,12 +437,13 @@ describe("documents, drafts, notes and the rest", () => {
   });
 
   it("list notes by their last change, apart from the trash", async () => {
-    const { store } = await setupStore();
+    const { store, clock } = await setupStore();
     const note = {
       doc,
       space,
       title: "A",
       preview: "a",
+      tags: ["spring"],
       createdAt: 1,
       updatedAt: 1,
       trashedAt: null,
@@ -460,9 +461,44 @@ describe("documents, drafts, notes and the rest", () => {
     store.notes.markStale(doc);
     expect(store.notes.stale(10)).toEqual([doc]);
     store.notes.upsert({ ...note, title: "B" });
-    expect(store.notes.get(doc)).toEqual({ ...note, title: "B" });
+    expect(store.notes.get(doc)).toEqual({ ...note, title: "B", version: clock.time + 1 });
     store.notes.remove(doc);
     expect(store.notes.get(doc)).toBeNull();
+  });
+
+  it("give a note another version when its document changes, and only then", async () => {
+    const { store, clock } = await setupStore();
+    const times = { createdAt: 1, updatedAt: 1, trashedAt: null };
+    const said = { title: "A", preview: "a", tags: [] };
+    const note = { doc, space, ...said, ...times, movedTo: null, listed: true, stale: false };
+    const version = (): number | undefined => store.notes.get(doc)?.version;
+    const told: Uint8Array[] = [];
+    store.notes.onChange((changed) => told.push(changed));
+    store.notes.upsert(note);
+    const first = version();
+    store.notes.upsert(note);
+    store.notes.upsert(note);
+    expect(version()).toBe((first ?? 0) + 2);
+    clock.time = 5_000;
+    store.notes.upsert(note);
+    expect(version()).toBe(5_000);
+    clock.time = 10;
+    store.notes.describe(doc, { ...said, tags: ["spring", "beds/north"] });
+    store.notes.place(doc, { ...note, trashedAt: 7 });
+    expect(store.notes.get(doc)).toMatchObject({ trashedAt: 7, tags: ["spring", "beds/north"] });
+    expect(version()).toBe(5_000);
+    store.notes.upsert(note);
+    expect(version()).toBe(5_001);
+    store.notes.remove(doc);
+    expect(told).toHaveLength(8);
+  });
+
+  it("keep what a person has pinned, and say what became different", async () => {
+    const { store } = await setupStore();
+    expect(store.pins.replace([doc, otherDoc])).toEqual([doc, otherDoc]);
+    expect(store.pins.replace([otherDoc])).toEqual([doc]);
+    expect([store.pins.has(doc), store.pins.has(otherDoc)]).toEqual([false, true]);
+    expect(store.pins.all()).toEqual([otherDoc]);
   });
 
   it("keep settings, and the last 500 lines of the sync log", async () => {

@@ -18,7 +18,13 @@ it(
     store.transaction(() => {
       for (let number = 1; number <= notes; number += 1) {
         const doc = nodeRandom(16);
-        const row = { title: `Note ${number}`, preview: "", trashedAt: null, movedTo: null };
+        const row = {
+          title: `Note ${number}`,
+          preview: "",
+          tags: [],
+          trashedAt: null,
+          movedTo: null,
+        };
         const times = { createdAt: number, updatedAt: number };
         store.notes.upsert({ doc, space, ...row, ...times, listed: true, stale: false });
         const more = { doc, space, hash: nodeRandom(32), pos: number };

@@ -215,11 +215,11 @@ describe("a device that is refused or fails", () => {
       store.changes.documents().flatMap((doc) => store.changes.awaited(doc)).length;
     // An index begins with a change that is known by its place and never stored.
     const before = awaited();
-    const upsert = vi.spyOn(store.notes, "upsert").mockImplementation(() => {
+    const place = vi.spyOn(store.notes, "place").mockImplementation(() => {
       throw new Error("the disk is full");
     });
     await expect(device.trashNote(id)).rejects.toThrow("the disk is full");
-    upsert.mockRestore();
+    place.mockRestore();
     await device.createNote({ title: "Kept" });
     expect(awaited()).toBe(before);
     expect((await device.notes()).map(({ trashed }) => trashed)).toEqual([false, false]);
