@@ -156,6 +156,7 @@ function describeNote(store: Store, chance: Chance): void {
     space,
     title: `a title of ${chance.below(100)} words`,
     preview: "word ".repeat(chance.below(60)),
+    tags: [],
     createdAt: 1,
     updatedAt: chance.below(1_000),
     trashedAt: null,

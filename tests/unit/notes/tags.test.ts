@@ -25,7 +25,7 @@ describe("the tags of a note", () => {
   });
 
   it("are no headings, numbers, parts of words or addresses", () => {
-    for (const text of [
+    const texts = [
       "# Heading",
       "## spring",
       "##spring",
@@ -40,9 +40,8 @@ describe("the tags of a note", () => {
       "#",
       "#-",
       "#//",
-    ]) {
-      expect(inline(text), text).toEqual([]);
-    }
+    ];
+    expect(texts.filter((text) => inline(text).length > 0)).toEqual([]);
   });
 
   it("are not looked for in code", () => {
