@@ -1,4 +1,4 @@
-import type { Sqlite } from "./sqlite.ts";
+import type { Sqlite, SqlValue } from "./sqlite.ts";
 import { StoreError } from "./store-error.ts";
 
 /** One step from a version of the tables to the next. */
@@ -6,8 +6,8 @@ export type Migration = (sqlite: Sqlite) => void;
 
 /**
  * Brings the tables from the stored version to `migrations.length`, each step and its version number in one
- * transaction. Steps are never changed or reordered once published. Throws {@link StoreError} `newer-version`, changing
- * nothing, if a newer program has already been here.
+ * transaction. Steps are never changed or reordered once published. Throws {@link StoreError}, changing nothing:
+ * `newer-version` if a newer program has already been here, `corrupt` if there are tables without a version.
  */
 export function migrate(sqlite: Sqlite, migrations: readonly Migration[]): void {
   const stored = storedVersion(sqlite);
@@ -28,8 +28,17 @@ export function migrate(sqlite: Sqlite, migrations: readonly Migration[]): void 
   }
 }
 
+// Nothing else tells an empty database from one whose version is damaged: the first step would run on its tables.
 function storedVersion(sqlite: Sqlite): number {
-  const table = sqlite.get("SELECT 1 AS found FROM sqlite_schema WHERE name = 'schema_version'");
-  if (table === undefined) return 0;
-  return sqlite.get<{ version: number }>("SELECT version FROM schema_version")?.version ?? 0;
+  const tables = sqlite.all<{ name: string }>("SELECT name FROM sqlite_schema");
+  if (tables.length === 0) return 0;
+  const rows = tables.some(({ name }) => name === "schema_version")
+    ? sqlite.all<{ version: SqlValue }>("SELECT version FROM schema_version")
+    : [];
+  const version = rows.length === 1 ? rows[0]?.version : undefined;
+  if (typeof version === "number" && Number.isInteger(version) && version > 0) return version;
+  throw new StoreError(
+    "corrupt",
+    "The notes on this device do not say which version wrote them, so they are damaged. Nothing was changed: copy the files, then restore a backup or join again from another device.",
+  );
 }

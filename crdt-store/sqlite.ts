@@ -55,6 +55,7 @@ export class Sqlite {
       // Reads page 1 whole, which also proves the key, and replays the log into the index.
       sqlite.get("SELECT count(*) AS entries FROM sqlite_schema");
       sqlite.#requireLogMode();
+      sqlite.#requireWholeLog();
       database.allowWrites();
       sqlite.run("PRAGMA synchronous=FULL");
       sqlite.run("PRAGMA foreign_keys=ON");
@@ -209,6 +210,13 @@ export class Sqlite {
   #requireLogMode(): void {
     const mode = this.get<{ journal_mode: string }>("PRAGMA journal_mode")?.journal_mode;
     if (mode !== "wal") throw new Error(`the database is in ${mode} mode instead of WAL`);
+  }
+
+  #requireWholeLog(): void {
+    const { log = 0 } = this.get<{ log: number }>("PRAGMA wal_checkpoint(NOOP)") ?? {};
+    if (this.#database.isLogDamaged(log)) {
+      throw corrupt(new Error("frames of the log are damaged that had been flushed"));
+    }
   }
 
   #with<Result>(

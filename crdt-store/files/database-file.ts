@@ -215,9 +215,9 @@ class SealedMainFile extends GatheringFile {
   }
 }
 
-const logHeaderBytes = 32;
-const frameHeaderBytes = 24;
-const frameBytes = frameHeaderBytes + pageSize;
+export const logHeaderBytes = 32;
+export const frameHeaderBytes = 24;
+export const frameBytes = frameHeaderBytes + pageSize;
 
 /*
  * SQLite's write-ahead log (https://sqlite.org/fileformat2.html#walformat): a 32-byte header, then frames of a 24-byte

@@ -10,6 +10,7 @@ import { createDatabase } from "./creation.ts";
 import type { DatabaseFile, FileHealth } from "./database-file.ts";
 import type { FileSet } from "./file.ts";
 import { importModule, importNames, memoryExport, wasmSha256 } from "./import-map.ts";
+import { isLogDamaged } from "./log-damage.ts";
 import { MemoryFiles } from "./memory.ts";
 import { nobleCipher, type PageCipherOf } from "./page-cipher.ts";
 import { createPageCodec, type PageCodec } from "./page-codec.ts";
@@ -40,6 +41,11 @@ export class EngineDatabase {
   /** The main file as SQLite sees it: pages in clear. */
   get mainFile(): DatabaseFile {
     return this.#attachment.files.main;
+  }
+
+  /** Whether the log, of which SQLite has recovered so many frames, has lost more than a power cut takes. */
+  isLogDamaged(recoveredFrames: number): boolean {
+    return isLogDamaged(this.#attachment.files.wal, recoveredFrames);
   }
 
   exec(sql: string): void {

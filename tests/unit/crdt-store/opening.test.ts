@@ -135,10 +135,10 @@ describe("opening a store", () => {
   });
 
   it("by an older program than the last one is refused, changing nothing", async () => {
-    const { engine, files, sqlite } = await setupTables();
-    migrate(sqlite, [addColumn("a"), addColumn("b")]);
-    expect(errorType(() => migrate(sqlite, [addColumn("a")]))).toBe("newer-version");
-    expect(sqlite.get("SELECT version FROM schema_version")).toEqual({ version: 2 });
+    const { engine, files, sqlite } = await setupEmpty();
+    migrate(sqlite, [createTable, addColumn("a"), addColumn("b")]);
+    expect(errorType(() => migrate(sqlite, [createTable]))).toBe("newer-version");
+    expect(sqlite.get("SELECT version FROM schema_version")).toEqual({ version: 3 });
     sqlite.close();
     expect(errorType(() => reopen(engine, files))).not.toBe("no error");
   });
@@ -146,24 +146,36 @@ describe("opening a store", () => {
 
 describe("migrations", () => {
   it("run once each, in order", async () => {
-    const { sqlite } = await setupTables();
-    migrate(sqlite, [addColumn("a")]);
-    migrate(sqlite, [addColumn("a"), addColumn("b")]);
-    migrate(sqlite, [addColumn("a"), addColumn("b")]);
+    const { sqlite } = await setupEmpty();
+    migrate(sqlite, [createTable, addColumn("a")]);
+    migrate(sqlite, [createTable, addColumn("a"), addColumn("b")]);
+    migrate(sqlite, [createTable, addColumn("a"), addColumn("b")]);
     sqlite.run("INSERT INTO t (a, b) VALUES (1, 2)");
     expect(sqlite.all("SELECT * FROM t")).toEqual([{ first: null, a: 1, b: 2 }]);
   });
 
   it("that fail leave the version before them", async () => {
-    const { sqlite } = await setupTables();
+    const { sqlite } = await setupEmpty();
     const failing: Migration = (tables) => {
       addColumn("b")(tables);
       throw new Error("half done");
     };
-    expect(() => migrate(sqlite, [addColumn("a"), failing])).toThrow("half done");
-    expect(sqlite.get("SELECT version FROM schema_version")).toEqual({ version: 1 });
+    expect(() => migrate(sqlite, [createTable, addColumn("a"), failing])).toThrow("half done");
+    expect(sqlite.get("SELECT version FROM schema_version")).toEqual({ version: 2 });
     sqlite.run("INSERT INTO t (a) VALUES (1)");
     expect(sqlite.all("SELECT * FROM t")).toEqual([{ first: null, a: 1 }]);
+  });
+
+  it.each([
+    "DROP TABLE schema_version",
+    "UPDATE schema_version SET version = 0",
+    "DELETE FROM schema_version",
+  ])("refuse tables whose version is lost (%s), changing nothing", async (damage) => {
+    const { sqlite } = await setupEmpty();
+    migrate(sqlite, [createTable]);
+    sqlite.run(damage);
+    expect(errorType(() => migrate(sqlite, [createTable, addColumn("a")]))).toBe("corrupt");
+    expect(sqlite.all("SELECT * FROM t")).toEqual([]);
   });
 });
 
@@ -221,13 +233,20 @@ describe("a transaction", () => {
   });
 });
 
-async function setupTables() {
+async function setupEmpty() {
   const engine = await loadNodeEngine();
   const files = new MemoryFiles();
   const sqlite = Sqlite.open({ engine, files, codec: null });
-  sqlite.run("CREATE TABLE t (first INTEGER)");
   return { engine, files, sqlite };
 }
+
+async function setupTables() {
+  const empty = await setupEmpty();
+  createTable(empty.sqlite);
+  return empty;
+}
+
+const createTable: Migration = (sqlite) => sqlite.script("CREATE TABLE t (first INTEGER)");
 
 function addColumn(name: string): Migration {
   return (sqlite) => sqlite.script(`ALTER TABLE t ADD COLUMN ${name} INTEGER`);
