@@ -47,7 +47,6 @@ export class StoreCopy {
 
 /** Makes a store of the pages of another, under a key of its own, in empty files, which stay the caller's. */
 export class StoreFromCopy {
-  readonly #files: FileSet;
   readonly #target: DatabaseFiles;
   #size = 0;
 
@@ -58,7 +57,6 @@ export class StoreFromCopy {
     readonly random: (count: number) => Uint8Array;
     readonly cipher: PageCipherOf;
   }) {
-    this.#files = options.files;
     this.#target = new DatabaseFiles(
       options.files,
       notesCodec(options, options.key, options.random),
@@ -75,6 +73,6 @@ export class StoreFromCopy {
 
   /** Returns once all of it is durable. What the pages hold is judged by whoever opens the store. */
   finish(): void {
-    this.#files.main.flush();
+    this.#target.main.flush();
   }
 }

@@ -19,6 +19,8 @@ export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
                              for S seconds, else gives up when the relay cannot be reached
   watch                      stay connected; one JSON line per event
   status                     what is saved, sent and waiting
+  backup FILE                write all of this home into a new file that only your words open
+  restore-backup FILE        make an empty home of a backup; the words come on standard input
 
 Exit codes: 0 done, 1 refused, 2 wrong usage, 3 the relay cannot be reached.`;
 
@@ -33,6 +35,8 @@ export interface CommandLine {
 export type Command =
   | { readonly name: "init" | "restore" | "ls" | "notebooks" | "status" }
   | { readonly name: "watch" }
+  | { readonly name: "backup"; readonly file: string }
+  | { readonly name: "restore-backup"; readonly file: string }
   | { readonly name: "new"; readonly title: string; readonly notebook: string | null }
   | { readonly name: "cat" | "rm"; readonly id: string }
   | { readonly name: "edit"; readonly id: string; readonly base: readonly string[] | null }
@@ -158,6 +162,10 @@ function commandOf(name: string, rest: readonly string[], values: Values): Comma
       return second === undefined ? { name, link: first } : "join takes one link.";
     case "name":
       return first === undefined ? "name needs a name." : { name, displayName: rest.join(" ") };
+    case "backup":
+    case "restore-backup":
+      if (first === undefined) return `${name} needs the name of a file.`;
+      return second === undefined ? { name, file: first } : `${name} takes one file.`;
     case "sync": {
       if (first !== undefined) return "sync takes no argument.";
       if (values.timeout === undefined) return { name, timeoutMs: null };

@@ -17,13 +17,13 @@ export interface Answer {
 }
 
 /**
- * Every command but `watch`. Failures are refusals.
+ * Every command that a device alone carries out. Failures are refusals.
  * @param input standard input, "" for commands that take none
  */
 export async function runCommand(
   device: Device,
   clock: Clock,
-  command: Exclude<Command, { readonly name: "watch" }>,
+  command: Exclude<Command, { readonly name: "watch" | "backup" | "restore-backup" }>,
   input: string,
 ): Promise<Answer> {
   switch (command.name) {

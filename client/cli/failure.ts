@@ -11,6 +11,8 @@ export interface Outcome {
   readonly code: ExitCode;
   readonly stdout: string;
   readonly stderr: string;
+  /** Repeat the command with this on standard input. */
+  readonly wants?: "words";
 }
 
 export function failure(message: string, code: ExitCode = exitCodes.refused): Outcome {
@@ -26,10 +28,15 @@ export function failureOf(error: unknown, home: string): Outcome {
     return failure(storeWords[error.type]?.(home) ?? error.message);
   }
   if (!(error instanceof Error)) return failure(`Something went wrong: ${String(error)}.`);
-  const words = "code" in error ? systemWords.get(error.code) : undefined;
+  const words = systemWordsOf(error);
   if (words === undefined) return failure(`Something went wrong: ${error.message}`);
   const place = "path" in error && typeof error.path === "string" ? error.path : home;
   return failure(`The home ${home} cannot be used: ${words} (${place}).`);
+}
+
+/** What is wrong, for an error of the operating system that people meet. */
+export function systemWordsOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error ? systemWords.get(error.code) : undefined;
 }
 
 /** The store speaks to people in a browser; here a home is a directory and the key a file in it. */
@@ -61,4 +68,7 @@ const systemWords = new Map<unknown, string>([
   ["ENAMETOOLONG", "its name is too long"],
   ["ELOOP", "its links lead in a circle"],
   ["EIO", "the disk does not answer"],
+  ["EBUSY", "a disk is mounted there: name a directory in it"],
+  ["EXDEV", "a disk is mounted there: name a directory in it"],
+  ["ENOTEMPTY", "it is not empty"],
 ]);

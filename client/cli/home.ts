@@ -1,16 +1,12 @@
 /** A home directory: the store of one device on this machine, its key, its lock. */
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { loadNodeEngine, lockDirectory, openNodeFiles } from "#crdt-store/files/node.ts";
+import {
+  flushDirectory,
+  loadNodeEngine,
+  lockDirectory,
+  openNodeFiles,
+} from "#crdt-store/files/node.ts";
 import { openStore, type Store } from "#crdt-store/store.ts";
 import { Device } from "#client/device/device.ts";
 import { loadRelay, saveRelay } from "#client/device/identity.ts";
@@ -20,6 +16,7 @@ import { dialNode, nodeAutomerge, nodeEd25519, nodeRandom, nodeTimers } from "./
 
 export interface OpenHome {
   readonly device: Device;
+  readonly store: Store;
   close(): Promise<void>;
 }
 
@@ -78,6 +75,7 @@ export async function openHome(options: HomeOptions): Promise<OpenHome> {
     rememberRelay();
     return {
       device,
+      store,
       close: async () => {
         await device.close();
         rememberRelay();
@@ -112,6 +110,12 @@ function homeKey(dir: string): Uint8Array {
     refuse("storage", `The key file ${path} is damaged: it must hold 32 bytes. ${putItBack}`);
   }
   if (!isEmptyHome(dir)) refuse("storage", `The key file ${path} is missing. ${putItBack}`);
+  return createHomeKey(dir);
+}
+
+/** A new key for the store in `dir`, which has none, durable beside it. */
+export function createHomeKey(dir: string): Uint8Array {
+  const path = join(dir, "key");
   const key = nodeRandom(32);
   // Complete or not there at all: a key cut short by a power failure would shut its owner out.
   const draft = `${path}.new`;
@@ -122,13 +126,3 @@ function homeKey(dir: string): Uint8Array {
 }
 
 const putItBack = "Put it back from a backup: nothing was changed.";
-
-function flushDirectory(dir: string): void {
-  if (process.platform === "win32") return;
-  const fd = openSync(dir, "r");
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}

@@ -3,12 +3,14 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { StoreError } from "#crdt-store/store-error.ts";
+import { backupKeyOf, learnBackupKey } from "#client/device/backup.ts";
 import { sameRelay } from "#client/device/relay-address.ts";
+import { restoreBackupFile, writeBackupFile } from "./backups.ts";
 import { parseLine, usage, type CommandLine } from "./command-line.ts";
 import { runCommand } from "./commands.ts";
 import { exitCodes, failure, failureOf, type ExitCode, type Outcome } from "./failure.ts";
 import { isEmptyHome, openHome, otherRelay, type OpenHome } from "./home.ts";
-import { nodeTimers } from "./node-ports.ts";
+import { nodeEd25519, nodeTimers } from "./node-ports.ts";
 import { askServing, canBeServed, serveHome } from "./serving.ts";
 import { outputClosed, printOut, printTrouble, readInput } from "./standard-streams.ts";
 import { eventLine } from "./watching.ts";
@@ -34,7 +36,7 @@ async function main(args: readonly string[]): Promise<ExitCode> {
     case "wrong":
       return print(wrongUsage(parsed.message));
     case "run": {
-      const line = { ...parsed.line, home: resolve(parsed.line.home) };
+      const line = inDirectory(parsed.line, process.cwd());
       try {
         return line.command.name === "watch" ? await watch(line) : print(await run(args, line));
       } catch (error) {
@@ -42,6 +44,14 @@ async function main(args: readonly string[]): Promise<ExitCode> {
       }
     }
   }
+}
+
+/** With every path absolute. */
+function inDirectory(line: CommandLine, cwd: string): CommandLine {
+  const { command } = line;
+  const home = resolve(cwd, line.home);
+  if (!("file" in command)) return { ...line, home };
+  return { ...line, home, command: { ...command, file: resolve(cwd, command.file) } };
 }
 
 function wrongUsage(message: string): Outcome {
@@ -62,13 +72,29 @@ function print(outcome: Outcome): ExitCode {
 
 /** Here, or in the `watch` that has this home open. */
 async function run(args: readonly string[], line: CommandLine): Promise<Outcome> {
-  const { name } = line.command;
+  const { command } = line;
+  const { name } = command;
+  if (command.name === "restore-backup") {
+    await restoreBackupFile(command.file, line.home, await readInput());
+    return answered(line, { home: line.home, file: command.file }, restoredText(line.home));
+  }
   const begins = name === "init" || name === "restore";
   if (!begins && isEmptyHome(line.home)) return emptyHome(line.home);
   // Read beforehand: a home is not held while somebody types.
   const input = ["new", "edit", "restore"].includes(name) ? await readInput() : "";
+  const outcome = await runWith(args, line, input);
+  if (outcome.wants !== "words") return outcome;
+  printTrouble(outcome.stderr);
+  return runWith(args, line, await readInput());
+}
+
+async function runWith(
+  args: readonly string[],
+  line: CommandLine,
+  input: string,
+): Promise<Outcome> {
   return whenUnlocked(async () => {
-    const served = await askServing(line.home, { args, input });
+    const served = await askServing(line.home, { args, input, cwd: process.cwd() });
     if (served !== null) return served;
     const home = await openHome({ dir: line.home, relay: line.relay, connect: "on-demand" });
     try {
@@ -77,6 +103,18 @@ async function run(args: readonly string[], line: CommandLine): Promise<Outcome>
       await home.close();
     }
   });
+}
+
+function answered(line: CommandLine, json: unknown, text: string): Outcome {
+  return {
+    code: exitCodes.done,
+    stdout: line.json ? `${JSON.stringify(json)}\n` : text,
+    stderr: "",
+  };
+}
+
+function restoredText(home: string): string {
+  return `The home ${home} holds everything that was in the backup. Run sync to fetch what is newer.\n`;
 }
 
 /** Two commands may well be started at the same time; the second one waits for its turn. */
@@ -101,12 +139,37 @@ async function carryOut(home: OpenHome, line: CommandLine, input: string): Promi
   const begins = command.name === "init" || command.name === "restore";
   if (!device.hasIdentity && !begins) return emptyHome(line.home);
   try {
+    if (command.name === "restore-backup") return failure("A home in use cannot be restored.");
+    if (command.name === "backup") return await backUp(home, line, command.file, input);
     const answer = await runCommand(device, { now: () => Date.now() }, command, input);
     const stdout = line.json ? `${JSON.stringify(answer.json)}\n` : answer.text;
     return { code: answer.code, stdout, stderr: answer.trouble };
   } catch (error) {
     return failureOf(error, line.home);
   }
+}
+
+async function backUp(
+  { device, store }: OpenHome,
+  line: CommandLine,
+  file: string,
+  input: string,
+): Promise<Outcome> {
+  const known = backupKeyOf(store);
+  if (known === null && input === "") {
+    const asked = failure(
+      "This home began before there were backups: give it your 24 words once, on standard input.",
+    );
+    return { ...asked, wants: "words" };
+  }
+  // Typing that a crash left behind becomes part of its note here, and not in every copy once more.
+  await device.describeStale();
+  await writeBackupFile(store, known ?? learnBackupKey(store, nodeEd25519(), input), file);
+  return answered(
+    line,
+    { file },
+    `${file} holds everything in this home; only your words open it.\n`,
+  );
 }
 
 /** Holds the home, stays connected, prints events, and serves the home's other commands. */
@@ -116,7 +179,8 @@ async function watch(line: CommandLine): Promise<ExitCode> {
   if (isEmptyHome(dir)) return print(emptyHome(dir));
   const home = await whenUnlocked(async () => {
     const { command } = line;
-    const served = await askServing(dir, { args: ["--home", dir, command.name], input: "" });
+    const args = ["--home", dir, command.name];
+    const served = await askServing(dir, { args, input: "", cwd: dir });
     if (served !== null) return null;
     return openHome({ dir, relay: line.relay, connect: "always" });
   });
@@ -155,7 +219,8 @@ async function serve(dir: string, home: OpenHome): Promise<() => Promise<void>> 
       return failure(otherRelay(known));
     }
     if (relay !== null && known === null) home.device.setRelay(relay);
-    return carryOut(home, { ...parsed.line, home: dir }, request.input);
+    const line = inDirectory(parsed.line, request.cwd);
+    return carryOut(home, { ...line, home: dir }, request.input);
   });
 }
 

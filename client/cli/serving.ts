@@ -13,6 +13,8 @@ export interface Request {
   readonly args: readonly string[];
   /** Standard input, "" for commands that take none. */
   readonly input: string;
+  /** Where the names of files among the arguments are looked for. */
+  readonly cwd: string;
 }
 
 /** Beyond some hundred bytes a Unix socket's name is cut off (Linux 107, macOS 103). */

@@ -65,8 +65,8 @@ function nodeFile(path: string): FileHandle {
   };
 }
 
-// A file just created is found again after a power cut only once its directory is flushed.
-function flushDirectory(dir: string): void {
+/** A file just created or renamed is found again after a power cut only once its directory is flushed. */
+export function flushDirectory(dir: string): void {
   if (process.platform === "win32") return;
   const fd = openSync(dir, constants.O_RDONLY);
   try {
