@@ -254,8 +254,7 @@ function addColumn(name: string): Migration {
 
 function useEverything(store: ReturnType<typeof reopen>): void {
   try {
-    store.changes.ofDocument(doc);
-    store.syncLog.all();
+    store.checkIntegrity();
   } finally {
     store.close();
   }
