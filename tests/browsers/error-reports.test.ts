@@ -3,9 +3,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { firefoxEngine, requireEngine } from "#tests/support/engines.ts";
+import { firefoxEngine, requireEngine, webkitEngine } from "#tests/support/engines.ts";
 import { launchFirefox } from "#tests/support/firefox.ts";
 import { startStaticServer } from "#tests/support/static-server.ts";
+import { launchWebkit } from "#tests/support/webkit.ts";
 
 const pageScript = `
 console.error("Printedbypage");
@@ -54,6 +55,17 @@ describe("errors in a browser", () => {
     const server = await startStaticServer(folder);
     const profile = mkdtempSync(join(folder, "profile-"));
     const person = await launchFirefox(profile);
+    await person.page.goto(server.origin);
+    await expect.poll(() => missing(person.unexpectedErrors()), { timeout: 10_000 }).toEqual([]);
+    await expect(person.close()).rejects.toThrow("Printedbyworker");
+    await server.close();
+  });
+
+  it("are heard from WebKit, whoever makes them", async (context) => {
+    requireEngine(context, webkitEngine);
+    const server = await startStaticServer(folder);
+    const profile = mkdtempSync(join(folder, "profile-"));
+    const person = await launchWebkit(profile);
     await person.page.goto(server.origin);
     await expect.poll(() => missing(person.unexpectedErrors()), { timeout: 10_000 }).toEqual([]);
     await expect(person.close()).rejects.toThrow("Printedbyworker");
