@@ -223,7 +223,7 @@ function enginePage(session: Session, close: () => Promise<void>): EnginePage {
     reload: async () => {
       await session.send("POST", "/refresh");
     },
-    evaluate: (act, ...args) => runScript(session, `${act}`, args) as never, // JSON of what it returned
+    evaluate: (act, ...args) => runScript(session, String(act), args) as never, // JSON of what it returned
     clickAt: async (x, y) => {
       const at = { type: "pointerMove", x: Math.round(x), y: Math.round(y), duration: 0 };
       const actions = [at, { type: "pointerDown", button: 0 }, { type: "pointerUp", button: 0 }];
