@@ -176,6 +176,12 @@ export interface DeviceRefusal {
   readonly message: string;
 }
 
+/**
+ * Names one call of a method that makes something new. Repeated under its name, because the answer was
+ * lost, it makes nothing new and is given the same answer.
+ */
+export type CallName = string;
+
 /** Every method may reject with a {@link DeviceRefusal}. Durable when resolved. */
 export interface DeviceApi {
   info(): Promise<DeviceInfo>;
@@ -183,7 +189,10 @@ export interface DeviceApi {
   status(): Promise<SyncStatus>;
   notes(): Promise<readonly NoteRow[]>;
   notebooks(): Promise<readonly NotebookRow[]>;
-  createNote(input: { notebook?: string; title?: string; body?: string }): Promise<{ id: string }>;
+  createNote(
+    input: { notebook?: string; title?: string; body?: string },
+    call?: CallName,
+  ): Promise<{ id: string }>;
   openNote(id: string, session: string): Promise<OpenedNote>;
   closeNote(id: string, session: string): Promise<void>;
   draft(id: string, draft: Draft): Promise<void>;
@@ -192,10 +201,10 @@ export interface DeviceApi {
   restoreNote(id: string): Promise<void>;
   /** For this person, on all their devices. */
   pinNote(id: string, pinned: boolean): Promise<void>;
-  createNotebook(name: string): Promise<{ id: string }>;
+  createNotebook(name: string, call?: CallName): Promise<{ id: string }>;
   renameNotebook(id: string, name: string): Promise<void>;
   /** A copy in the other notebook and a marker in the old one; resolves to the new id. */
-  moveNote(id: string, notebook: string): Promise<{ id: string }>;
+  moveNote(id: string, notebook: string, call?: CallName): Promise<{ id: string }>;
   /** Works offline; the link opens once this device has reached the relay. */
   share(notebook: string, role: "read" | "edit"): Promise<{ link: string }>;
   previewLink(link: string): Promise<LinkPreview>;

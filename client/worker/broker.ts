@@ -1,37 +1,39 @@
 /**
- * The shared worker that hands message ports of tabs to the current leader: a BroadcastChannel cannot
- * carry ports. It imports nothing, so that its address stays the same from one version of the
- * application to the next and tabs of both find each other.
+ * The shared worker that hands message ports of tabs to the leader: a BroadcastChannel cannot carry
+ * ports. It imports nothing, so that its address stays the same from one version of the application
+ * to the next and tabs of both find each other. It may die or fall silent at any time: ports handed
+ * over before go on working, and the leader takes another (`reception.ts`).
  */
 declare const self: SharedWorkerGlobalScope;
 
 export type ToBroker =
-  /** A tab that wants to be told of leaders. */
+  /** A tab: while there is one, the key is kept. */
   | { readonly type: "tab" }
-  /** A tab's port for the leader. */
-  | { readonly type: "port"; readonly session: string; readonly port: MessagePort }
-  /** A worker whose tab has come into sight. */
-  | { readonly type: "wanted" }
   /** A tab that will not come back. */
   | { readonly type: "bye" }
-  /** A worker that leads from now on. */
-  | { readonly type: "lead" }
+  /** A worker that leads from now on, and takes ports meant for this reign. */
+  | { readonly type: "lead"; readonly reign: string }
+  /** A tab's port for the leader. */
+  | {
+      readonly type: "port";
+      readonly reign: string;
+      readonly session: string;
+      readonly port: MessagePort;
+    }
   /** From the leader: for the next one, if a tab lives on; null: locked. */
   | { readonly type: "keep-key"; readonly key: Uint8Array | null }
   | { readonly type: "key-wanted" };
 
-/** To a tab: there is a (new) leader, send it a port. */
-export type BrokerToTab = { readonly type: "leader" };
-
 export type BrokerToLeader =
+  /** Ports of tabs will come. */
+  | { readonly type: "ready" }
   | { readonly type: "port"; readonly session: string; readonly port: MessagePort }
-  | { readonly type: "wanted" }
   | { readonly type: "key"; readonly key: Uint8Array | null };
 
 const tabs = new Set<MessagePort>();
-let leader: MessagePort | null = null;
 /** The database's key while notes that have a passphrase are open: closing one of two tabs must not lock. */
 let heldKey: Uint8Array | null = null;
+let leader: { readonly reign: string; readonly port: MessagePort } | null = null;
 
 function keepKey(key: Uint8Array | null): void {
   heldKey?.fill(0);
@@ -42,23 +44,24 @@ function receive(from: MessagePort, message: ToBroker): void {
   switch (message.type) {
     case "tab":
       tabs.add(from);
-      if (leader !== null) from.postMessage({ type: "leader" } satisfies BrokerToTab);
-      return;
-    case "port":
-      // Without a leader the port is dropped: the next one is announced and sent a fresh port.
-      leader?.postMessage(message satisfies BrokerToLeader, [message.port]);
-      return;
-    case "wanted":
-      leader?.postMessage({ type: "wanted" } satisfies BrokerToLeader);
       return;
     case "bye":
       tabs.delete(from);
       if (tabs.size === 0) keepKey(null);
       return;
     case "lead":
-      leader = from;
-      for (const tab of tabs) tab.postMessage({ type: "leader" } satisfies BrokerToTab);
+      if (leader !== null && leader.port !== from) leader.port.close();
+      leader = { reign: message.reign, port: from };
+      from.postMessage({ type: "ready" } satisfies BrokerToLeader);
       return;
+    case "port": {
+      const { reign, session, port } = message;
+      // A port for a leader of the past is dropped: its tab hears of the new one and sends another.
+      if (leader?.reign !== reign) port.close();
+      else
+        leader.port.postMessage({ type: "port", session, port } satisfies BrokerToLeader, [port]);
+      return;
+    }
     case "keep-key":
       keepKey(message.key);
       return;

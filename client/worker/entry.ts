@@ -1,7 +1,8 @@
 /** The script of a tab's worker: composition of the leader with the browser's ports. */
 import { LeaderWorker } from "#client/worker/leader.ts";
 import type { TabToWorker } from "#client/worker/leader.ts";
-import { startDevice } from "#client/worker/main.ts";
+import { openBulletin } from "#client/worker/bulletin.ts";
+import { prepareDevice, startDevice } from "#client/worker/main.ts";
 
 declare const self: DedicatedWorkerGlobalScope;
 
@@ -13,8 +14,11 @@ const leader = new LeaderWorker({
       return () => clearTimeout(timer);
     },
   },
+  bulletin: openBulletin(),
   startDevice,
+  prepareDevice,
   postToTab: (message) => self.postMessage(message),
+  terminate: () => self.close(),
   onFault: (error) => console.error(error),
 });
 

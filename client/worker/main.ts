@@ -23,16 +23,21 @@ import type { LockablePorts, OpenDevice } from "./lockable-device.ts";
 declare const self: DedicatedWorkerGlobalScope;
 
 const storeName = "sealeaf-notes";
+/** By when the pauses between two tries have become so long, a second has passed. */
+const longPauseMs = 1_000;
 
 /** Opens the device of this browser, unless it is locked; a first start creates it. */
-export async function startDevice(keeper: KeyKeeper): Promise<RunningDevice> {
+export async function startDevice(
+  keeper: KeyKeeper,
+  stall: (stalled: boolean) => void,
+): Promise<RunningDevice> {
   const engine = startEngine();
   // Whoever opens the device is told; a locked one may never ask.
   engine.catch(() => {});
   return new LockableDevice({
     key: new DatabaseKey(indexedDbKeyEntry, crypto),
     keeper,
-    openFiles,
+    openFiles: () => openFiles(stall),
     openDevice: async (opened) => openDevice({ ...opened, engine }),
     removeFiles: () => removeOpfsFiles(storeName),
     argon2id: wasmArgon2id,
@@ -43,9 +48,24 @@ export async function startDevice(keeper: KeyKeeper): Promise<RunningDevice> {
   });
 }
 
+/** Loads and compiles what {@link startDevice} needs, and touches nothing that is stored. */
+export async function prepareDevice(): Promise<void> {
+  await Promise.all([compiledSqlite(), (automerge ??= loadAutomerge())]);
+}
+
 async function startEngine(): Promise<SqliteEngine> {
-  const wasm = await WebAssembly.compileStreaming(fetch(sqliteWasm));
-  return loadEngine({ wasm, random });
+  return loadEngine({ wasm: await compiledSqlite(), random });
+}
+
+let sqlite: Promise<WebAssembly.Module> | null = null;
+
+function compiledSqlite(): Promise<WebAssembly.Module> {
+  sqlite ??= WebAssembly.compileStreaming(fetch(sqliteWasm)).catch((error: unknown) => {
+    // The next attempt may find the network again.
+    sqlite = null;
+    throw error;
+  });
+  return sqlite;
 }
 
 async function openDevice({
@@ -103,21 +123,29 @@ async function openStoreIn(
   return openStore({ engine, files, key, clock: Date, random });
 }
 
-const openFiles: LockablePorts["openFiles"] = async () => {
-  const wait = (ms: number): Promise<void> =>
-    new Promise((resolve) => {
+type OpenedFiles = Awaited<ReturnType<LockablePorts["openFiles"]>>;
+
+/** Waits as long as another worker has the files open, and says so when that takes long. */
+async function openFiles(stall: (stalled: boolean) => void): Promise<OpenedFiles> {
+  const wait = (ms: number): Promise<void> => {
+    if (ms >= longPauseMs) stall(true);
+    return new Promise((resolve) => {
       startTimer(ms, resolve);
     });
-  try {
-    return { files: await openOpfsFiles(storeName, wait), durable: true };
-  } catch (error) {
-    // A window that keeps nothing still lets one write; the page says so in a banner.
-    if (error instanceof StoreError && error.type === "no-storage") {
-      return { files: new MemoryFiles(), durable: false };
+  };
+  for (;;) {
+    try {
+      const files = await openOpfsFiles(storeName, wait);
+      stall(false);
+      return { files, durable: true };
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      // A window that keeps nothing still lets one write; the page says so in a banner.
+      if (error.type === "no-storage") return { files: new MemoryFiles(), durable: false };
+      if (error.type !== "locked") throw error;
     }
-    throw error;
   }
-};
+}
 
 function random(length: number): Uint8Array {
   return crypto.getRandomValues(new Uint8Array(length));

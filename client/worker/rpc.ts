@@ -3,8 +3,8 @@
  *
  * The caller keeps every call until it is answered. When it is given a port to a new leader it sends
  * the unanswered ones again under the same id, so a method may be carried out twice and has to be
- * idempotent. A call is confirmed on arrival, before it is carried out: a silent leader is noticed
- * without putting a limit on slow work.
+ * idempotent, or is told the call's name to recognise it by. A call is confirmed on arrival, before it
+ * is carried out: a silent leader is noticed without putting a limit on slow work.
  */
 import type { DeviceRefusal } from "#client/device/api.ts";
 import { Refusal } from "#client/device/refusal.ts";
@@ -12,8 +12,12 @@ import { Refusal } from "#client/device/refusal.ts";
 /** After this long without a confirmation the caller says that the leader cannot be reached. */
 export const DELIVERY_LIMIT_MS = 2_000;
 
-/** Every method of an interface by name: what may be called from the other side. */
-export type MethodNames<Api> = { readonly [Name in keyof Api]: true };
+/**
+ * Every method of an interface by name: what may be called from the other side. One that is "named"
+ * makes something new each time: behind its arguments it is given a name of the call, the same however
+ * often the call is sent. Its callers pass every argument before that one.
+ */
+export type MethodNames<Api> = { readonly [Name in keyof Api]: true | "named" };
 
 export interface Timers {
   /** Calls `run` once after `ms`; the returned function cancels it. */
@@ -31,14 +35,19 @@ type ToTab<Event> =
   | { readonly type: "received"; readonly id: number }
   | { readonly type: "answer"; readonly id: number; readonly value: unknown }
   | { readonly type: "refusal"; readonly id: number; readonly refusal: DeviceRefusal }
+  | { readonly type: "stalled"; readonly stalled: boolean }
   | { readonly type: "event"; readonly event: Event };
 
 export interface Served<Event> {
   emit(event: Event): void;
+  /** Calls arrive but none can be carried out for the time being; false: they can again. */
+  stall(stalled: boolean): void;
   /** Resolves when every call that has arrived is answered. */
   idle(): Promise<void>;
   /** Ignores what arrives from now on (the tab will send it to the next leader); answers still go out. */
   stopListening(): void;
+  /** Says nothing any more. */
+  close(): void;
 }
 
 export interface ServeHooks {
@@ -54,6 +63,7 @@ export function serve<Api extends object, Event>(
   hooks: ServeHooks,
 ): Served<Event> {
   const running = new Set<Promise<void>>();
+  let isStalled = false;
 
   async function answer({ id, method, args }: ToLeader): Promise<void> {
     try {
@@ -78,10 +88,16 @@ export function serve<Api extends object, Event>(
 
   return {
     emit: (event) => post(port, { type: "event", event }),
+    stall: (stalled) => {
+      if (stalled === isStalled) return;
+      isStalled = stalled;
+      post(port, { type: "stalled", stalled });
+    },
     idle: async () => {
       while (running.size > 0) await Promise.all(running);
     },
     stopListening: () => port.removeEventListener("message", receive),
+    close: () => port.close(),
   };
 }
 
@@ -89,12 +105,14 @@ export interface ConnectHooks<Event> {
   onEvent(event: Event): void;
   /** True with the first sign of life; false when a call is not confirmed within {@link DELIVERY_LIMIT_MS}. */
   onReachable(reachable: boolean): void;
+  /** The leader is there but can carry out nothing, or (false) can again. */
+  onStalled(stalled: boolean): void;
 }
 
 export interface Connection<Api> {
   /** Calls made before the first port, or between two, wait. Methods throw {@link Refusal}. */
   readonly api: Api;
-  /** A port to the leader from now on; what is unanswered is sent again. */
+  /** The port to the leader from now on, in place of the one before; what is unanswered is sent again. */
   attach(port: MessagePort): void;
 }
 
@@ -104,9 +122,15 @@ interface PendingCall extends ToLeader {
   cancelAlarm(): void;
 }
 
+export interface ConnectOptions<Api> {
+  readonly methods: MethodNames<Api>;
+  /** Tells the names of this caller's calls from those of every other, now and later. */
+  readonly caller: string;
+  readonly timers: Timers;
+}
+
 export function connect<Api extends object, Event>(
-  methods: MethodNames<Api>,
-  timers: Timers,
+  { methods, caller, timers }: ConnectOptions<Api>,
   hooks: ConnectHooks<Event>,
 ): Connection<Api> {
   const pending = new Map<number, PendingCall>();
@@ -128,7 +152,7 @@ export function connect<Api extends object, Event>(
     call.cancelAlarm = timers.after(DELIVERY_LIMIT_MS, () => setReachable(false));
   }
 
-  function call(method: string, args: readonly unknown[]): Promise<unknown> {
+  function call(method: string, isNamed: boolean, args: readonly unknown[]): Promise<unknown> {
     return new Promise((resolve, reject) => {
       lastId += 1;
       const made: PendingCall = {
@@ -136,7 +160,7 @@ export function connect<Api extends object, Event>(
         id: lastId,
         method,
         // Copied now: the caller may go on writing into its arrays while the call waits.
-        args: copied(args, []) as readonly unknown[],
+        args: copied(isNamed ? [...args, `${caller}/${lastId}`] : args, []) as readonly unknown[],
         resolve,
         reject,
         cancelAlarm: () => {},
@@ -167,6 +191,9 @@ export function connect<Api extends object, Event>(
       case "refusal":
         settle(message.id, (refused) => refused.reject(new Refusal(message.refusal)));
         return;
+      case "stalled":
+        hooks.onStalled(message.stalled);
+        return;
       case "event":
         hooks.onEvent(message.event);
         return;
@@ -175,10 +202,15 @@ export function connect<Api extends object, Event>(
 
   return {
     api: Object.fromEntries(
-      Object.keys(methods).map((name) => [name, (...args: unknown[]) => call(name, args)]),
+      Object.entries(methods).map(([name, kind]) => [
+        name,
+        (...args: unknown[]) => call(name, kind === "named", args),
+      ]),
       // Built from the complete list of Api's methods.
     ) as Api,
     attach: (port) => {
+      // What a leader says that was replaced is not heard: its refusal would be no longer true.
+      current?.close();
       current = port;
       port.addEventListener("message", ({ data }: MessageEvent<ToTab<Event>>) => receive(data));
       port.start();

@@ -4,9 +4,17 @@ interface Waiting {
   readonly grant: () => void;
 }
 
-/** Only what the product uses; `hold` lets a test be another tab. */
+interface Holding {
+  /** Rejects the holder's request. */
+  rob(): void;
+}
+
+/** Held, and its holder is about to run. */
+const granting: Holding = { rob: () => {} };
+
+/** Only what the product uses; `hold` lets a test be another tab, `steal` a program that breaks in. */
 export class FakeLocks {
-  readonly #held = new Set<string>();
+  readonly #held = new Map<string, Holding>();
   readonly #waiting: Waiting[] = [];
 
   /** Several workers share one: hand this to code that wants the browser's. */
@@ -23,21 +31,33 @@ export class FakeLocks {
     const run = typeof optionsOrRun === "function" ? optionsOrRun : maybeRun;
     const options = typeof optionsOrRun === "function" ? {} : optionsOrRun;
     if (run === undefined) throw new TypeError("a lock request needs a callback");
-    if (options.ifAvailable === true && this.#held.has(name)) return run(null);
     await this.#granted(name, options.signal);
+    const robbed = new Promise<never>((_, reject) => {
+      const rob = (): void => reject(new DOMException("the lock was stolen", "AbortError"));
+      this.#held.set(name, { rob });
+    });
+    const holding = this.#held.get(name);
     try {
-      return await run({ name });
+      return await Promise.race([robbed, Promise.resolve(run({ name }))]);
     } finally {
-      this.#held.delete(name);
-      this.#grantNext(name);
+      if (this.#held.get(name) === holding) {
+        this.#held.delete(name);
+        this.#grantNext(name);
+      }
     }
   }
 
   query(): Promise<LockManagerSnapshot> {
     return Promise.resolve({
-      held: [...this.#held].map((name) => ({ name })),
+      held: [...this.#held.keys()].map((name) => ({ name })),
       pending: this.#waiting.map(({ name }) => ({ name })),
     });
+  }
+
+  /** Takes the lock from whoever holds it, and keeps it. */
+  steal(name: string): void {
+    this.#held.get(name)?.rob();
+    this.#held.set(name, granting);
   }
 
   /** Resolves, with the function that lets go, once the lock is held. */
@@ -49,7 +69,7 @@ export class FakeLocks {
 
   #granted(name: string, signal: AbortSignal | undefined): Promise<void> {
     if (!this.#held.has(name)) {
-      this.#held.add(name);
+      this.#held.set(name, granting);
       return Promise.resolve();
     }
     return new Promise((resolve, reject) => {
@@ -68,7 +88,7 @@ export class FakeLocks {
     const index = this.#waiting.findIndex((waiting) => waiting.name === name);
     const [next] = index === -1 ? [] : this.#waiting.splice(index, 1);
     if (next === undefined) return;
-    this.#held.add(name);
+    this.#held.set(name, granting);
     next.grant();
   }
 }

@@ -1,6 +1,7 @@
 /** Composition of a tab's connection with the browser. */
 import { connectTab } from "#client/app/platform/tab-connection.ts";
 import type { DeviceConnection } from "#client/app/platform/tab-connection.ts";
+import { openBulletin } from "#client/worker/bulletin.ts";
 import { scriptUrl } from "#client/app/platform/trusted-types.ts";
 import brokerUrl from "../../worker/broker.ts?worker&url";
 import entryUrl from "../../worker/entry.ts?worker&url";
@@ -16,11 +17,12 @@ export function connectDevice(): Promise<DeviceConnection> {
         return () => clearTimeout(timer);
       },
     },
+    bulletin: openBulletin(),
     startWorker: () => new Worker(scriptUrl(entryUrl), { type: "module", name: "sealeaf" }),
-    connectBroker: () =>
+    connectBroker: (name) =>
       typeof SharedWorker === "undefined"
         ? null
-        : new SharedWorker(scriptUrl(brokerUrl), { type: "module", name: "sealeaf-broker" }).port,
+        : new SharedWorker(scriptUrl(brokerUrl), { type: "module", name }).port,
     onFault: (error) => console.error(error),
   });
 }

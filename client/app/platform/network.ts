@@ -4,6 +4,10 @@ export interface PageListener {
   onVisible?(visible: boolean): void;
   /** The page may not run again: what is buffered is to be written out now. */
   onLeaving?(): void;
+  /** The page runs again after it was frozen or kept aside. */
+  onBack?(): void;
+  /** The page will never run again. */
+  onGone?(): void;
 }
 
 /** Forwards the browser's events until the returned function is called. */
@@ -12,8 +16,23 @@ export function watchPage(listener: PageListener): () => void {
   const { signal } = stop;
   addEventListener("online", () => listener.onOnline?.(true), { signal });
   addEventListener("offline", () => listener.onOnline?.(false), { signal });
-  addEventListener("pagehide", () => listener.onLeaving?.(), { signal });
+  window.addEventListener(
+    "pagehide",
+    ({ persisted }) => {
+      listener.onLeaving?.();
+      if (!persisted) listener.onGone?.();
+    },
+    { signal },
+  );
+  window.addEventListener(
+    "pageshow",
+    ({ persisted }) => {
+      if (persisted) listener.onBack?.();
+    },
+    { signal },
+  );
   document.addEventListener("freeze", () => listener.onLeaving?.(), { signal });
+  document.addEventListener("resume", () => listener.onBack?.(), { signal });
   document.addEventListener("visibilitychange", () => listener.onVisible?.(isVisible()), {
     signal,
   });

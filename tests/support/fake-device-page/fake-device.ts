@@ -7,6 +7,10 @@ import { WORKER_METHODS } from "#client/worker/device-methods.ts";
 import type { RunningDevice } from "#client/worker/leader.ts";
 import { Refusal } from "#client/device/refusal.ts";
 
+export function prepareDevice(): Promise<void> {
+  return Promise.resolve();
+}
+
 export function startDevice(): Promise<RunningDevice> {
   const listeners = new Set<(event: WorkerEvent) => void>();
   const gone: string[] = [];

@@ -8,8 +8,9 @@ interface Api {
   add(a: number, b: number): Promise<number>;
   sum(bytes: Uint8Array): Promise<number>;
   fail(): Promise<void>;
+  make(what: string, call?: string): Promise<string>;
 }
-const METHODS = { add: true, sum: true, fail: true } as const;
+const METHODS = { add: true, sum: true, fail: true, make: "named" } as const;
 
 const channels: MessagePort[] = [];
 afterEach(() => {
@@ -27,14 +28,20 @@ function world(api: Partial<Api> = {}) {
   const reachable: boolean[] = [];
   const events: string[] = [];
   const faults: unknown[] = [];
-  const connection = connect<Api, string>(METHODS, timers, {
-    onEvent: (event) => events.push(event),
-    onReachable: (now) => reachable.push(now),
-  });
+  const stalled: boolean[] = [];
+  const connection = connect<Api, string>(
+    { methods: METHODS, caller: "tab", timers },
+    {
+      onEvent: (event) => events.push(event),
+      onReachable: (now) => reachable.push(now),
+      onStalled: (now) => stalled.push(now),
+    },
+  );
   const complete: Api = {
     add: (a, b) => Promise.resolve(a + b),
     sum: (bytes) => Promise.resolve(bytes.reduce((total, byte) => total + byte, 0)),
     fail: () => Promise.reject(new Error("a bug")),
+    make: (what, call) => Promise.resolve(`${what} by ${call}`),
     ...api,
   };
   function newLeader(overrides: Partial<Api> = {}) {
@@ -48,7 +55,7 @@ function world(api: Partial<Api> = {}) {
     connection.attach(port1);
     return served;
   }
-  return { timers, reachable, events, faults, connection, newLeader };
+  return { timers, reachable, stalled, events, faults, connection, newLeader };
 }
 
 describe("calls over a port", () => {
@@ -170,6 +177,39 @@ describe("a change of leader", () => {
     expect(await call).toBe(10);
   });
 
+  it("names a call that makes something, the same however often it is sent", async () => {
+    const { connection, newLeader } = world();
+    const asked = deferred<string | undefined>();
+    newLeader({
+      make: (_, call) => {
+        asked.resolve(call);
+        return new Promise(() => {});
+      },
+    });
+    const answer = connection.api.make("a note");
+    const name = await asked.promise;
+    newLeader();
+    expect(await answer).toBe(`a note by ${name}`);
+    expect(await connection.api.make("another")).not.toContain(`by ${name}`);
+  });
+
+  it("does not believe the leader before, whose refusals are no longer true", async () => {
+    const { connection, newLeader } = world();
+    const refuseNow = deferred();
+    const asked = deferred();
+    newLeader({
+      add: async () => {
+        asked.resolve();
+        await refuseNow.promise;
+        throw new Refusal({ code: "storage", message: "The files are closed." });
+      },
+    });
+    const call = connection.api.add(2, 2);
+    await asked.promise;
+    newLeader({ add: async (a, b) => (await Promise.resolve(refuseNow.resolve()), a + b) });
+    expect(await call).toBe(4);
+  });
+
   it("waits for calls under way before a leader retires", async () => {
     const slow = deferred();
     const arrived = deferred();
@@ -201,6 +241,19 @@ describe("a leader that does not answer", () => {
     newLeader();
     expect(await call).toBe(6);
     expect(reachable).toEqual([false, true]);
+  });
+
+  it("says that it has to wait before it can carry anything out, once", async () => {
+    const { connection, newLeader, stalled } = world();
+    const leader = newLeader();
+    leader.stall(false);
+    leader.stall(true);
+    leader.stall(true);
+    await connection.api.add(0, 0);
+    expect(stalled).toEqual([true]);
+    leader.stall(false);
+    await connection.api.add(0, 0);
+    expect(stalled).toEqual([true, false]);
   });
 
   it("is not suspected while it works on something long", async () => {
