@@ -73,6 +73,8 @@ async function start(state: StartState): Promise<void> {
     onVisible: (visible) => {
       if (!visible) void app.current.flush();
     },
+    // Once the page leaves, its own worker has no time left.
+    onAboutToLeave: () => void app.current.flush(),
     onLeaving: () => void app.current.flush(),
   });
   watchInput(() => app.lock.noteInput());

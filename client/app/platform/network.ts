@@ -2,6 +2,8 @@
 export interface PageListener {
   onOnline?(online: boolean): void;
   onVisible?(visible: boolean): void;
+  /** The page is asked whether it may go, some milliseconds before it does; it may yet stay. */
+  onAboutToLeave?(): void;
   /** The page may not run again: what is buffered is to be written out now. */
   onLeaving?(): void;
   /** The page runs again after it was frozen or kept aside. */
@@ -16,6 +18,7 @@ export function watchPage(listener: PageListener): () => void {
   const { signal } = stop;
   addEventListener("online", () => listener.onOnline?.(true), { signal });
   addEventListener("offline", () => listener.onOnline?.(false), { signal });
+  addEventListener("beforeunload", () => listener.onAboutToLeave?.(), { signal });
   window.addEventListener(
     "pagehide",
     ({ persisted }) => {
