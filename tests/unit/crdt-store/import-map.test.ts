@@ -12,6 +12,7 @@ import {
   wasmSha256,
 } from "#crdt-store/files/import-map.ts";
 import { traceImports } from "./import-trace.ts";
+import { importSignatures } from "./wasm-imports.ts";
 
 const require = createRequire(import.meta.url);
 const wasmOf = (name: string) => readFileSync(require.resolve(`sql.js/dist/${name}`));
@@ -44,6 +45,20 @@ describe("the import names of sql.js", () => {
     const { newfstatat: _, ...reached } = importNames;
     expect(derived).toMatchObject(reached);
     expect(named).not.toContain("newfstatat");
+  });
+
+  it("have the signatures of the debug build's, where the names are plain", () => {
+    const named = importSignatures(wasmOf("sql-wasm-debug.wasm"));
+    const minified = importSignatures(wasmOf("sql-wasm.wasm"));
+    const plainNameOf = (name: string) =>
+      name.startsWith("fd_") ? `wasi_snapshot_preview1.${name}` : `env.__syscall_${name}`;
+    const expected = Object.keys(importNames).map((name) => named.get(plainNameOf(name)));
+    const found = Object.values(importNames).map((letter) =>
+      minified.get(`${importModule}.${letter}`),
+    );
+    expect(found).toEqual(expected);
+    expect(expected).not.toContain(undefined);
+    expect(named.get("wasi_snapshot_preview1.fd_seek")).toBe("i32,i64,i32,i32->i32");
   });
 
   it("name functions and the memory of the release build", () => {
