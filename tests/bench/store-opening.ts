@@ -12,8 +12,8 @@ export const changesPerNote = 40;
 const changeBytes = 1_000;
 const changesPerTransaction = 1_000;
 const changesPerMegabyte = 740;
-// Some 900 pages: nearly as many as the log may hold before a checkpoint.
-const commitsInLog = 200;
+// Some 360 pages: nearly as many as the log holds before a checkpoint.
+const commitsInLog = 80;
 const repeats = 3;
 
 /** What is measured, from files that are open to the first note that is read. */

@@ -165,6 +165,17 @@ for (const [name, codec] of [
       expect(calls).toEqual(["write wal", "flush wal"]);
     });
 
+    it("keeps its log short, as every opening reads all of it", async () => {
+      const { files, sqlite } = await setupFaulty(codec);
+      let longest = 0;
+      for (let commit = 0; commit < 500; commit += 1) {
+        sqlite.run("INSERT INTO t (n) VALUES (1)");
+        longest = Math.max(longest, files.wal.size());
+      }
+      expect(longest).toBeGreaterThan(390 * frameBytes);
+      expect(longest).toBeLessThan(410 * frameBytes);
+    });
+
     it("moves pages from the log to the main file in few writes, flushed before the log is used again", async () => {
       const { files, sqlite } = await setupFaulty(codec);
       fillPages(sqlite, 60);
