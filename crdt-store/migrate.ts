@@ -29,7 +29,8 @@ export function migrate(sqlite: Sqlite, migrations: readonly Migration[]): void 
 }
 
 // Nothing else tells an empty database from one whose version is damaged: the first step would run on its tables.
-function storedVersion(sqlite: Sqlite): number {
+/** How many steps the tables have seen; 0 for none. */
+export function storedVersion(sqlite: Sqlite): number {
   const tables = sqlite.all<{ name: string }>("SELECT name FROM sqlite_schema");
   if (tables.length === 0) return 0;
   const rows = tables.some(({ name }) => name === "schema_version")

@@ -130,6 +130,14 @@ export class Outbox {
     });
   }
 
+  /** Takes back every entry of a space, and lets what waited in one wait again. */
+  unsealAll(space: Uint8Array): void {
+    this.#sqlite.transaction(() => {
+      this.#sqlite.run("UPDATE pending SET entry_id = NULL WHERE space = ?", [space]);
+      this.#sqlite.run("DELETE FROM sealed WHERE space = ?", [space]);
+    });
+  }
+
   /** How many changes the relay has not acknowledged, in one space or in all. */
   depth(space?: Uint8Array): number {
     const row =

@@ -57,6 +57,13 @@ export class Snapshots {
     return null;
   }
 
+  /** The keys of all snapshots of a document, the newest first. */
+  keys(doc: Uint8Array): string[] {
+    return this.#sqlite
+      .all<{ key: string }>("SELECT key FROM snapshot WHERE doc = ? ORDER BY id DESC", [doc])
+      .map(({ key }) => key);
+  }
+
   /** The snapshot with this key, if it is there and undamaged. */
   get(doc: Uint8Array, key: string): Snapshot | null {
     const row = this.#sqlite.get<SnapshotRow>(

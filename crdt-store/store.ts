@@ -15,6 +15,7 @@ import { Settings } from "./settings.ts";
 import { Snapshots } from "./snapshots.ts";
 import { Spaces } from "./spaces.ts";
 import { Sqlite } from "./sqlite.ts";
+import { auditStore, type StoreAudit } from "./store-audit.ts";
 import { StoreCopy } from "./store-copy.ts";
 import { SyncLog } from "./sync-log.ts";
 
@@ -75,6 +76,11 @@ export class Store {
   /** A copy of everything as it stands now; one at a time. Close it soon: the log grows meanwhile. */
   beginCopy(): StoreCopy {
     return new StoreCopy(this.#sqlite);
+  }
+
+  /** What to look at when something may be wrong. Slow. */
+  audit(): StoreAudit {
+    return auditStore(this.#sqlite);
   }
 
   /** Empties every table, for a device that becomes another one. The caller has made sure that nothing is lost. */

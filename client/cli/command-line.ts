@@ -19,6 +19,7 @@ export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
                              for S seconds, else gives up when the relay cannot be reached
   watch                      stay connected; one JSON line per event
   status                     what is saved, sent and waiting
+  doctor                     examine everything here and say what is well; changes nothing
   backup FILE                write all of this home into a new file that only your words open
   restore-backup FILE        make an empty home of a backup; the words come on standard input
 
@@ -34,6 +35,7 @@ export interface CommandLine {
 
 export type Command =
   | { readonly name: "init" | "restore" | "ls" | "notebooks" | "status" }
+  | { readonly name: "doctor" }
   | { readonly name: "watch" }
   | { readonly name: "backup"; readonly file: string }
   | { readonly name: "restore-backup"; readonly file: string }
@@ -134,6 +136,7 @@ function commandOf(name: string, rest: readonly string[], values: Values): Comma
     case "notebooks":
     case "watch":
     case "status":
+    case "doctor":
       return first === undefined ? { name } : `${name} takes no argument.`;
     case "new":
       if (first !== undefined) return "new takes its text from standard input.";

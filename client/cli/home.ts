@@ -103,14 +103,17 @@ export function otherRelay(known: string): string {
 
 /** The database's key, in a file only its owner can read; made with the home. */
 function homeKey(dir: string): Uint8Array {
+  const isNew = isEmptyHome(dir) && !existsSync(join(dir, "key"));
+  return isNew ? createHomeKey(dir) : readHomeKey(dir);
+}
+
+/** The key of a home that has one. Refuses with `storage`. */
+export function readHomeKey(dir: string): Uint8Array {
   const path = join(dir, "key");
-  if (existsSync(path)) {
-    const key = new Uint8Array(readFileSync(path));
-    if (key.length === 32) return key;
-    refuse("storage", `The key file ${path} is damaged: it must hold 32 bytes. ${putItBack}`);
-  }
-  if (!isEmptyHome(dir)) refuse("storage", `The key file ${path} is missing. ${putItBack}`);
-  return createHomeKey(dir);
+  if (!existsSync(path)) refuse("storage", `The key file ${path} is missing. ${putItBack}`);
+  const key = new Uint8Array(readFileSync(path));
+  if (key.length === 32) return key;
+  return refuse("storage", `The key file ${path} is damaged: it must hold 32 bytes. ${putItBack}`);
 }
 
 /** A new key for the store in `dir`, which has none, durable beside it. */

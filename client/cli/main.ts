@@ -8,6 +8,7 @@ import { sameRelay } from "#client/device/relay-address.ts";
 import { restoreBackupFile, writeBackupFile } from "./backups.ts";
 import { parseLine, usage, type CommandLine } from "./command-line.ts";
 import { runCommand } from "./commands.ts";
+import { examineHome, examineOpenHome, reportOf } from "./doctor.ts";
 import { exitCodes, failure, failureOf, type ExitCode, type Outcome } from "./failure.ts";
 import { isEmptyHome, openHome, otherRelay, type OpenHome } from "./home.ts";
 import { nodeEd25519, nodeTimers } from "./node-ports.ts";
@@ -96,6 +97,7 @@ async function runWith(
   return whenUnlocked(async () => {
     const served = await askServing(line.home, { args, input, cwd: process.cwd() });
     if (served !== null) return served;
+    if (line.command.name === "doctor") return reportOf(line, await examineHome(line.home));
     const home = await openHome({ dir: line.home, relay: line.relay, connect: "on-demand" });
     try {
       return await carryOut(home, line, input);
@@ -139,6 +141,7 @@ async function carryOut(home: OpenHome, line: CommandLine, input: string): Promi
   const begins = command.name === "init" || command.name === "restore";
   if (!device.hasIdentity && !begins) return emptyHome(line.home);
   try {
+    if (command.name === "doctor") return reportOf(line, await examineOpenHome(home.store));
     if (command.name === "restore-backup") return failure("A home in use cannot be restored.");
     if (command.name === "backup") return await backUp(home, line, command.file, input);
     const answer = await runCommand(device, { now: () => Date.now() }, command, input);

@@ -11,8 +11,8 @@ import { Space, type DeviceIdentity } from "#client/sync/space.ts";
 import { saveIdentity } from "./identity.ts";
 
 /**
- * Gives the device of this store keys of its own in every space, certified by the capabilities it holds, and takes
- * back what it had sealed: it is sealed anew. What it wrote before stays signed by the former keys. In the caller's
+ * Gives the device of this store keys of its own in every space, certified by the capabilities it holds, and queues
+ * everything the relay has not got: it is sealed anew. What it wrote before stays signed by the former keys. In the caller's
  * transaction, before the device is opened.
  */
 export function takeNewIncarnation(
@@ -27,8 +27,18 @@ export function takeNewIncarnation(
   };
   saveIdentity(store, identity, before.vault);
   for (const { id, genesis, capSecret, state } of store.spaces.list()) {
-    for (const { entryId } of store.outbox.sealed(id)) store.outbox.unseal(id, entryId);
+    store.outbox.unsealAll(id);
     if (state === "ended") continue;
+    for (const { doc } of store.documents.ofSpace(id)) {
+      const unsent = store.changes
+        .ofDocument(doc)
+        .filter(({ local, pos }) => local && pos === null);
+      store.outbox.add(
+        id,
+        doc,
+        unsent.map(({ hash }) => hash),
+      );
+    }
     const capability = capSecret === null ? null : capabilityFrom(ed, capSecret);
     new Space({ store, ed, identity }, id, genesis, capability).certifyDevice();
   }

@@ -20,6 +20,7 @@ import { join } from "node:path";
 import { StoreError } from "../store-error.ts";
 import { loadEngine, type SqliteEngine } from "./engine.ts";
 import { fastestCipher } from "./node-cipher.ts";
+import { MemoryFile } from "./memory.ts";
 import { fileRoles, type FileHandle, type FileRole, type FileSet } from "./file.ts";
 
 /** Opens (and creates, readable by the owner only) `main`, `wal` and `journal` in `dir`. Take {@link lockDirectory} first. */
@@ -27,7 +28,8 @@ export function openNodeFiles(dir: string): FileSet {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const opened: Partial<Record<FileRole, FileHandle>> = {};
   try {
-    for (const role of fileRoles) opened[role] = nodeFile(join(dir, role));
+    for (const role of fileRoles)
+      opened[role] = nodeFile(join(dir, role), constants.O_RDWR | constants.O_CREAT);
   } catch (error) {
     for (const handle of Object.values(opened)) handle.close();
     throw error;
@@ -37,8 +39,30 @@ export function openNodeFiles(dir: string): FileSet {
   return opened as FileSet;
 }
 
-function nodeFile(path: string): FileHandle {
-  const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+/** Opens the files in `dir` for reading: writing to them fails. One that is not there is empty. */
+export function readNodeFiles(dir: string): FileSet {
+  const opened: Partial<Record<FileRole, FileHandle>> = {};
+  try {
+    for (const role of fileRoles) opened[role] = fileToRead(join(dir, role));
+  } catch (error) {
+    for (const handle of Object.values(opened)) handle.close();
+    throw error;
+  }
+  // The loop above has filled every role.
+  return opened as FileSet;
+}
+
+function fileToRead(path: string): FileHandle {
+  try {
+    return nodeFile(path, constants.O_RDONLY);
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return new MemoryFile();
+    throw error;
+  }
+}
+
+function nodeFile(path: string, mode: number): FileHandle {
+  const fd = openSync(path, mode, 0o600);
   return {
     read(into, at) {
       let done = 0;
