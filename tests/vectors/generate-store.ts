@@ -125,25 +125,30 @@ function randomNamed(name: string): (length: number) => Uint8Array {
   return (length) => chance.bytes(length);
 }
 
-async function generate(): Promise<void> {
-  const dir = join(import.meta.dirname, `stores/v${migrations.length}`);
-  mkdirSync(dir);
-  const engines = await loadEngines();
+/** Such a store, of today's version, in both forms. */
+export async function writeReleasedStore(engines: Engines): Promise<{
+  readonly plain: MemoryFiles;
+  readonly sealed: MemoryFiles;
+  readonly described: ReleasedStore;
+}> {
   const { files, words, notes } = await writtenStore(engines);
   const plain = closed(engines, files, null);
   const sealed = closed(engines, sealedPages(plain), storeKey);
-  const sqlite = Sqlite.open({
-    engine: engines.sqlite,
-    files: new MemoryFiles(plain.snapshot()),
-    codec: null,
-  });
+  const shown = new MemoryFiles(plain.snapshot());
+  const sqlite = Sqlite.open({ engine: engines.sqlite, files: shown, codec: null });
   const tables = contentsOf(sqlite);
   sqlite.close();
-  const empty = Object.entries(tables).filter(([, table]) => table.rows === 0);
+  return { plain, sealed, described: { version: migrations.length, words, notes, tables } };
+}
+
+async function generate(): Promise<void> {
+  const dir = join(import.meta.dirname, `stores/v${migrations.length}`);
+  const { plain, sealed, described } = await writeReleasedStore(await loadEngines());
+  const empty = Object.entries(described.tables).filter(([, { rows }]) => rows === 0);
   if (empty.length > 0) throw new Error(`no rows in ${empty.map(([name]) => name).join(", ")}`);
+  mkdirSync(dir);
   writeFileSync(join(dir, "plain.db"), plain.main.contents());
   writeFileSync(join(dir, "sealed.db"), sealed.main.contents());
-  const described: ReleasedStore = { version: migrations.length, words, notes, tables };
   writeFileSync(join(dir, "store.json"), `${JSON.stringify(described, null, 2)}\n`);
 }
 

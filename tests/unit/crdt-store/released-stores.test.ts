@@ -18,6 +18,7 @@ import {
   storeKey,
   type ReleasedStoreFiles,
 } from "#tests/support/released-stores.ts";
+import { writeReleasedStore } from "#tests/vectors/generate-store.ts";
 import { loadEngines, World, type Engines, type SimDevice } from "#tests/support/world.ts";
 import { seededBytes, seededNumbers } from "./store-fixtures.ts";
 
@@ -85,6 +86,24 @@ describe.each(cases)("the $form store of version $released.version", ({ released
       "its seal does not open",
     ]);
     store.close();
+  });
+});
+
+describe("a store of today's version", { timeout: 60_000 }, () => {
+  it("can be written for the versions to come, with all that the first one has", async () => {
+    const { plain, sealed, described } = await writeReleasedStore(engines);
+    expect(described.version).toBe(migrations.length);
+    const known = Object.keys(releasedStores()[0]?.tables ?? {});
+    const filled = Object.entries(described.tables).filter(([, { rows }]) => rows > 0);
+    expect(filled.map(([name]) => name)).toEqual(expect.arrayContaining(known));
+    for (const [form, files] of [
+      ["plain", plain],
+      ["sealed", sealed],
+    ] as const) {
+      const sqlite = openTables(files, form);
+      expect(contentsOf(sqlite)).toEqual(described.tables);
+      sqlite.close();
+    }
   });
 });
 
