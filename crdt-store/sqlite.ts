@@ -19,8 +19,6 @@ export interface HeldMainFile {
 const cacheKiB = 8 * 1024;
 // A tab that closes leaves its log, and the next opening authenticates all of it: half of SQLite's 1,000 pages and less.
 const loggedPages = 400;
-/** SQLite's own default. */
-const pagesBetweenCheckpoints = 1000;
 
 /**
  * One open database: the only connection to its files. Everything is synchronous and every failure of SQLite or of the
@@ -155,7 +153,7 @@ export class Sqlite {
     return {
       file: this.#database.mainFile,
       release: () => {
-        this.run(`PRAGMA wal_autocheckpoint=${pagesBetweenCheckpoints}`);
+        this.run(`PRAGMA wal_autocheckpoint=${loggedPages}`);
         this.#isMainFileHeld = false;
       },
     };

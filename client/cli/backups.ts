@@ -7,6 +7,7 @@ import {
   renameSync,
   rmdirSync,
   rmSync,
+  statSync,
   unlinkSync,
 } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
@@ -42,21 +43,21 @@ export async function writeBackupFile(
 ): Promise<void> {
   if (existsSync(path)) refuseTaken(path);
   const draft = `${path}.part`;
+  const { cipher } = await loadNodeEngine();
   try {
-    const { cipher } = await loadNodeEngine();
     const file = await open(draft, "w", 0o600);
     try {
       await writeBackup({ store, random: nodeRandom, cipher }, backupKey, async (bytes) => {
         await file.writeFile(bytes);
       });
       await file.sync();
+      putInPlace(draft, path);
     } finally {
       await file.close();
+      rmSync(draft, { force: true });
     }
-    putInPlace(draft, path);
     flushDirectory(dirname(path));
   } catch (error) {
-    rmSync(draft, { force: true });
     throw explained(error, `The backup ${path} could not be written`);
   }
 }
@@ -69,9 +70,7 @@ function putInPlace(draft: string, path: string): void {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
     if (code === "EEXIST" || existsSync(path)) refuseTaken(path);
     renameSync(draft, path);
-    return;
   }
-  unlinkSync(draft);
 }
 
 function refuseTaken(path: string): never {
@@ -96,6 +95,7 @@ export async function restoreBackupFile(path: string, dir: string, typed: string
 
 async function openBackupFile(path: string): Promise<FileHandle> {
   try {
+    if (!statSync(path).isFile()) refuse("refused", `${path} is not a backup of Sealeaf.`);
     return await open(path, "r");
   } catch (error) {
     throw explained(error, `The backup ${path} cannot be read`);

@@ -15,8 +15,12 @@ export interface Ran {
 }
 
 /** Runs `sealeaf` with these arguments to its end. */
-export async function run(args: readonly string[], input: string | Uint8Array = ""): Promise<Ran> {
-  const child = spawn(process.execPath, [program, ...args], { stdio: "pipe" });
+export async function run(
+  args: readonly string[],
+  input: string | Uint8Array = "",
+  cwd: string = process.cwd(),
+): Promise<Ran> {
+  const child = spawn(process.execPath, [program, ...args], { stdio: "pipe", cwd });
   const stdout: Buffer[] = [];
   const stderr: Buffer[] = [];
   child.stdout.on("data", (part: Buffer) => stdout.push(part));
@@ -58,8 +62,8 @@ export class Home implements Disposable {
     this.dir = dir ?? join(this.#root ?? "", "home");
   }
 
-  run(args: readonly string[], input: string | Uint8Array = ""): Promise<Ran> {
-    return run(["--home", this.dir, ...args], input);
+  run(args: readonly string[], input: string | Uint8Array = "", cwd?: string): Promise<Ran> {
+    return run(["--home", this.dir, ...args], input, cwd);
   }
 
   /** What a command that succeeds prints with --json; its type is the caller's word. */
