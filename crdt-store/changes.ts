@@ -1,9 +1,10 @@
 import { equalBytes } from "@noble/ciphers/utils.js";
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
 
-import { parseChange } from "./chunks.ts";
+import { parseChange, topologicalOrder, type Change } from "./chunks.ts";
 import { packHashes, unpackHashes } from "./hash-list.ts";
 import type { Inbox } from "./inbox.ts";
+import { Packs, type Pack } from "./packs.ts";
 import type { Sqlite } from "./sqlite.ts";
 
 /** A change to be journalled: a parsed chunk and where it comes from. */
@@ -27,12 +28,25 @@ export interface NewChange {
   readonly at: number;
 }
 
-export interface JournalledChange {
-  readonly hash: Uint8Array;
-  readonly bytes: Uint8Array;
+export interface JournalledChange extends Change {
+  /** The number of its row, which grows in the order of journalling. */
+  readonly row: number;
   readonly pos: number | null;
+  readonly space: Uint8Array | null;
   readonly local: boolean;
   readonly signer: Uint8Array | null;
+}
+
+/** What the journal does when a snapshot was proved to hold changes. */
+export interface Packing {
+  /** Key of that snapshot. */
+  readonly snapshot: string;
+  /** All rows up to this number are in it. */
+  readonly through: number;
+  /** Hashes in hex of what may be let go: proved to be in it, with everything that it depends on. */
+  readonly proved: ReadonlySet<string>;
+  /** Hashes in hex that need no row though changes depend on them: an index's first change. */
+  readonly given: ReadonlySet<string>;
 }
 
 export interface DocumentPosition {
@@ -48,7 +62,13 @@ interface PositionRow {
   unplaced: number;
 }
 
-const position = "max(pos) AS pos, count(*) - count(pos) AS unplaced";
+const positionSql = (where: string): string => `
+  SELECT doc, max(pos) AS pos, sum(unplaced) AS unplaced FROM (
+    SELECT doc, max(pos) AS pos, count(*) - count(pos) AS unplaced FROM change ${where} GROUP BY doc
+    UNION ALL SELECT doc, pos, 0 FROM pack ${where === "" ? "WHERE" : `${where} AND`} changes > 0
+  ) GROUP BY doc`;
+const everyPosition = positionSql("");
+const onePosition = positionSql("WHERE doc = ?1");
 
 interface ChangeRow {
   id: number;
@@ -67,18 +87,30 @@ interface Edges {
   readonly awaited: Set<string>;
 }
 
-/** Every Automerge change this device knows, once each: the source of truth of all documents. Nothing is deleted. */
+const changeColumns = "id, hash, pos, local, signer, space, length, bytes";
+
+/**
+ * Every Automerge change this device knows, once each: the source of truth of all documents. Nothing is deleted, but
+ * the bytes of changes that a proved snapshot holds and the relay has are let go ({@link pack}). Questions about hashes
+ * are answered as if they were still here; what returns bytes returns those of rows, and {@link unpack} makes rows again.
+ */
 export class ChangeJournal {
   readonly #sqlite: Sqlite;
   readonly #inbox: Inbox;
+  readonly #packs: Packs;
   readonly #edgesByDocument = new Map<string, Edges>();
   /** By document in hex, as it was before the documents in `#moved` changed; null while nobody has asked. */
   #positions: Map<string, DocumentPosition> | null = null;
   readonly #moved = new Map<string, Uint8Array>();
+  /** The highest number a row ever had, as far as a pack remembers it; null while nobody has asked. */
+  #lastRow: number | null = null;
+  /** Documents that changes were added to since somebody asked. */
+  readonly #grown = new Map<string, Uint8Array>();
 
   constructor(sqlite: Sqlite, inbox: Inbox) {
     this.#sqlite = sqlite;
     this.#inbox = inbox;
+    this.#packs = new Packs(sqlite);
     sqlite.onRollback(() => this.forget());
   }
 
@@ -93,38 +125,55 @@ export class ChangeJournal {
     });
   }
 
-  /** All changes of a document in the order they were journalled. Rows whose bytes are damaged go to quarantine. */
-  ofDocument(doc: Uint8Array): JournalledChange[] {
+  /**
+   * The changes of a document that stand in rows after number `after`, in the order they were journalled. Rows whose
+   * bytes are damaged go to quarantine.
+   */
+  ofDocument(doc: Uint8Array, after = 0): JournalledChange[] {
+    // The plus keeps SQLite from walking through all rows after that number.
     const rows = this.#sqlite.all<ChangeRow>(
-      "SELECT id, hash, pos, local, signer, space, length, bytes FROM change WHERE doc = ? ORDER BY id",
-      [doc],
+      `SELECT ${changeColumns} FROM change WHERE doc = ? AND +id > ? ORDER BY id`,
+      [doc, after],
     );
     return this.#soundOnes(doc, rows);
   }
 
-  /** Some changes of a document, in the order of journalling; unknown ones are left out. Else as {@link ofDocument}. */
+  /** Of {@link ofDocument}, what is neither among `heads` nor below them. */
+  beyond(doc: Uint8Array, heads: readonly Uint8Array[]): JournalledChange[] {
+    const changes = this.ofDocument(doc);
+    // Whatever lies below a change without a row has none either, so the rows tell all.
+    const byHash = new Map(changes.map((change) => [bytesToHex(change.hash), change]));
+    const open = heads.map((head) => bytesToHex(head));
+    for (let hash = open.pop(); hash !== undefined; hash = open.pop()) {
+      const change = byHash.get(hash);
+      if (change === undefined) continue;
+      byHash.delete(hash);
+      open.push(...change.deps.map((dep) => bytesToHex(dep)));
+    }
+    return [...byHash.values()];
+  }
+
+  /** Some changes of a document, in the order of journalling; those without a row are left out. Else as {@link ofDocument}. */
   some(doc: Uint8Array, hashes: readonly Uint8Array[]): JournalledChange[] {
     const rows = hashes
       .flatMap((hash) => this.rowOf(doc, hash) ?? [])
       .sort((a, b) => a - b)
       .flatMap((id) =>
-        this.#sqlite.all<ChangeRow>(
-          "SELECT id, hash, pos, local, signer, space, length, bytes FROM change WHERE id = ?",
-          [id],
-        ),
+        this.#sqlite.all<ChangeRow>(`SELECT ${changeColumns} FROM change WHERE id = ?`, [id]),
       );
     return this.#soundOnes(doc, rows);
   }
 
-  bytesOfDocument(doc: Uint8Array): Uint8Array[] {
-    return this.ofDocument(doc).map((change) => change.bytes);
+  /** Just the bytes of {@link ofDocument}. */
+  bytesOfDocument(doc: Uint8Array, after = 0): Uint8Array[] {
+    return this.ofDocument(doc, after).map((change) => change.bytes);
   }
 
   has(doc: Uint8Array, hash: Uint8Array): boolean {
-    return this.rowOf(doc, hash) !== undefined;
+    return this.rowOf(doc, hash) !== undefined || this.#packs.among(doc, [hash]).length > 0;
   }
 
-  /** The number of a change's row, which grows in the order of journalling. */
+  /** The number of a change's row, which grows in the order of journalling; undefined also if its bytes were let go. */
   rowOf(doc: Uint8Array, hash: Uint8Array): number | undefined {
     return this.#sqlite.get<{ id: number }>(
       "SELECT id FROM change WHERE hash_prefix = ? AND hash = ? AND doc = ?",
@@ -147,62 +196,47 @@ export class ChangeJournal {
     return [...this.#edges(doc).awaited].sort().map((hash) => hexToBytes(hash));
   }
 
-  /** `heads` and everything below them, as far as the journal knows; hashes in hex. */
-  ancestors(doc: Uint8Array, heads: readonly Uint8Array[]): Set<string> {
-    const rows = this.#sqlite.all<{ hash: Uint8Array; deps: Uint8Array }>(
-      "SELECT hash, deps FROM change WHERE doc = ?",
-      [doc],
-    );
-    const depsByHash = new Map(rows.map((row) => [bytesToHex(row.hash), row.deps]));
-    const found = new Set<string>();
-    const open = heads.map((head) => bytesToHex(head));
-    for (let hash = open.pop(); hash !== undefined; hash = open.pop()) {
-      if (found.has(hash)) continue;
-      found.add(hash);
-      const deps = depsByHash.get(hash);
-      if (deps !== undefined) open.push(...unpackHashes(deps).map((dep) => bytesToHex(dep)));
-    }
-    return found;
-  }
-
   /** The highest seq of an actor; 0 if it has no change here. */
   lastSeq(doc: Uint8Array, actor: Uint8Array): number {
     const sql = "SELECT max(seq) AS seq FROM change WHERE doc = ? AND actor = ?";
-    return this.#sqlite.get<{ seq: number | null }>(sql, [doc, actor])?.seq ?? 0;
+    const inRows = this.#sqlite.get<{ seq: number | null }>(sql, [doc, actor])?.seq ?? 0;
+    return Math.max(inRows, this.#packs.lastSeq(doc, actor));
   }
 
   /** The changes of an actor with this seq, first come first: more than one means that two devices used one actor. */
-  byActorSeq(doc: Uint8Array, actor: Uint8Array, seq: number): JournalledChange[] {
-    const rows = this.#sqlite.all<ChangeRow>(
-      `SELECT id, hash, pos, local, signer, space, length, bytes FROM change
-       WHERE doc = ? AND actor = ? AND seq = ? ORDER BY id`,
+  byActorSeq(doc: Uint8Array, actor: Uint8Array, seq: number): Uint8Array[] {
+    const packed = this.#packs.hashAt(doc, actor, seq);
+    const rows = this.#sqlite.all<{ hash: Uint8Array }>(
+      "SELECT hash FROM change WHERE doc = ? AND actor = ? AND seq = ? ORDER BY id",
       [doc, actor, seq],
     );
-    return rows.filter(isSound).map((row) => ({
-      hash: row.hash,
-      bytes: row.bytes,
-      pos: row.pos,
-      local: row.local === 1,
-      signer: row.signer,
-    }));
+    return [...(packed === null ? [] : [packed]), ...rows.map((row) => row.hash)];
   }
 
-  /** Notes where the relay keeps these changes; replaces an earlier position. */
+  /** Notes where the relay keeps these changes of the journal; replaces an earlier position. */
   setPosition(doc: Uint8Array, hashes: readonly Uint8Array[], pos: number): void {
     this.#noteMoved(doc);
     this.#sqlite.transaction(() => {
       for (const hash of hashes) {
         const row = this.rowOf(doc, hash);
-        if (row !== undefined)
-          this.#sqlite.run("UPDATE change SET pos = ? WHERE id = ?", [pos, row]);
+        if (row === undefined) this.#movePack(doc, pos);
+        else this.#sqlite.run("UPDATE change SET pos = ? WHERE id = ?", [pos, row]);
       }
     });
+  }
+
+  /** A log is read from its beginning to its end, so the last position told of any packed change is their highest. */
+  #movePack(doc: Uint8Array, pos: number): void {
+    const pack = this.#packs.of(doc);
+    if (pack !== null && pack.pos !== pos) this.#packs.put(doc, { ...pack, pos });
   }
 
   /** The documents that have changes. */
   documents(): Uint8Array[] {
     return this.#sqlite
-      .all<{ doc: Uint8Array }>("SELECT DISTINCT doc FROM change")
+      .all<{ doc: Uint8Array }>(
+        "SELECT doc FROM change UNION SELECT doc FROM pack WHERE changes > 0",
+      )
       .map((row) => row.doc);
   }
 
@@ -210,14 +244,11 @@ export class ChangeJournal {
   lastPositions(): ReadonlyMap<string, DocumentPosition> {
     this.#positions ??= new Map(
       this.#sqlite
-        .all<PositionRow>(`SELECT doc, ${position} FROM change GROUP BY doc`)
+        .all<PositionRow>(everyPosition)
         .map(({ doc, pos, unplaced }) => [bytesToHex(doc), { pos, unplaced }]),
     );
     for (const [key, doc] of this.#moved) {
-      const now = this.#sqlite.get<PositionRow>(
-        `SELECT doc, ${position} FROM change WHERE doc = ? GROUP BY doc`,
-        [doc],
-      );
+      const now = this.#sqlite.get<PositionRow>(onePosition, [doc]);
       if (now === undefined) this.#positions.delete(key);
       else this.#positions.set(key, { pos: now.pos, unplaced: now.unplaced });
     }
@@ -225,28 +256,181 @@ export class ChangeJournal {
     return this.#positions;
   }
 
+  /** What stands for changes whose bytes were let go, and where it ends; null if nothing does. */
+  packOf(doc: Uint8Array): Pack | null {
+    return this.#packs.of(doc);
+  }
+
+  /**
+   * Lets go the bytes of what a proved snapshot holds, except of what the relay has not got or has not acknowledged and
+   * of what depends on that; remembers in any case how far the snapshot reaches. One transaction.
+   */
+  pack(doc: Uint8Array, packing: Packing): void {
+    this.#sqlite.transaction(() => {
+      const before = this.#packs.of(doc);
+      const rows = this.ofDocument(doc);
+      const pending = this.#pendingRows(doc);
+      const gone = closedPart(
+        rows.filter(
+          ({ hash, row, pos }) =>
+            pos !== null && !pending.has(row) && packing.proved.has(bytesToHex(hash)),
+        ),
+        (deps) => this.#packedOrGiven(doc, deps, packing.given),
+      );
+      const heads = headsOf(gone, before?.heads ?? []);
+      const positions = gone.flatMap(({ pos }) => pos ?? []);
+      this.#packs.add(doc, gone);
+      for (const { row } of gone) this.#sqlite.run("DELETE FROM change WHERE id = ?", [row]);
+      this.#packs.put(doc, {
+        snapshot: packing.snapshot,
+        through: packing.through,
+        kept: rows.length - gone.length,
+        waiting: rows.filter(({ row }) => pending.has(row)).length,
+        changes: (before?.changes ?? 0) + gone.length,
+        pos: positions.reduce<number | null>(
+          (highest, pos) => Math.max(highest ?? pos, pos),
+          before?.pos ?? null,
+        ),
+        resend: before?.resend ?? false,
+        heads,
+      });
+    });
+  }
+
+  /** The hashes of the changes whose bytes were let go. */
+  packedHashes(doc: Uint8Array): Uint8Array[] {
+    return this.#packs.changes(doc).map((change) => change.hash);
+  }
+
+  /**
+   * The rows of a document, dependencies first: those that can be applied on top of what was let go and of `given`
+   * (hashes in hex), and those that wait for changes the journal has not got.
+   */
+  applicable(
+    doc: Uint8Array,
+    given: ReadonlySet<string>,
+  ): { readonly applied: JournalledChange[]; readonly left: JournalledChange[] } {
+    const rows = this.ofDocument(doc);
+    const applied = closedPart(rows, (deps) => this.#packedOrGiven(doc, deps, given));
+    const isApplied = new Set(applied.map(({ row }) => row));
+    return { applied, left: rows.filter(({ row }) => !isApplied.has(row)) };
+  }
+
+  /**
+   * Makes rows again of all packed changes of a document, in one transaction. Throws if `changes`, read from the
+   * snapshot, are not all of them; others among them are left alone.
+   */
+  unpack(doc: Uint8Array, changes: readonly Change[], at: number): void {
+    const pack = this.#packs.of(doc);
+    if (pack === null) return;
+    this.#sqlite.transaction(() => {
+      const remembered = new Map(
+        this.#packs.changes(doc).map((change) => [bytesToHex(change.hash), change]),
+      );
+      const restored = topologicalOrder(changes).flatMap((change) => {
+        const known = remembered.get(bytesToHex(change.hash));
+        return known === undefined ? [] : [{ ...change, ...known }];
+      });
+      if (restored.length !== pack.changes) throw new Error("a snapshot lacks packed changes");
+      this.#packs.remove(doc);
+      this.#edgesByDocument.delete(bytesToHex(doc));
+      this.insert(restored.map((change) => ({ ...change, doc, opCount: 0, pos: pack.pos, at })));
+    });
+  }
+
+  /** Forgets what only a snapshot held: it cannot be read any more, and the relay has to send it again. */
+  forgetPack(doc: Uint8Array): void {
+    this.#packs.remove(doc);
+    this.#edgesByDocument.delete(bytesToHex(doc));
+    this.#noteMoved(doc);
+  }
+
+  /** Marks the packs with changes of this device among `docs`: those are to go to the relay again. */
+  markForResend(docs: readonly Uint8Array[]): void {
+    this.#sqlite.transaction(() => {
+      for (const doc of docs) {
+        const pack = this.#packs.of(doc);
+        if (pack !== null && this.#packs.hasLocal(doc)) {
+          this.#packs.put(doc, { ...pack, resend: true });
+        }
+      }
+    });
+  }
+
+  /** The documents so marked. */
+  toResend(): Uint8Array[] {
+    return this.#packs.toResend();
+  }
+
+  /** The documents that changes were added to since this was last asked. */
+  takeGrown(): Uint8Array[] {
+    const grown = [...this.#grown.values()];
+    this.#grown.clear();
+    return grown;
+  }
+
+  /** Documents with at least so many changes, or so many bytes of them, in rows. Reads all rows. */
+  bulkiest(changes: number, bytes: number): Uint8Array[] {
+    return this.#sqlite
+      .all<{ doc: Uint8Array }>(
+        "SELECT doc FROM change GROUP BY doc HAVING count(*) >= ? OR sum(length) >= ?",
+        [changes, bytes],
+      )
+      .map((row) => row.doc);
+  }
+
+  /** Documents of which at least so many changes could not be let go because the relay had not got them. */
+  waitingPacks(changes: number): Uint8Array[] {
+    return this.#packs.waiting(changes);
+  }
+
+  /** How many changes of a document stand in rows. */
+  countOf(doc: Uint8Array): number {
+    const sql = "SELECT count(*) AS changes FROM change WHERE doc = ?";
+    return this.#sqlite.get<{ changes: number }>(sql, [doc])?.changes ?? 0;
+  }
+
+  /** How many bytes of changes of a document stand in rows after number `after`. */
+  bytesOf(doc: Uint8Array, after: number): number {
+    const sql = "SELECT sum(length) AS bytes FROM change WHERE doc = ? AND +id > ?";
+    return this.#sqlite.get<{ bytes: number | null }>(sql, [doc, after])?.bytes ?? 0;
+  }
+
   /** Reads everything from the tables again: they were changed from outside. */
   forget(): void {
+    this.#packs.forget();
+    this.#lastRow = null;
     this.#edgesByDocument.clear();
     this.#positions = null;
     this.#moved.clear();
   }
 
   #soundOnes(doc: Uint8Array, rows: readonly ChangeRow[]): JournalledChange[] {
-    const sound = rows.filter(isSound);
-    if (sound.length < rows.length) {
-      this.#quarantine(
-        doc,
-        rows.filter((row) => !sound.includes(row)),
-      );
-    }
-    return sound.map(({ hash, bytes, pos, local, signer }) => ({
-      hash,
-      bytes,
-      pos,
-      local: local === 1,
-      signer,
-    }));
+    const damaged: ChangeRow[] = [];
+    const sound = rows.flatMap((row) => {
+      const change = soundChange(row);
+      if (change === undefined) damaged.push(row);
+      return change ?? [];
+    });
+    if (damaged.length > 0) this.#quarantine(doc, damaged);
+    return sound;
+  }
+
+  #pendingRows(doc: Uint8Array): Set<number> {
+    const sql = "SELECT change_id AS id FROM pending WHERE doc = ?";
+    return new Set(this.#sqlite.all<{ id: number }>(sql, [doc]).map((row) => row.id));
+  }
+
+  #packedOrGiven(
+    doc: Uint8Array,
+    hashes: readonly Uint8Array[],
+    given: ReadonlySet<string>,
+  ): Set<string> {
+    const packed = this.#packs.among(
+      doc,
+      hashes.filter((hash) => !given.has(bytesToHex(hash))),
+    );
+    return new Set([...given, ...packed.map((hash) => bytesToHex(hash))]);
   }
 
   #noteMoved(doc: Uint8Array): void {
@@ -260,10 +444,15 @@ export class ChangeJournal {
       this.#fillIn(known, change);
       return false;
     }
+    const packed = this.#packs.hashAt(change.doc, change.actor, change.seq);
+    if (packed !== null && equalBytes(packed, change.hash)) return false;
+    this.#grown.set(bytesToHex(change.doc), change.doc);
+    this.#lastRow = this.#lastRowNumber() + 1;
     this.#sqlite.run(
-      `INSERT INTO change (doc, hash, hash_prefix, actor, seq, op_count, space, pos, signer, local, at, length, deps,
-         bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO change (id, doc, hash, hash_prefix, actor, seq, op_count, space, pos, signer, local, at, length, deps,
+         bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       [
+        this.#lastRow,
         change.doc,
         change.hash,
         prefixOf(change.hash),
@@ -284,6 +473,16 @@ export class ChangeJournal {
     return true;
   }
 
+  /** SQLite would give the numbers of deleted rows again, and a pack would take the new rows for its own. */
+  #lastRowNumber(): number {
+    this.#lastRow ??=
+      this.#sqlite.get<{ row: number }>(
+        `SELECT max(coalesce((SELECT max(id) FROM change), 0),
+           coalesce((SELECT max(through) FROM pack), 0)) AS row`,
+      )?.row ?? 0;
+    return this.#lastRow;
+  }
+
   #fillIn(row: number, { pos, signer }: NewChange): void {
     if (pos === null && signer === null) return;
     this.#sqlite.run(
@@ -301,12 +500,16 @@ export class ChangeJournal {
       [doc],
     );
     const hashes = new Set(rows.map((row) => bytesToHex(row.hash)));
-    const deps = new Set(
-      rows.flatMap((row) => unpackHashes(row.deps).map((dep) => bytesToHex(dep))),
-    );
+    const deps = new Set<string>();
+    for (const row of rows) {
+      for (const dep of unpackHashes(row.deps)) deps.add(bytesToHex(dep));
+    }
+    for (const head of this.#packs.of(doc)?.heads ?? []) hashes.add(bytesToHex(head));
+    const outside = [...deps].filter((dep) => !hashes.has(dep)).map((dep) => hexToBytes(dep));
+    const packed = new Set(this.#packs.among(doc, outside).map((hash) => bytesToHex(hash)));
     const edges = {
       heads: new Set([...hashes].filter((hash) => !deps.has(hash))),
-      awaited: new Set([...deps].filter((dep) => !hashes.has(dep))),
+      awaited: new Set(outside.map((dep) => bytesToHex(dep)).filter((dep) => !packed.has(dep))),
     };
     this.#edgesByDocument.set(key, edges);
     return edges;
@@ -352,8 +555,38 @@ function prefixOf(hash: Uint8Array): number {
   return prefix;
 }
 
-function isSound(row: ChangeRow): boolean {
-  if (row.bytes.length !== row.length) return false;
+function soundChange(row: ChangeRow): JournalledChange | undefined {
+  if (row.bytes.length !== row.length) return undefined;
   const parsed = parseChange(row.bytes);
-  return parsed.type === "ok" && equalBytes(parsed.change.hash, row.hash);
+  if (parsed.type === "failed" || !equalBytes(parsed.change.hash, row.hash)) return undefined;
+  const { id, pos, space, signer } = row;
+  return { ...parsed.change, row: id, pos, space, signer, local: row.local === 1 };
+}
+
+/** The changes whose dependencies are all among them or known to `known`, and so on down, dependencies first. */
+function closedPart(
+  changes: readonly JournalledChange[],
+  known: (deps: readonly Uint8Array[]) => ReadonlySet<string>,
+): JournalledChange[] {
+  const hashes = new Set(changes.map((change) => bytesToHex(change.hash)));
+  const outside = new Map(
+    changes
+      .flatMap((change) => change.deps)
+      .map((dep) => [bytesToHex(dep), dep] as const)
+      .filter(([hash]) => !hashes.has(hash)),
+  );
+  const closed = new Set(known([...outside.values()]));
+  return topologicalOrder(changes).filter((change) => {
+    const isClosed = change.deps.every((dep) => closed.has(bytesToHex(dep)));
+    if (isClosed) closed.add(bytesToHex(change.hash));
+    return isClosed;
+  });
+}
+
+/** Of `changes` and the heads before them, those that none of `changes` depends on. */
+function headsOf(changes: readonly Change[], before: readonly Uint8Array[]): Uint8Array[] {
+  const deps = new Set(changes.flatMap((change) => change.deps.map((dep) => bytesToHex(dep))));
+  return [...before, ...changes.map((change) => change.hash)].filter(
+    (hash) => !deps.has(bytesToHex(hash)),
+  );
 }

@@ -150,11 +150,22 @@ export class Outbox {
     return row?.waiting ?? 0;
   }
 
+  /** Whether the relay has not acknowledged some change of the document. */
+  isWaiting(doc: Uint8Array): boolean {
+    const sql = "SELECT 1 AS found FROM pending WHERE doc = ? LIMIT 1";
+    return this.#sqlite.get(sql, [doc]) !== undefined;
+  }
+
   /** The documents with changes that the relay has not acknowledged. */
   waitingDocuments(): Uint8Array[] {
     return this.#sqlite
       .all<{ doc: Uint8Array }>("SELECT doc FROM pending GROUP BY doc ORDER BY min(change_id)")
       .map((row) => row.doc);
+  }
+
+  /** The relay's own copy of what this device sent of a document is to be read like anybody's: ours is lost. */
+  forgetRelayed(doc: Uint8Array): void {
+    this.#sqlite.run("DELETE FROM relayed WHERE doc = ?", [doc]);
   }
 
   /** The highest position at which the relay acknowledged an entry of this device for the document. */

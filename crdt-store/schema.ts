@@ -82,5 +82,16 @@ ALTER TABLE note ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE note ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
 CREATE TABLE pin (doc BLOB PRIMARY KEY) WITHOUT ROWID;
 `);
+    // Snapshots that stand for journalled changes, and what the journal must still answer about those.
+    sqlite.script(`
+CREATE TABLE pack (
+  doc BLOB PRIMARY KEY, snapshot TEXT NOT NULL, through INTEGER NOT NULL, kept INTEGER NOT NULL,
+  waiting INTEGER NOT NULL, changes INTEGER NOT NULL, pos INTEGER, resend INTEGER NOT NULL,
+  heads BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE packed (
+  id INTEGER PRIMARY KEY, doc BLOB NOT NULL, actor BLOB NOT NULL, seq INTEGER NOT NULL, space BLOB, signer BLOB,
+  local INTEGER NOT NULL, hashes BLOB NOT NULL);
+CREATE UNIQUE INDEX packed_by_actor ON packed (doc, actor, seq);
+`);
   },
 ];

@@ -123,25 +123,31 @@ export class StorageAdapter implements StorageAdapterInterface {
   }
 
   #snapshotChunks(range: DocumentRange): Chunk[] {
-    const snapshot = this.#latest(range);
-    if (snapshot === null) return [];
-    this.#servedSnapshots.set(range.text, snapshot.heads);
-    return [{ key: [range.text, "snapshot", snapshot.key], data: snapshot.bytes }];
+    const served = this.#snapshotsOf(range);
+    if (served.length === 0) return [];
+    this.#servedSnapshots.set(
+      range.text,
+      served.flatMap((snapshot) => snapshot.heads),
+    );
+    return served.map(({ key, bytes }) => ({ key: [range.text, "snapshot", key], data: bytes }));
   }
 
-  #latest({ doc, name }: DocumentRange): Snapshot | null {
-    const { snapshots } = this.#store;
-    return name === undefined ? snapshots.latest(doc) : snapshots.get(doc, name);
+  /** The latest or the named one, and beside it always the one that stands for changes without rows. */
+  #snapshotsOf({ doc, name }: DocumentRange): Snapshot[] {
+    const { snapshots, changes } = this.#store;
+    const asked = name === undefined ? snapshots.latest(doc) : snapshots.get(doc, name);
+    const packed = changes.packOf(doc)?.snapshot;
+    const beside =
+      packed === undefined || packed === asked?.key ? null : snapshots.get(doc, packed);
+    return [asked, beside].filter((snapshot) => snapshot !== null);
   }
 
   /** The journal without what the snapshot served just before holds already. */
   #incrementalChunks({ doc, text }: DocumentRange): Chunk[] {
-    const covered = this.#store.changes.ancestors(doc, this.#servedSnapshots.get(text) ?? []);
-    this.#servedSnapshots.delete(text);
     const rest = this.#store.changes
-      .ofDocument(doc)
-      .filter((change) => !covered.has(bytesToHex(change.hash)))
+      .beyond(doc, this.#servedSnapshots.get(text) ?? [])
       .map((change) => change.bytes);
+    this.#servedSnapshots.delete(text);
     return rest.length === 0
       ? []
       : [{ key: [text, "incremental", "journal"], data: concatBytes(...rest) }];

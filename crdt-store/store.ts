@@ -12,12 +12,20 @@ import { Outbox } from "./outbox.ts";
 import { Pins } from "./pins.ts";
 import { migrations } from "./schema.ts";
 import { Settings } from "./settings.ts";
-import { Snapshots } from "./snapshots.ts";
+import { Snapshots, type Snapshot } from "./snapshots.ts";
 import { Spaces } from "./spaces.ts";
 import { Sqlite } from "./sqlite.ts";
 import { auditStore, type StoreAudit } from "./store-audit.ts";
 import { StoreCopy } from "./store-copy.ts";
 import { SyncLog } from "./sync-log.ts";
+
+/** The newest proved snapshot of a document, if any, and the changes it lacks, repeats allowed. */
+export interface DocumentContent {
+  readonly snapshot: Snapshot | null;
+  readonly changes: readonly Uint8Array[];
+  /** False when the snapshot that stands for changes without rows is damaged: some are missing then. */
+  readonly isWhole: boolean;
+}
 
 /** Everything a device remembers. All members are synchronous; combine them with {@link Store.transaction}. */
 export class Store {
@@ -61,6 +69,19 @@ export class Store {
    */
   transaction<Result>(act: () => Result): Result {
     return this.#sqlite.transaction(act);
+  }
+
+  /** What a document is loaded from. Reads no more rows than needed, as long as nothing is damaged. */
+  contentOf(doc: Uint8Array): DocumentContent {
+    const pack = this.changes.packOf(doc);
+    const packed = pack === null ? null : this.snapshots.get(doc, pack.snapshot);
+    if (pack !== null && packed !== null) {
+      const changes = this.changes.bytesOfDocument(doc, pack.through);
+      return { snapshot: packed, changes, isWhole: true };
+    }
+    const snapshot = this.snapshots.latest(doc);
+    const changes = this.changes.beyond(doc, snapshot?.heads ?? []);
+    return { snapshot, changes: changes.map(({ bytes }) => bytes), isWhole: pack === null };
   }
 
   /** Calls `listener` after every transaction that did not commit: what was read in it is void. */

@@ -19,6 +19,8 @@ import { eventLine } from "./watching.ts";
 /** Another command is waited for this long: most are over in a moment. */
 const lockTries = 50;
 const lockTryEveryMs = 100;
+/** Packing that is not done by then is left to later commands. */
+const longestTidyMs = 500;
 const longestIntervalMs = 2 ** 31 - 1;
 
 const unread = outputClosed();
@@ -146,6 +148,7 @@ async function carryOut(home: OpenHome, line: CommandLine, input: string): Promi
     if (command.name === "backup") return await backUp(home, line, command.file, input);
     const answer = await runCommand(device, { now: () => Date.now() }, command, input);
     const stdout = line.json ? `${JSON.stringify(answer.json)}\n` : answer.text;
+    await device.tidy(longestTidyMs, command.name === "sync" ? "everything" : "what-changed");
     return { code: answer.code, stdout, stderr: answer.trouble };
   } catch (error) {
     return failureOf(error, line.home);

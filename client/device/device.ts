@@ -29,6 +29,7 @@ import type {
 } from "./api.ts";
 import { Background } from "./background.ts";
 import { Carets } from "./carets.ts";
+import { Compaction, defaultPackingLimits, type PackingLimits } from "./compaction.ts";
 import { DeviceDocuments } from "./documents.ts";
 import { DeviceEvents } from "./events.ts";
 import { failureWords } from "./failure-words.ts";
@@ -64,6 +65,8 @@ export interface DevicePorts {
   readonly durable: boolean;
   /** Stay connected from the start, or connect only when a step needs the relay. */
   readonly connect: "always" | "on-demand";
+  /** When a document's changes are packed; by default when it is worth it. */
+  readonly packing?: PackingLimits;
 }
 
 export class Device implements DeviceApi {
@@ -77,6 +80,7 @@ export class Device implements DeviceApi {
   readonly #indices: Indices;
   readonly #rows: NoteRows;
   readonly #materialiser: Materialiser;
+  readonly #compaction: Compaction;
   readonly #notes: Notes;
   readonly #notebooks: Notebooks;
   readonly #admission: Admission;
@@ -109,6 +113,8 @@ export class Device implements DeviceApi {
     const moved = (): void => events.notify("notes");
     const materialiser = new Materialiser({ ...ports, background, documents, moved });
     materialiser.add(rows);
+    const limits = ports.packing ?? defaultPackingLimits;
+    this.#compaction = new Compaction({ ...parts, background, limits });
     this.#events = events;
     this.#progress = progress;
     this.#background = background;
@@ -154,7 +160,9 @@ export class Device implements DeviceApi {
       const documents = await this.#loadedDocuments();
       if (!this.#closed) this.#indices.settle(documents);
     });
+    this.#background.add(() => this.#compaction.resendMarked());
     this.#materialiser.soon();
+    this.#compaction.soon();
   }
 
   /** Where the relay of this device listens, null if it knows none. */
@@ -177,6 +185,7 @@ export class Device implements DeviceApi {
     this.#closed = true;
     this.#desk.session?.stop();
     this.#materialiser.close();
+    this.#compaction.close();
     this.#events.close();
     await this.#background.close();
   }
@@ -260,6 +269,12 @@ export class Device implements DeviceApi {
   async describeStale(): Promise<void> {
     await this.#background.settled();
     await this.#materialiser.all();
+  }
+
+  /** Packs what has grown enough, beginning nothing after `mostMs`: for a process that ends. */
+  async tidy(mostMs: number, scope: "everything" | "what-changed" = "everything"): Promise<void> {
+    await this.#background.settled();
+    await this.#compaction.now(mostMs, scope);
   }
 
   createNote(input: { notebook?: string; title?: string; body?: string }): Promise<{ id: string }> {
@@ -417,6 +432,7 @@ export class Device implements DeviceApi {
 
   #rewound(space: Space): void {
     this.#shelf.sendOwnAgain(space);
+    this.#background.add(() => this.#compaction.resendMarked());
     this.#log(
       "warning",
       "The relay's log is not the one this device knew. It is read again, and what was written here is sent again.",
@@ -425,6 +441,7 @@ export class Device implements DeviceApi {
 
   #putBack(space: Space): void {
     this.#shelf.putBack(space);
+    this.#background.add(() => this.#compaction.resendMarked());
     const text = "The relay lost some recent data. This device has put it back.";
     this.#log("warning", text);
     this.#events.emit({ type: "notice", text });
@@ -438,6 +455,7 @@ export class Device implements DeviceApi {
 
   #progressed(): void {
     this.#progress.moved();
+    this.#compaction.soon();
     this.#events.notify("status");
     this.#events.notify("notes");
   }
@@ -451,10 +469,10 @@ export class Device implements DeviceApi {
   }
 
   #loadedDocuments(): Promise<DeviceDocuments> {
-    const { store, random, clock, automerge } = this.#ports;
-    this.#documents ??= automerge().then(
-      (loaded) => new DeviceDocuments(store, random, () => clock.now(), loaded),
-    );
+    const damaged = (docId: Uint8Array): void => this.#compaction.recover(docId);
+    this.#documents ??= this.#ports
+      .automerge()
+      .then((loaded) => new DeviceDocuments({ ...this.#ports, damaged }, loaded));
     return this.#documents;
   }
 

@@ -165,12 +165,19 @@ function* examineDocument(
   if (awaited.length > 0) {
     yield note("documents", `${name} waits for ${counted(awaited.length, "change")} of others.`);
   }
-  const documents = new DeviceDocuments(store, random, () => store.now(), automerge);
+  let isPackDamaged = false;
+  const damaged = (): void => {
+    isPackDamaged = true;
+  };
+  const documents = new DeviceDocuments({ store, random, clock: store, damaged }, automerge);
   try {
     const loaded = documents.load<unknown>(doc, start);
     const heads = automerge.getHeads(loaded);
     automerge.free(loaded);
-    if (awaited.length === 0 && !sameHeads(heads, store.changes.heads(doc))) {
+    if (isPackDamaged) {
+      const text = `${name} has a damaged snapshot, and the relay holds what was in it.`;
+      yield trouble("documents", text, "Run sync: what is missing is fetched again.");
+    } else if (awaited.length === 0 && !sameHeads(heads, store.changes.heads(doc))) {
       const text = `${name} opens to another version than its journal has.`;
       yield trouble("documents", text, startElsewhere);
     }
@@ -204,7 +211,7 @@ function* examineSnapshots(
 ): Generator<Finding> {
   for (const key of store.snapshots.keys(doc)) {
     const snapshot = store.snapshots.get(doc, key);
-    // A cache: what is wrong with it costs time, and nothing else.
+    // What a document needs was looked at above; any other costs time, and nothing else.
     if (snapshot === null) {
       yield note("snapshots", `${name} has a damaged snapshot, which is not used.`);
       continue;

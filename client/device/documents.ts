@@ -5,47 +5,95 @@
  */
 import type * as AutomergeModule from "@automerge/automerge/slim";
 import { parseChange } from "#crdt-store/chunks.ts";
-import type { Store } from "#crdt-store/store.ts";
+import type { DocumentContent, Store } from "#crdt-store/store.ts";
 import { parseHex, toHex } from "#relay/protocol/bytes.ts";
 import { actorNonceBytes, actorOf } from "#client/crypto/authorship.ts";
 import { inBatches, inPieces } from "#client/notes/change-batches.ts";
-import type { Random } from "#client/sync/ports.ts";
+import type { Clock, Random } from "#client/sync/ports.ts";
 import type { Space } from "#client/sync/space.ts";
 import type { FieldSplice, NoteDocument } from "./api.ts";
-import type { Automerge } from "./index-document.ts";
+import { notebookIndexGenesis, vaultIndexGenesis, type Automerge } from "./index-document.ts";
 
 type Doc<T> = AutomergeModule.Doc<T>;
 
 /** Session name of the device's own edits, beside those of tabs. */
 const ownSession = "device";
 
+export interface DocumentsPorts {
+  readonly store: Store;
+  readonly random: Random;
+  readonly clock: Clock;
+  /** Some changes of a document are missing here, because the snapshot that held them is damaged. */
+  readonly damaged: (docId: Uint8Array) => void;
+}
+
 export class DeviceDocuments {
+  readonly #ports: DocumentsPorts;
   readonly #store: Store;
-  readonly #random: Random;
-  readonly #now: () => number;
   readonly automerge: Automerge;
 
-  constructor(store: Store, random: Random, now: () => number, automerge: Automerge) {
-    this.#store = store;
-    this.#random = random;
-    this.#now = now;
+  constructor(ports: DocumentsPorts, automerge: Automerge) {
+    this.#ports = ports;
+    this.#store = ports.store;
     this.automerge = automerge;
   }
 
   /** A fresh actor of this device for one document, known to the store; never used twice. */
   newActor(space: Space, docId: Uint8Array, session: string): string {
-    const nonce = this.#random(actorNonceBytes);
+    const nonce = this.#ports.random(actorNonceBytes);
     const actor = actorOf(docId, space.device.publicKey, nonce);
     this.#store.documents.addActor(docId, { actor, nonce, session });
     return toHex(actor);
   }
 
-  /** All that the journal holds of a document, on top of `start`. Throws if Automerge refuses it. */
-  load<T>(docId: Uint8Array, start: Doc<T> = this.automerge.init<T>()): Doc<T> {
-    const snapshot = this.#store.snapshots.latest(docId);
-    const base = snapshot === null ? start : this.automerge.loadIncremental(start, snapshot.bytes);
-    const changes = this.#store.changes.bytesOfDocument(docId);
-    return changes.length === 0 ? base : this.automerge.applyChanges(base, changes)[0];
+  /** What a document is loaded from. If some of it turns out to be damaged, that is seen to, and the rest is given. */
+  contentOf(docId: Uint8Array): DocumentContent {
+    const content = this.#store.contentOf(docId);
+    if (content.isWhole) return content;
+    this.#ports.damaged(docId);
+    return { ...this.#store.contentOf(docId), isWhole: false };
+  }
+
+  /** All that this device holds of a document, on top of `start`, to be freed by the caller. Throws if Automerge refuses it. */
+  load<T>(docId: Uint8Array, start?: Doc<T>): Doc<T> {
+    const { snapshot, changes } = this.contentOf(docId);
+    return this.#apply(snapshot?.bytes ?? null, changes, start);
+  }
+
+  /** What was let go from the journal and, on top of it, `rows`; to be freed by the caller. Throws if it cannot be read. */
+  loadPacked(docId: Uint8Array, rows: readonly { readonly bytes: Uint8Array }[]): Doc<unknown> {
+    const pack = this.#store.changes.packOf(docId);
+    const snapshot = pack === null ? null : this.#store.snapshots.get(docId, pack.snapshot);
+    if (pack !== null && snapshot === null) throw new Error("the snapshot in use is damaged");
+    const changes = rows.map(({ bytes }) => bytes);
+    return this.#apply(snapshot?.bytes ?? null, changes, this.#genesisOf(docId) ?? undefined);
+  }
+
+  #apply<T>(
+    snapshot: Uint8Array | null,
+    changes: readonly Uint8Array[],
+    start: Doc<T> | undefined,
+  ): Doc<T> {
+    const { automerge } = this;
+    const base = snapshot === null ? (start ?? automerge.init<T>()) : automerge.load<T>(snapshot);
+    return changes.length === 0 ? base : automerge.applyChanges(base, [...changes])[0];
+  }
+
+  /** The changes (hashes in hex) that a document begins with on every device without any of them journalling it. */
+  givenOf(docId: Uint8Array): ReadonlySet<string> {
+    const genesis = this.#genesisOf(docId);
+    if (genesis === null) return new Set();
+    const heads = this.automerge.getHeads(genesis);
+    this.automerge.free(genesis);
+    return new Set(heads);
+  }
+
+  #genesisOf(docId: Uint8Array): Doc<unknown> | null {
+    const document = this.#store.documents.get(docId);
+    if (document?.kind !== "index") return null;
+    return this.#store.spaces.get(document.space)?.kind === "vault"
+      ? vaultIndexGenesis(this.automerge)
+      : notebookIndexGenesis(this.automerge);
   }
 
   /** Whether the document ever stood at these heads (hex), as far as the journal knows. */
@@ -86,7 +134,7 @@ export class DeviceDocuments {
           pos: null,
           signer: space.device.publicKey,
           local: true,
-          at: this.#now(),
+          at: this.#ports.clock.now(),
         })),
       );
       this.#store.outbox.add(space.id, docId, added);
@@ -143,7 +191,7 @@ export class DeviceDocuments {
       const made = automerge.changeAt(
         doc,
         at,
-        { time: Math.floor(this.#now() / 1000) },
+        { time: Math.floor(this.#ports.clock.now() / 1000) },
         (draft) => {
           for (const edit of batch) {
             automerge.splice(draft, [edit.field], edit.at, edit.remove, edit.insert);
@@ -154,6 +202,7 @@ export class DeviceDocuments {
       at = [...(made.newHeads ?? at)];
     }
     const changes = this.record(space, docId, loaded, doc);
+    automerge.free(loaded);
     // What changeAt hands back may show its text in the wrong order, though the document holds it right
     // (Automerge 3.5): a view is read from the document.
     return { doc: automerge.view(doc, automerge.getHeads(doc)), changes };

@@ -135,8 +135,7 @@ export class Notes {
     const { docId, row, space } = this.#must(id);
     await this.#recoverDraftsOf(docId);
     const documents = await this.#ports.documents();
-    const snapshot = this.#store.snapshots.latest(docId);
-    const changes = this.#store.changes.bytesOfDocument(docId);
+    const { snapshot, changes } = documents.contentOf(docId);
     if (snapshot === null && changes.length === 0) {
       refuse(
         "unavailable",
@@ -198,10 +197,13 @@ export class Notes {
     await this.#recoverDraftsOf(docId);
     const documents = await this.#ports.documents();
     const doc = documents.load<NoteDocument>(docId);
-    if (typeof doc.body !== "string") {
+    const { title, body }: Partial<NoteDocument> = doc;
+    const heads = documents.automerge.getHeads(doc);
+    documents.automerge.free(doc);
+    if (typeof title !== "string" || typeof body !== "string") {
       refuse("unavailable", "This note has not arrived on this device yet.");
     }
-    return { id, title: doc.title, body: doc.body, heads: documents.automerge.getHeads(doc) };
+    return { id, title, body, heads };
   }
 
   async readAt(
@@ -213,6 +215,7 @@ export class Notes {
     if (!documents.holds(docId, heads)) refuseVersion();
     const doc = documents.load<NoteDocument>(docId);
     const { title, body } = documents.automerge.view(doc, [...heads]);
+    documents.automerge.free(doc);
     return { title, body };
   }
 

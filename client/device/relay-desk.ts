@@ -110,6 +110,11 @@ export class RelayDesk {
     this.#session?.poke(space);
   }
 
+  /** The cursor of this space was set back: its log is to be read from there. */
+  readAgain(space: Space): void {
+    this.#session?.readAgain(space);
+  }
+
   /** The others here see the name this person has now. */
   tellName(): void {
     if (this.#session !== null) this.#session.displayName = loadDisplayName(this.#ports.store);

@@ -234,9 +234,14 @@ export class Shelf {
     });
   }
 
-  /** Queues what this device wrote in the space: it may not be in the relay's log any more. */
+  /**
+   * Queues what this device wrote in the space: it may not be in the relay's log any more. What was packed is marked,
+   * to be unpacked first.
+   */
   sendOwnAgain(space: Space): void {
-    for (const { doc } of this.#store.documents.ofSpace(space.id)) {
+    const documents = this.#store.documents.ofSpace(space.id);
+    this.#store.changes.markForResend(documents.map(({ doc }) => doc));
+    for (const { doc } of documents) {
       const changes = this.#store.changes.ofDocument(doc);
       const own = changes.flatMap((row) => (row.local ? [row.hash] : []));
       this.#store.outbox.add(space.id, doc, own);

@@ -134,7 +134,7 @@ export class Receiver {
     const twice = verdict.changes.some((change) =>
       this.#store.changes
         .byActorSeq(docId, change.actor, change.seq)
-        .some((held) => !equal(held.hash, change.hash)),
+        .some((held) => !equal(held, change.hash)),
     );
     return twice ? "its author has written two different things at one place" : null;
   }
@@ -178,7 +178,8 @@ export class Receiver {
         space: space.id,
         pos,
         signer: change.signer,
-        local: false,
+        // Ours, where this device had lost it.
+        local: documents.actor(docId, change.actor) !== null,
         at: this.#clock.now(),
       })),
     );

@@ -195,6 +195,15 @@ export class SyncSession {
     this.#spaceEvent(run, { type: "changes-waiting" });
   }
 
+  /** The space's cursor was set back: what follows it is asked for again. */
+  readAgain(space: Space): void {
+    const run = this.#runs.get(space.hex);
+    if (run === undefined || !this.connected) return;
+    run.held = [];
+    this.#unsubscribe(run);
+    this.#spaceEvent(run, { type: "cursor-moved" });
+  }
+
   /**
    * Seals what waits in the caller's transaction, if it would be sent at once: an edit then costs one
    * flush of the disk before it leaves, not two.

@@ -62,6 +62,8 @@ export type SpaceEvent =
   | { readonly type: "author-unknown" }
   /** A position is missing or the chain does not fit. */
   | { readonly type: "log-broken" }
+  /** This device has lost what it had read: the cursor was set back. */
+  | { readonly type: "cursor-moved" }
   | { readonly type: "changes-waiting" }
   /** A while has passed since the space was stuck. */
   | { readonly type: "retry" }
@@ -149,6 +151,9 @@ export function stepSpace(state: SpaceState, event: SpaceEvent, work: SpaceWork)
         [{ type: "rewind" }, { type: "subscribe" }],
         "subscribing",
       );
+    case "cursor-moved":
+      if (!state.subscribed) return stay(state);
+      return detour({ ...state, subscribed: false }, [{ type: "subscribe" }], "subscribing");
     case "changes-waiting":
       return pushIfPossible(state, work);
     case "retry":

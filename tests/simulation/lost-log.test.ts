@@ -1,5 +1,6 @@
 /** A relay that lost data is given it back by the devices that wrote it (P6). */
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { parseDocumentId } from "#crdt-store/document-id.ts";
 import type { Device } from "#client/device/device.ts";
 import { MemoryRelayDisk } from "#tests/support/memory-relay-store.ts";
 import { loadEngines, World, type Engines, type SimDevice } from "#tests/support/world.ts";
@@ -15,11 +16,19 @@ afterEach(async () => {
   world = null;
 });
 
+const lazy = { changes: 500, bytes: 1 << 20, quietMs: 3_000 };
+const eager = { changes: 1, bytes: 1, quietMs: 100 };
+
 describe("a relay whose disk", () => {
-  it.each(["was put back to an older copy", "was emptied"] as const)(
-    "%s holds everything again once the writers are back",
-    async (loss) => {
-      const made = new World({ seed: loss, engines, encrypted: false, secrets: [] });
+  it.each([
+    { loss: "was put back to an older copy", packing: lazy },
+    { loss: "was emptied", packing: lazy },
+    { loss: "was put back to an older copy", packing: eager },
+    { loss: "was emptied", packing: eager },
+  ])(
+    "$loss holds everything again once the writers are back (packing from $packing.changes changes)",
+    async ({ loss, packing }) => {
+      const made = new World({ seed: loss, engines, encrypted: false, packing, secrets: [] });
       world = made;
       const { timeline, relay } = made;
       await relay.start();
@@ -46,6 +55,9 @@ describe("a relay whose disk", () => {
       const shared = deviceOf(one).share(notebook?.id ?? "", "edit");
       await during(made, shared);
 
+      const doc = parseDocumentId(note);
+      const packed = doc === undefined ? null : one.running?.store.changes.packOf(doc);
+      expect(packed?.changes ?? 0).toBe(packing === eager ? 4 : 0);
       relay.crash();
       relay.disk = loss === "was emptied" ? new MemoryRelayDisk() : copy;
       await relay.start();

@@ -33,15 +33,19 @@ export interface Outcome {
 }
 
 const longestHealMs = 300_000;
+const eager = { changes: 3, bytes: 1 << 20, quietMs: 150 };
 
 export async function runStory(options: StoryOptions): Promise<Outcome> {
-  const draw = new World({ ...options, encrypted: false, secrets: [] }).chance.fork("story");
+  const { chance } = new World({ ...options, encrypted: false, secrets: [] });
+  const draw = chance.fork("story");
   const world = new World({
     seed: options.seed,
     engines: options.engines,
     encrypted: draw.happens(0.1),
     // Some relays are slow to take what anybody writes.
     limits: draw.happens(0.2) ? { entriesPerSecond: 2, entryBurst: 4 } : {},
+    // Half of the runs pack all the time what the others hardly ever pack in so short a life.
+    ...(chance.fork("packing").happens(0.5) ? { packing: eager } : {}),
     secrets,
     ...(options.tamper === undefined ? {} : { tamper: options.tamper }),
   });
@@ -367,13 +371,20 @@ function stormy(chance: Chance): Weather {
 function tellSpace(store: Store, id: Uint8Array): string {
   const cursor = store.inbox.cursor(id);
   const control = store.spaces.control(id).map((row) => `control ${row.pos} ${toHex(row.hash)}`);
+  const positions = store.changes.lastPositions();
   const changes = store.documents
     .ofSpace(id)
-    .flatMap(({ doc }) =>
-      store.changes
-        .ofDocument(doc)
-        .map((row) => `change ${toHex(doc)} ${toHex(row.hash)} at ${row.pos}`),
-    )
+    .flatMap(({ doc }) => {
+      // Whatever a device has packed and whatever it has not.
+      const rows = store.changes.ofDocument(doc).map(({ hash }) => hash);
+      const { pos, unplaced } = positions.get(toHex(doc)) ?? { pos: null, unplaced: 0 };
+      return [
+        `document ${toHex(doc)} at ${pos}, ${unplaced} not there`,
+        ...[...rows, ...store.changes.packedHashes(doc)].map(
+          (hash) => `change ${toHex(doc)} ${toHex(hash)}`,
+        ),
+      ];
+    })
     .toSorted();
   return [
     `cursor ${cursor?.pos} ${cursor === null ? "" : toHex(cursor.chain)}`,

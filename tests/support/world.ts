@@ -6,6 +6,7 @@
 import { ed25519 } from "@noble/curves/ed25519.js";
 import { nodeAutomerge, nodeEd25519 } from "#client/cli/node-ports.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
+import type { PackingLimits } from "#client/device/compaction.ts";
 import { Device } from "#client/device/device.ts";
 import type { Automerge } from "#client/device/index-document.ts";
 import type { SqliteEngine } from "#crdt-store/files/engine.ts";
@@ -69,6 +70,8 @@ export interface WorldOptions {
   /** Stores encrypted by a key, or in clear. */
   readonly encrypted: boolean;
   readonly limits?: Partial<Limits>;
+  /** When devices pack the changes of a document; by default when it is worth it. */
+  readonly packing?: PackingLimits;
   /** Strings that must never leave a device. */
   readonly secrets: readonly string[];
   /** Applied to each store a device gets: to plant a fault on purpose. */
@@ -278,6 +281,7 @@ export class SimDevice {
       relayUrl,
       durable: true,
       connect: "always",
+      ...(this.#options.packing === undefined ? {} : { packing: this.#options.packing }),
     });
     this.#process = { device, store, files, host, timers };
     return device;

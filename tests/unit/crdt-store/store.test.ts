@@ -52,7 +52,7 @@ describe("the change journal", () => {
     store.changes.insert([
       journalled(change, { local: false, pos: 9, signer: bytesFor("another") }),
     ]);
-    expect(store.changes.ofDocument(doc)).toEqual([
+    expect(store.changes.ofDocument(doc)).toMatchObject([
       { hash: change.hash, bytes: change.bytes, pos: 7, local: true, signer: dev },
     ]);
   });
@@ -71,9 +71,7 @@ describe("the change journal", () => {
     expect(store.changes.heads(doc)).toEqual([three.hash]);
     expect(store.changes.awaited(doc)).toEqual([]);
     expect(store.changes.missing(doc, [...hashes, dev])).toEqual([dev]);
-    expect([...store.changes.ancestors(doc, [two.hash])].toSorted()).toEqual(
-      [one.hash, two.hash].map(hex).toSorted(),
-    );
+    expect(store.changes.beyond(doc, [two.hash]).map(({ hash }) => hash)).toEqual([three.hash]);
   });
 
   it("forgets the heads of a transaction that did not commit", async () => {
@@ -99,10 +97,7 @@ describe("the change journal", () => {
     store.changes.insert([...changes, twin].map((change) => journalled(change)));
     expect(store.changes.lastSeq(doc, first.actor)).toBe(third.seq);
     expect(store.changes.lastSeq(doc, bytesFor("nobody", 16))).toBe(0);
-    expect(store.changes.byActorSeq(doc, first.actor, 1).map((change) => change.hash)).toEqual([
-      first.hash,
-      twin.hash,
-    ]);
+    expect(store.changes.byActorSeq(doc, first.actor, 1)).toEqual([first.hash, twin.hash]);
   });
 
   it("knows how far the relay has a document", async () => {

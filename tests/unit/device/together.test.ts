@@ -206,7 +206,8 @@ async function forgeName(
 ): Promise<boolean> {
   const ed = nodeEd25519();
   const automerge = await nodeAutomerge();
-  const documents = new DeviceDocuments(store, nodeRandom, Date.now, automerge);
+  const ports = { store, random: nodeRandom, clock: Date, damaged: () => undefined };
+  const documents = new DeviceDocuments(ports, automerge);
   const shelf = new Shelf({ store, ed, clock: Date, random: nodeRandom });
   shelf.openAll();
   const space = shelf.mustNotebook(notebook);
