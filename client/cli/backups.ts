@@ -32,7 +32,7 @@ import {
 } from "#client/device/backup.ts";
 import { Refusal, refuse } from "#client/device/refusal.ts";
 import { systemWordsOf } from "./failure.ts";
-import { createHomeKey } from "./home.ts";
+import { createHomeKey } from "./home-key.ts";
 import { nodeEd25519, nodeRandom } from "./node-ports.ts";
 
 /** Writes a backup of the store to `path`, where nothing may be. Complete and durable, or not there at all. */

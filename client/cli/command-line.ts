@@ -22,6 +22,11 @@ export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
   doctor                     examine everything here and say what is well; changes nothing
   backup FILE                write all of this home into a new file that only your words open
   restore-backup FILE        make an empty home of a backup; the words come on standard input
+  passphrase set|change|remove   ask for a passphrase before opening this home; the current and the
+                             new one are typed, or lines on standard input
+
+A home with a passphrase is opened with --passphrase-file FILE, with the file that
+SEALEAF_PASSPHRASE_FILE names, or by typing it at a terminal.
 
 Exit codes: 0 done, 1 refused, 2 wrong usage, 3 the relay cannot be reached.`;
 
@@ -30,6 +35,8 @@ export interface CommandLine {
   /** ws:// or wss:// */
   readonly relay: string | null;
   readonly json: boolean;
+  /** The file that holds the passphrase of this home. */
+  readonly passphraseFile: string | null;
   readonly command: Command;
 }
 
@@ -45,6 +52,7 @@ export type Command =
   | { readonly name: "share"; readonly role: "edit" | "read"; readonly notebook: string | null }
   | { readonly name: "join"; readonly link: string }
   | { readonly name: "name"; readonly displayName: string }
+  | { readonly name: "passphrase"; readonly action: "set" | "change" | "remove" }
   /** Null: until it is hopeless. */
   | { readonly name: "sync"; readonly timeoutMs: number | null };
 
@@ -84,7 +92,11 @@ export function parseLine(args: readonly string[]): ParsedLine {
       `“${values.relay}” is not the address of a relay. It looks like http://localhost:8787 or wss://notes.example.`,
     );
   }
-  return { type: "run", line: { home, relay, json: values.json === true, command } };
+  const passphraseFile = values["passphrase-file"] ?? null;
+  return {
+    type: "run",
+    line: { home, relay, json: values.json === true, passphraseFile, command },
+  };
 }
 
 function parse(args: readonly string[]) {
@@ -95,6 +107,7 @@ function parse(args: readonly string[]) {
       home: { type: "string" },
       relay: { type: "string" },
       json: { type: "boolean" },
+      "passphrase-file": { type: "string" },
       help: { type: "boolean", short: "h" },
       version: { type: "boolean" },
       title: { type: "string" },
@@ -108,7 +121,7 @@ function parse(args: readonly string[]) {
 
 type Values = ReturnType<typeof parse>["values"];
 
-/** Which options belong to one command; --home, --relay and --json belong to all. */
+/** Which options belong to one command; --home, --relay, --json and --passphrase-file belong to all. */
 const commandOfOption = {
   title: "new",
   notebook: "new",
@@ -163,6 +176,13 @@ function commandOf(name: string, rest: readonly string[], values: Values): Comma
     case "join":
       if (first === undefined) return "join needs a link.";
       return second === undefined ? { name, link: first } : "join takes one link.";
+    case "passphrase":
+      if (first !== "set" && first !== "change" && first !== "remove") {
+        return "passphrase needs one of set, change, remove.";
+      }
+      return second === undefined
+        ? { name, action: first }
+        : "A passphrase is never typed on the command line, where others can read it.";
     case "name":
       return first === undefined ? "name needs a name." : { name, displayName: rest.join(" ") };
     case "backup":

@@ -23,7 +23,10 @@ export interface Answer {
 export async function runCommand(
   device: Device,
   clock: Clock,
-  command: Exclude<Command, { readonly name: "watch" | "doctor" | "backup" | "restore-backup" }>,
+  command: Exclude<
+    Command,
+    { readonly name: "watch" | "passphrase" | "doctor" | "backup" | "restore-backup" }
+  >,
   input: string,
 ): Promise<Answer> {
   switch (command.name) {

@@ -19,15 +19,21 @@ import {
 } from "#client/device/doctor.ts";
 import type { CommandLine } from "./command-line.ts";
 import { exitCodes, failureOf, type Outcome } from "./failure.ts";
-import { readHomeKey } from "./home.ts";
+import { readHomeKey } from "./home-key.ts";
 import { nodeAutomerge, nodeEd25519, nodeRandom } from "./node-ports.ts";
 
-/** Examines a home that no process has open, holding its lock. */
-export async function examineHome(dir: string): Promise<readonly Finding[]> {
+/**
+ * Examines a home that no process has open, holding its lock.
+ * @param passphrase asked only if the home has one
+ */
+export async function examineHome(
+  dir: string,
+  passphrase: () => Promise<string>,
+): Promise<readonly Finding[]> {
   const lock = lockDirectory(dir);
   try {
     const findings = [...examineFiles(dir)];
-    const key = keyOf(dir);
+    const key = await keyOf(dir, passphrase);
     if (!(key instanceof Uint8Array)) return [...findings, key];
     findings.push(well("key", "The key is there."));
     const files = readNodeFiles(dir);
@@ -88,9 +94,12 @@ function* examineFiles(dir: string): Generator<Finding> {
   );
 }
 
-function keyOf(dir: string): Uint8Array | Finding {
+async function keyOf(
+  dir: string,
+  passphrase: () => Promise<string>,
+): Promise<Uint8Array | Finding> {
   try {
-    return readHomeKey(dir);
+    return await readHomeKey(dir, passphrase);
   } catch (error) {
     const remedy = "Restore a backup or your words in another home if the key is lost.";
     return trouble("key", failureOf(error, dir).stderr.trim(), remedy);

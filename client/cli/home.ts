@@ -1,17 +1,13 @@
 /** A home directory: the store of one device on this machine, its key, its lock. */
-import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
-import {
-  flushDirectory,
-  loadNodeEngine,
-  lockDirectory,
-  openNodeFiles,
-} from "#crdt-store/files/node.ts";
+import { loadNodeEngine, lockDirectory, openNodeFiles } from "#crdt-store/files/node.ts";
 import { openStore, type Store } from "#crdt-store/store.ts";
 import { Device } from "#client/device/device.ts";
 import { loadRelay, saveRelay } from "#client/device/identity.ts";
 import { refuse } from "#client/device/refusal.ts";
 import { sameRelay } from "#client/device/relay-address.ts";
+import { closeKeyToOthers, createHomeKey, readHomeKey, type KeyReader } from "./home-key.ts";
 import { dialNode, nodeAutomerge, nodeEd25519, nodeRandom, nodeTimers } from "./node-ports.ts";
 
 export interface OpenHome {
@@ -25,6 +21,7 @@ export interface HomeOptions {
   /** Used from now on, if the home knows none yet; refused if it knows another. */
   readonly relay: string | null;
   readonly connect: "always" | "on-demand";
+  readonly keyReader: KeyReader;
 }
 
 /** Whether nothing was ever kept there; creates nothing. */
@@ -32,17 +29,27 @@ export function isEmptyHome(dir: string): boolean {
   return (statSync(join(dir, "main"), { throwIfNoEntry: false })?.size ?? 0) === 0;
 }
 
+/** Runs `act` while no other process has the home. Throws {@link StoreError} `locked` when one has. */
+export async function holdHome<T>(dir: string, act: () => Promise<T>): Promise<T> {
+  const lock = lockDirectory(dir);
+  try {
+    return await act();
+  } finally {
+    lock.release();
+  }
+}
+
 /**
  * Opens the device of a home, or makes an empty one. Throws {@link StoreError} `locked` when another
  * process has it, and leaves everything as it was on any failure.
  */
 export async function openHome(options: HomeOptions): Promise<OpenHome> {
-  const { dir, relay, connect } = options;
+  const { dir, relay, connect, keyReader } = options;
   const lock = lockDirectory(dir);
   let opened: Store | null = null;
   try {
     const engine = await loadNodeEngine();
-    const key = homeKey(dir);
+    const key = await homeKey(dir, keyReader);
     const store = openStore({
       engine,
       files: openNodeFiles(dir),
@@ -101,31 +108,10 @@ export function otherRelay(known: string): string {
   return `This home uses the relay ${known} and cannot have another beside it. Leave --relay out, or use another home.`;
 }
 
-/** The database's key, in a file only its owner can read; made with the home. */
-function homeKey(dir: string): Uint8Array {
-  const isNew = isEmptyHome(dir) && !existsSync(join(dir, "key"));
-  return isNew ? createHomeKey(dir) : readHomeKey(dir);
-}
-
-/** The key of a home that has one. Refuses with `storage`. */
-export function readHomeKey(dir: string): Uint8Array {
-  const path = join(dir, "key");
-  if (!existsSync(path)) refuse("storage", `The key file ${path} is missing. ${putItBack}`);
-  const key = new Uint8Array(readFileSync(path));
-  if (key.length === 32) return key;
-  return refuse("storage", `The key file ${path} is damaged: it must hold 32 bytes. ${putItBack}`);
-}
-
-/** A new key for the store in `dir`, which has none, durable beside it. */
-export function createHomeKey(dir: string): Uint8Array {
-  const path = join(dir, "key");
-  const key = nodeRandom(32);
-  // Complete or not there at all: a key cut short by a power failure would shut its owner out.
-  const draft = `${path}.new`;
-  writeFileSync(draft, key, { mode: 0o600, flush: true });
-  renameSync(draft, path);
-  flushDirectory(dir);
+/** Made with the home. */
+async function homeKey(dir: string, { passphrase, warn }: KeyReader): Promise<Uint8Array> {
+  if (isEmptyHome(dir) && !existsSync(join(dir, "key"))) return createHomeKey(dir);
+  const key = await readHomeKey(dir, passphrase);
+  closeKeyToOthers(dir, warn);
   return key;
 }
-
-const putItBack = "Put it back from a backup: nothing was changed.";

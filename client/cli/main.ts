@@ -10,8 +10,11 @@ import { parseLine, usage, type CommandLine } from "./command-line.ts";
 import { runCommand } from "./commands.ts";
 import { examineHome, examineOpenHome, reportOf } from "./doctor.ts";
 import { exitCodes, failure, failureOf, type ExitCode, type Outcome } from "./failure.ts";
-import { isEmptyHome, openHome, otherRelay, type OpenHome } from "./home.ts";
+import { hasPassphrase, type KeyReader, type PassphraseChange } from "./home-key.ts";
+import { holdHome, isEmptyHome, openHome, otherRelay, type OpenHome } from "./home.ts";
 import { nodeEd25519, nodeTimers } from "./node-ports.ts";
+import { changePassphrase } from "./passphrase-command.ts";
+import { currentPassphrase, readChange } from "./passphrase-source.ts";
 import { askServing, canBeServed, serveHome } from "./serving.ts";
 import { outputClosed, printOut, printTrouble, readInput } from "./standard-streams.ts";
 import { eventLine } from "./watching.ts";
@@ -83,24 +86,29 @@ async function run(args: readonly string[], line: CommandLine): Promise<Outcome>
   }
   const begins = name === "init" || name === "restore";
   if (!begins && isEmptyHome(line.home)) return emptyHome(line.home);
+  if (command.name === "passphrase") return runPassphrase(args, line, command.action);
+  const reader = keyReader(line);
   // Read beforehand: a home is not held while somebody types.
   const input = ["new", "edit", "restore"].includes(name) ? await readInput() : "";
-  const outcome = await runWith(args, line, input);
+  const outcome = await runWith(args, line, input, reader);
   if (outcome.wants !== "words") return outcome;
   printTrouble(outcome.stderr);
-  return runWith(args, line, await readInput());
+  return runWith(args, line, await readInput(), reader);
 }
 
 async function runWith(
   args: readonly string[],
   line: CommandLine,
   input: string,
+  reader: KeyReader,
 ): Promise<Outcome> {
   return whenUnlocked(async () => {
     const served = await askServing(line.home, { args, input, cwd: process.cwd() });
     if (served !== null) return served;
-    if (line.command.name === "doctor") return reportOf(line, await examineHome(line.home));
-    const home = await openHome({ dir: line.home, relay: line.relay, connect: "on-demand" });
+    if (line.command.name === "doctor") {
+      return reportOf(line, await examineHome(line.home, reader.passphrase));
+    }
+    const home = await open(line, "on-demand", reader);
     try {
       return await carryOut(home, line, input);
     } finally {
@@ -119,6 +127,37 @@ function answered(line: CommandLine, json: unknown, text: string): Outcome {
 
 function restoredText(home: string): string {
   return `The home ${home} holds everything that was in the backup. Run sync to fetch what is newer.\n`;
+}
+
+async function open(
+  { home: dir, relay }: CommandLine,
+  connect: "always" | "on-demand",
+  reader: KeyReader,
+): Promise<OpenHome> {
+  // Beforehand, like the input.
+  if (hasPassphrase(dir)) await reader.passphrase();
+  return openHome({ dir, relay, connect, keyReader: reader });
+}
+
+function keyReader(line: CommandLine): KeyReader {
+  return {
+    passphrase: currentPassphrase(line.passphraseFile),
+    warn: (sentence) => printTrouble(`${sentence}\n`),
+  };
+}
+
+/** Needs no device: a `watch` goes on with the key it has. */
+async function runPassphrase(
+  args: readonly string[],
+  line: CommandLine,
+  action: PassphraseChange["action"],
+): Promise<Outcome> {
+  const change = await readChange(action, line.passphraseFile);
+  return whenUnlocked(async () => {
+    const request = { args, input: JSON.stringify(change), cwd: process.cwd() };
+    const served = await askServing(line.home, request);
+    return served ?? holdHome(line.home, () => changePassphrase(line, change));
+  });
 }
 
 /** Two commands may well be started at the same time; the second one waits for its turn. */
@@ -146,6 +185,10 @@ async function carryOut(home: OpenHome, line: CommandLine, input: string): Promi
     if (command.name === "doctor") return reportOf(line, await examineOpenHome(home.store));
     if (command.name === "restore-backup") return failure("A home in use cannot be restored.");
     if (command.name === "backup") return await backUp(home, line, command.file, input);
+    if (command.name === "passphrase") {
+      const change = JSON.parse(input) as PassphraseChange; // from this program, see runPassphrase
+      return await changePassphrase(line, change);
+    }
     const answer = await runCommand(device, { now: () => Date.now() }, command, input);
     const stdout = line.json ? `${JSON.stringify(answer.json)}\n` : answer.text;
     await device.tidy(longestTidyMs, command.name === "sync" ? "everything" : "what-changed");
@@ -183,12 +226,13 @@ async function watch(line: CommandLine): Promise<ExitCode> {
   const stopped = Promise.race([signalled(), unread]);
   const { home: dir } = line;
   if (isEmptyHome(dir)) return print(emptyHome(dir));
+  const reader = keyReader(line);
   const home = await whenUnlocked(async () => {
     const { command } = line;
     const args = ["--home", dir, command.name];
     const served = await askServing(dir, { args, input: "", cwd: dir });
     if (served !== null) return null;
-    return openHome({ dir, relay: line.relay, connect: "always" });
+    return open(line, "always", reader);
   });
   if (home === null) return print(failure("This home is being watched already."));
   try {

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import * as A from "@automerge/automerge/slim";
 import { WebSocket, WebSocketServer } from "ws";
 import type { NoteDocument } from "#client/device/api.ts";
+import type { KeyReader } from "#client/cli/home-key.ts";
 import { openHome, type OpenHome } from "#client/cli/home.ts";
 import { nodeAutomerge } from "#client/cli/node-ports.ts";
 import { buildRelay } from "#tests/support/built-relay.ts";
@@ -19,6 +20,10 @@ import type { Measurement } from "./measurement.ts";
 
 const warmUp = 20;
 const edits = 200;
+const noPassphrase: KeyReader = {
+  passphrase: () => Promise.reject(new Error("the homes of this bench are not locked")),
+  warn: () => {},
+};
 const settleWithinMs = 20_000;
 
 export async function benchLatency(): Promise<Measurement[]> {
@@ -97,6 +102,7 @@ async function measureDevices(): Promise<readonly number[]> {
           dir: join(root, name),
           relay: relay.url,
           connect: "always",
+          keyReader: noPassphrase,
         });
         homes.push(home);
         home.device.create();

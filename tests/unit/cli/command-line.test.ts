@@ -19,11 +19,14 @@ describe("a line", () => {
       home: "here",
       relay: "ws://localhost:8787/v1",
       json: true,
+      passphraseFile: "secret",
       command: { name: "ls" },
     };
     const relay = ["--relay", "http://localhost:8787"];
-    expect(parseLine(["--home", "here", ...relay, "--json", "ls"])).toEqual({ type: "run", line });
-    expect(parseLine(["ls", "--json", ...relay, "--home=here"])).toEqual({ type: "run", line });
+    const before = ["--home", "here", ...relay, "--json", "--passphrase-file", "secret", "ls"];
+    const behind = ["ls", "--json", "--passphrase-file=secret", ...relay, "--home=here"];
+    expect(parseLine(before)).toEqual({ type: "run", line });
+    expect(parseLine(behind)).toEqual({ type: "run", line });
   });
 
   it("names a command with its arguments", () => {
@@ -33,6 +36,7 @@ describe("a line", () => {
       title: "T",
       notebook: "N",
     });
+    expect(commandOf("passphrase", "set")).toEqual({ name: "passphrase", action: "set" });
     expect(commandOf("cat", "A")).toEqual({ name: "cat", id: "A" });
     expect(commandOf("edit", "A")).toEqual({ name: "edit", id: "A", base: null });
     expect(commandOf("share")).toEqual({ name: "share", role: "edit", notebook: null });
@@ -69,9 +73,13 @@ describe("a line", () => {
       type: "wrong",
       message: expect.stringMatching(/--home DIR/),
     });
-    for (const name of ["cat", "rm", "edit", "join", "name"]) {
+    for (const name of ["cat", "rm", "edit", "join", "name", "passphrase"]) {
       expect(complaintAbout(name)).toMatch(new RegExp(`^${name} needs `));
     }
+    expect(complaintAbout("passphrase", "forget")).toMatch(/one of set, change, remove/);
+    expect(complaintAbout("passphrase", "set", "secret")).toMatch(
+      /never typed on the command line/,
+    );
   });
 
   it("may not have more than its command takes", () => {
