@@ -43,7 +43,8 @@ async function locked(passphrase: string): Promise<Uint8Array> {
   return record;
 }
 
-describe("Argon2id", () => {
+// It is meant to take its time.
+describe("Argon2id", { timeout: 60_000 }, () => {
   it("gives what its authors' own test expects", async () => {
     // phc-winner-argon2, src/test.c: version 0x13, t = 2, m = 2^16, p = 1.
     const hash = await wasmArgon2id(utf8("password"), utf8("somesalt"), {
@@ -68,7 +69,7 @@ describe("Argon2id", () => {
   });
 });
 
-describe("a key locked with a passphrase", () => {
+describe("a key locked with a passphrase", { timeout: 60_000 }, () => {
   it("has these bytes", async () => {
     const record = await lock("correct horse battery staple", wasmArgon2id);
     expect(toHex(record ?? new Uint8Array())).toBe(knownRecord);
