@@ -11,19 +11,15 @@ import { join } from "node:path";
 import * as A from "@automerge/automerge/slim";
 import { WebSocket, WebSocketServer } from "ws";
 import type { NoteDocument } from "#client/device/api.ts";
-import type { KeyReader } from "#client/cli/home-key.ts";
 import { openHome, type OpenHome } from "#client/cli/home.ts";
 import { nodeAutomerge } from "#client/cli/node-ports.ts";
 import { buildRelay } from "#tests/support/built-relay.ts";
+import { noPassphrase } from "#tests/support/no-passphrase.ts";
 import { startTestRelay } from "#tests/support/relay.ts";
 import type { Measurement } from "./measurement.ts";
 
 const warmUp = 20;
 const edits = 200;
-const noPassphrase: KeyReader = {
-  passphrase: () => Promise.reject(new Error("the homes of this bench are not locked")),
-  warn: () => {},
-};
 const settleWithinMs = 20_000;
 
 export async function benchLatency(): Promise<Measurement[]> {

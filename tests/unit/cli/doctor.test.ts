@@ -14,13 +14,20 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { examineHome, examineOpenHome, reportOf } from "#client/cli/doctor.ts";
 import type { Outcome } from "#client/cli/failure.ts";
+import { noPassphrase } from "#tests/support/no-passphrase.ts";
 import { releasedStores, storeKey } from "#tests/support/released-stores.ts";
 import { fingerprint, inHome, makeHome, Place } from "./home-fixtures.ts";
 
-const line = { home: "", relay: null, json: false, command: { name: "doctor" } } as const;
+const line = {
+  home: "",
+  relay: null,
+  json: false,
+  passphraseFile: null,
+  command: { name: "doctor" },
+} as const;
 
 async function report(dir: string): Promise<Outcome> {
-  return reportOf(line, await examineHome(dir));
+  return reportOf(line, await examineHome(dir, noPassphrase.passphrase));
 }
 
 function rotPage(dir: string, page: number): void {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { openHome } from "#client/cli/home.ts";
 import type { Device } from "#client/device/device.ts";
 import type { Store } from "#crdt-store/store.ts";
+import { noPassphrase } from "#tests/support/no-passphrase.ts";
 
 /** A directory of its own, deleted in the end. */
 export class Place implements Disposable {
@@ -25,7 +26,12 @@ export async function inHome<T>(
   dir: string,
   work: (device: Device, store: Store) => Promise<T>,
 ): Promise<T> {
-  const home = await openHome({ dir, relay: null, connect: "on-demand" });
+  const home = await openHome({
+    dir,
+    relay: null,
+    connect: "on-demand",
+    keyReader: noPassphrase,
+  });
   try {
     return await work(home.device, home.store);
   } finally {
