@@ -173,6 +173,13 @@ export class ChangeJournal {
     return this.rowOf(doc, hash) !== undefined || this.#packs.among(doc, [hash]).length > 0;
   }
 
+  /** Whether anything of a document has arrived. */
+  knows(doc: Uint8Array): boolean {
+    const sql = `SELECT 1 AS found FROM change WHERE doc = ?
+      UNION ALL SELECT 1 FROM pack WHERE doc = ? AND changes > 0 LIMIT 1`;
+    return this.#sqlite.get(sql, [doc, doc]) !== undefined;
+  }
+
   /** The number of a change's row, which grows in the order of journalling; undefined also if its bytes were let go. */
   rowOf(doc: Uint8Array, hash: Uint8Array): number | undefined {
     return this.#sqlite.get<{ id: number }>(

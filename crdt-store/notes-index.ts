@@ -43,9 +43,14 @@ export class NotesIndex {
     this.#now = now;
   }
 
-  /** `listener` is told of every row that is written or removed here, also in transactions that do not commit. */
+  /** `listener` is told of every row that is written or removed, also in transactions that do not commit. */
   onChange(listener: (doc: Uint8Array) => void): void {
     this.#changed = listener;
+  }
+
+  /** Something that is kept beside a row has changed. */
+  tell(doc: Uint8Array): void {
+    this.#changed(doc);
   }
 
   /** The row of a document that is new or has changed: its version becomes another one. */
@@ -115,6 +120,11 @@ export class NotesIndex {
     return this.#sqlite
       .all<{ doc: Uint8Array }>("SELECT doc FROM note ORDER BY updated_at DESC")
       .map((row) => row.doc);
+  }
+
+  /** How many documents have a row. */
+  count(): number {
+    return this.#sqlite.get<{ rows: number }>("SELECT count(*) AS rows FROM note")?.rows ?? 0;
   }
 
   /** How many notes each space shows: those neither in the trash nor moved away. Spaces without any are left out. */

@@ -2,7 +2,7 @@ import { DatabaseFiles, FileFault } from "./files/database-file.ts";
 import type { FileSet } from "./files/file.ts";
 import type { PageCipherOf } from "./files/page-cipher.ts";
 import { pageSize } from "./files/page-codec.ts";
-import { notesCodec } from "./notes-codec.ts";
+import { notesCodec } from "./database-codec.ts";
 import type { HeldMainFile, Sqlite } from "./sqlite.ts";
 import { StoreError } from "./store-error.ts";
 

@@ -6,7 +6,7 @@ import { closeFiles, type FileSet } from "./files/file.ts";
 import { Inbox } from "./inbox.ts";
 import { KeyValues } from "./key-values.ts";
 import { migrate } from "./migrate.ts";
-import { notesCodec } from "./notes-codec.ts";
+import { notesCodec } from "./database-codec.ts";
 import { NotesIndex } from "./notes-index.ts";
 import { Outbox } from "./outbox.ts";
 import { Pins } from "./pins.ts";

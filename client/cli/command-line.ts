@@ -8,6 +8,8 @@ export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
   restore                    become a device of the words on standard input
   new [--title T] [--notebook N]   a note with the text on standard input
   ls                         list the notes
+  search QUERY               find notes: words "a phrase" -word tag:T in:NOTEBOOK
+                             is:pinned|trashed|shared after:2026-03 before:2026-03-14
   cat ID                     print a note's text
   edit ID [--base HEADS]     replace a note's text by standard input, as minimal changes
   rm ID                      move a note to the trash
@@ -47,6 +49,7 @@ export type Command =
   | { readonly name: "backup"; readonly file: string }
   | { readonly name: "restore-backup"; readonly file: string }
   | { readonly name: "new"; readonly title: string; readonly notebook: string | null }
+  | { readonly name: "search"; readonly query: string }
   | { readonly name: "cat" | "rm"; readonly id: string }
   | { readonly name: "edit"; readonly id: string; readonly base: readonly string[] | null }
   | { readonly name: "share"; readonly role: "edit" | "read"; readonly notebook: string | null }
@@ -173,6 +176,9 @@ function commandOf(name: string, rest: readonly string[], values: Values): Comma
       if (role !== "edit" && role !== "read") return "--role is edit or read.";
       return { name, role, notebook: first ?? null };
     }
+    case "search":
+      if (first === undefined) return "search needs something to look for.";
+      return { name, query: rest.join(" ") };
     case "join":
       if (first === undefined) return "join needs a link.";
       return second === undefined ? { name, link: first } : "join takes one link.";

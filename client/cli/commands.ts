@@ -1,5 +1,5 @@
 /** What each command does to a device, and what it prints. */
-import type { SyncStatus } from "#client/device/api.ts";
+import type { SyncStatus, TextPart } from "#client/device/api.ts";
 import type { Device } from "#client/device/device.ts";
 import { refuse } from "#client/device/refusal.ts";
 import type { Clock } from "#client/sync/ports.ts";
@@ -75,6 +75,8 @@ export async function runCommand(
         `${row.id}  ${marks[row.state]}  ${row.title || row.preview}`;
       return done(list, linesOf(rows.map(line)));
     }
+    case "search":
+      return found(device, command.query);
     case "cat": {
       const { id, title, body, heads } = await device.readNote(command.id);
       const row = (await device.notes()).find((other) => other.id === id);
@@ -138,6 +140,38 @@ function mustKnowRelay(device: Device): void {
   if (device.relayUrl === null) {
     refuse("bad-relay", "This home knows no relay yet. Say --relay URL once.");
   }
+}
+
+const mostFound = 50;
+
+/** One line for each note, and one for the piece of it that says it. */
+async function found(device: Device, query: string): Promise<Answer> {
+  const answer = await device.searchAll(query, mostFound);
+  const rows = new Map((await device.notes()).map((row) => [row.id, row]));
+  const hits = answer.hits.map(({ id, title, snippet }) => {
+    const row = rows.get(id);
+    return {
+      id,
+      title: textOf(title),
+      notebook: row?.notebook ?? null,
+      updatedAt: row?.updatedAt ?? null,
+      snippet,
+    };
+  });
+  const lines = hits.flatMap(({ id, title, snippet }) => [
+    `${id}  ${title || "Untitled"}`,
+    ...(snippet.length === 0 ? [] : [`    ${textOf(snippet)}`]),
+  ]);
+  const isCut = answer.isMore || answer.total > hits.length;
+  const trouble = linesOf([
+    ...answer.remarks,
+    ...(isCut ? ["There are more: say more words."] : []),
+  ]);
+  return { ...done({ hits, total: answer.total, isMore: answer.isMore }, linesOf(lines)), trouble };
+}
+
+function textOf(parts: readonly TextPart[]): string {
+  return parts.map(({ text }) => text).join("");
 }
 
 /** The new text against the version it was made from: nobody's newer text is touched. */

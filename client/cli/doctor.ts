@@ -6,7 +6,7 @@ import { MemoryFile } from "#crdt-store/files/memory.ts";
 import { loadNodeEngine, lockDirectory, readNodeFiles } from "#crdt-store/files/node.ts";
 import { overlayFiles } from "#crdt-store/files/overlay.ts";
 import { storedVersion } from "#crdt-store/migrate.ts";
-import { notesCodec } from "#crdt-store/notes-codec.ts";
+import { notesCodec } from "#crdt-store/database-codec.ts";
 import { migrations } from "#crdt-store/schema.ts";
 import { Sqlite } from "#crdt-store/sqlite.ts";
 import { openStore, type Store } from "#crdt-store/store.ts";

@@ -1,7 +1,10 @@
 /** A home directory: the store of one device on this machine, its key, its lock. */
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
+import type { FileSet } from "#crdt-store/files/file.ts";
+import { MemoryFiles } from "#crdt-store/files/memory.ts";
 import { loadNodeEngine, lockDirectory, openNodeFiles } from "#crdt-store/files/node.ts";
+import { SearchIndex } from "#crdt-store/search-index.ts";
 import { openStore, type Store } from "#crdt-store/store.ts";
 import { Device } from "#client/device/device.ts";
 import { loadRelay, saveRelay } from "#client/device/identity.ts";
@@ -73,6 +76,8 @@ export async function openHome(options: HomeOptions): Promise<OpenHome> {
       relayUrl: relay,
       durable: true,
       connect,
+      openSearchIndex: async () =>
+        SearchIndex.open({ engine, files: indexFiles(dir), key, random: nodeRandom }),
     });
     // A mistyped relay is forgotten if nothing comes of the home: init or restore decide.
     const rememberRelay = (): void => {
@@ -94,6 +99,15 @@ export async function openHome(options: HomeOptions): Promise<OpenHome> {
     opened?.close();
     lock.release();
     throw error;
+  }
+}
+
+/** The index holds nothing that the notes do not: a home that refuses its files is searched all the same. */
+function indexFiles(dir: string): FileSet {
+  try {
+    return openNodeFiles(join(dir, "index"));
+  } catch {
+    return new MemoryFiles();
   }
 }
 

@@ -13,6 +13,7 @@ function shown(event: DeviceEvent): unknown {
     case "presence":
       return { type: "presence", id: event.id, people: event.peers.map((peer) => peer.name) };
     case "notes":
+    case "search":
     case "notebooks":
     case "status":
     case "notice":

@@ -143,6 +143,8 @@ export interface LinkPreview {
 export type DeviceEvent =
   | { readonly type: "notes" }
   | { readonly type: "notebooks" }
+  /** A search may find more than before. */
+  | { readonly type: "search" }
   | { readonly type: "status"; readonly status: SyncStatus }
   /** New change chunks of a note from elsewhere (another tab or another device). */
   | {
@@ -153,6 +155,32 @@ export type DeviceEvent =
     }
   | { readonly type: "presence"; readonly id: string; readonly peers: readonly PeerCursor[] }
   | { readonly type: "notice"; readonly text: string };
+
+/** A piece of text, and whether it is what was looked for. Never markup. */
+export interface TextPart {
+  readonly text: string;
+  readonly match: boolean;
+}
+
+export interface SearchHit {
+  readonly id: string;
+  readonly title: readonly TextPart[];
+  /** The piece of the body that says it, as plain text; empty if the body does not. */
+  readonly snippet: readonly TextPart[];
+  /** The first match in the body as it was indexed, in UTF-16 units. */
+  readonly found: { readonly at: number; readonly text: string } | null;
+}
+
+export interface SearchAnswer {
+  readonly hits: readonly SearchHit[];
+  readonly total: number;
+  /** There are more than `total`. */
+  readonly isMore: boolean;
+  /** What was not understood and is left out, in sentences. */
+  readonly remarks: readonly string[];
+  /** How many of all notes can be found so far; null when all can. */
+  readonly preparing: { readonly done: number; readonly total: number } | null;
+}
 
 /** A refusal a person can act on. Thrown by every method below; travels over ports by its fields. */
 export interface DeviceRefusal {
@@ -199,6 +227,11 @@ export interface DeviceApi {
   commit(id: string, commit: Commit): Promise<void>;
   trashNote(id: string): Promise<void>;
   restoreNote(id: string): Promise<void>;
+  /**
+   * The notes that answer what was typed (see client/notes/search-query.ts), the best first, at most `most` of them.
+   * Any text is a query. Refused with `unavailable` where nothing can be searched.
+   */
+  search(typed: string, most: number): Promise<SearchAnswer>;
   /** For this person, on all their devices. */
   pinNote(id: string, pinned: boolean): Promise<void>;
   createNotebook(name: string, call?: CallName): Promise<{ id: string }>;

@@ -4,6 +4,7 @@
  * What it can do lives in its parts; here they are put together, woken and closed.
  */
 import { documentIdToText } from "#crdt-store/document-id.ts";
+import type { SearchIndex } from "#crdt-store/search-index.ts";
 import type { Store } from "#crdt-store/store.ts";
 import { equal } from "#relay/protocol/bytes.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
@@ -25,6 +26,7 @@ import type {
   NoteField,
   NoteRow,
   OpenedNote,
+  SearchAnswer,
   SyncStatus,
 } from "./api.ts";
 import { Background } from "./background.ts";
@@ -43,6 +45,7 @@ import { Notes, type NoteText } from "./notes.ts";
 import { Progress } from "./progress.ts";
 import { refuse } from "./refusal.ts";
 import { RelayDesk } from "./relay-desk.ts";
+import { Search } from "./search.ts";
 import { Shelf } from "./shelf.ts";
 import { describeSync } from "./status-word.ts";
 
@@ -67,6 +70,8 @@ export interface DevicePorts {
   readonly connect: "always" | "on-demand";
   /** When a document's changes are packed; by default when it is worth it. */
   readonly packing?: PackingLimits;
+  /** Asked once, when the index is first needed; null where nothing is to be searched. The device closes it. */
+  readonly openSearchIndex: (() => Promise<SearchIndex>) | null;
 }
 
 export class Device implements DeviceApi {
@@ -81,6 +86,7 @@ export class Device implements DeviceApi {
   readonly #rows: NoteRows;
   readonly #materialiser: Materialiser;
   readonly #compaction: Compaction;
+  readonly #search: Search;
   readonly #notes: Notes;
   readonly #notebooks: Notebooks;
   readonly #admission: Admission;
@@ -123,6 +129,7 @@ export class Device implements DeviceApi {
     this.#indices = indices;
     this.#rows = rows;
     this.#materialiser = materialiser;
+    this.#search = new Search({ ...parts, materialiser });
     this.#notes = new Notes({ ...parts, rows, materialiser, changedHere });
     this.#notebooks = new Notebooks({ ...parts, changedHere });
     this.#admission = new Admission({ ...parts, progress });
@@ -158,7 +165,10 @@ export class Device implements DeviceApi {
     this.#background.add(async () => {
       await this.#notes.recoverDrafts();
       const documents = await this.#loadedDocuments();
-      if (!this.#closed) this.#indices.settle(documents);
+      if (this.#closed) return;
+      this.#indices.settle(documents);
+      // Whoever comes for one step only is not kept waiting by an index nobody may ask for.
+      if (this.#ports.connect === "always") void this.#search.begin(true);
     });
     this.#background.add(() => this.#compaction.resendMarked());
     this.#materialiser.soon();
@@ -188,6 +198,7 @@ export class Device implements DeviceApi {
     this.#compaction.close();
     this.#events.close();
     await this.#background.close();
+    await this.#search.close();
   }
 
   subscribe(listener: (event: DeviceEvent) => void): () => void {
@@ -322,6 +333,17 @@ export class Device implements DeviceApi {
 
   restoreNote(id: string): Promise<void> {
     return this.#notes.restore(id);
+  }
+
+  search(typed: string, most: number): Promise<SearchAnswer> {
+    return this.#search.find(typed, most);
+  }
+
+  /** Everything written up to now can be found when this resolves, for callers that search once. */
+  async searchAll(typed: string, most: number): Promise<SearchAnswer> {
+    await this.describeStale();
+    await this.#search.catchUp();
+    return this.#search.find(typed, most);
   }
 
   pinNote(id: string, pinned: boolean): Promise<void> {

@@ -152,6 +152,7 @@ export class Indices {
 
   #projectPins(vault: VaultIndex): void {
     const changed = this.#store.pins.replace(pinnedIn(vault));
+    for (const doc of changed) this.#store.notes.tell(doc);
     if (changed.length > 0) this.#ports.events.notify("notes");
   }
 

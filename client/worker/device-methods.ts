@@ -16,6 +16,7 @@ export const DEVICE_METHODS: MethodNames<DeviceApi> = {
   commit: true,
   trashNote: true,
   restoreNote: true,
+  search: true,
   pinNote: true,
   createNotebook: "named",
   renameNotebook: true,

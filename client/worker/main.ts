@@ -5,6 +5,7 @@ import { loadEngine, type SqliteEngine } from "#crdt-store/files/engine.ts";
 import { closeFiles, type FileSet } from "#crdt-store/files/file.ts";
 import { MemoryFiles } from "#crdt-store/files/memory.ts";
 import { openOpfsFiles, removeOpfsFiles } from "#crdt-store/files/opfs.ts";
+import { SearchIndex } from "#crdt-store/search-index.ts";
 import { openStore, type Store } from "#crdt-store/store.ts";
 import { StoreError } from "#crdt-store/store-error.ts";
 import { wasmArgon2id } from "#client/crypto/argon2id.ts";
@@ -23,6 +24,9 @@ import type { LockablePorts, OpenDevice } from "./lockable-device.ts";
 declare const self: DedicatedWorkerGlobalScope;
 
 const storeName = "sealeaf-notes";
+const indexName = "sealeaf-index";
+/** So long a pause between two attempts at the index's files is the end of them: half a second in all. */
+const indexPauseMs = 300;
 /** By when the pauses between two tries have become so long, a second has passed. */
 const longPauseMs = 1_000;
 
@@ -39,7 +43,10 @@ export async function startDevice(
     keeper,
     openFiles: () => openFiles(stall),
     openDevice: async (opened) => openDevice({ ...opened, engine }),
-    removeFiles: () => removeOpfsFiles(storeName),
+    removeFiles: async () => {
+      await removeOpfsFiles(indexName);
+      await removeOpfsFiles(storeName);
+    },
     argon2id: wasmArgon2id,
     random,
     timers: { after: startTimer },
@@ -91,6 +98,13 @@ async function openDevice({
       relayUrl: relayOfThisPage(),
       durable,
       connect: "always",
+      openSearchIndex: async () =>
+        SearchIndex.open({
+          engine: await engine,
+          files: durable ? await openIndexFiles() : new MemoryFiles(),
+          key,
+          random,
+        }),
     });
     if (!device.hasIdentity) device.create();
     return {
@@ -121,6 +135,25 @@ async function openStoreIn(
     throw error;
   }
   return openStore({ engine, files, key, clock: Date, random });
+}
+
+/**
+ * The index holds nothing that the notes do not: where its files cannot be had soon, it is made anew in memory. A leader
+ * that waits for them could not hand over.
+ */
+async function openIndexFiles(): Promise<FileSet> {
+  const briefly = (ms: number): Promise<void> => {
+    if (ms >= indexPauseMs) throw new StoreError("locked", "another worker holds the search index");
+    return new Promise((resolve) => {
+      startTimer(ms, resolve);
+    });
+  };
+  try {
+    return await openOpfsFiles(indexName, briefly);
+  } catch (error) {
+    if (error instanceof StoreError) return new MemoryFiles();
+    throw error;
+  }
 }
 
 type OpenedFiles = Awaited<ReturnType<LockablePorts["openFiles"]>>;

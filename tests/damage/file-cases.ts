@@ -9,7 +9,7 @@ import { migrate } from "#crdt-store/migrate.ts";
 import { migrations } from "#crdt-store/schema.ts";
 import { Sqlite } from "#crdt-store/sqlite.ts";
 import { StoreError } from "#crdt-store/store-error.ts";
-import { notesCodec } from "#crdt-store/notes-codec.ts";
+import { notesCodec } from "#crdt-store/database-codec.ts";
 import { Store } from "#crdt-store/store.ts";
 import { performStep } from "#tests/powerloss/steps.ts";
 import { difference, readTables, type Tables } from "#tests/powerloss/tables.ts";

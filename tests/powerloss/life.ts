@@ -11,7 +11,7 @@ import { migrate } from "#crdt-store/migrate.ts";
 import { migrations } from "#crdt-store/schema.ts";
 import { Sqlite } from "#crdt-store/sqlite.ts";
 import { StoreError } from "#crdt-store/store-error.ts";
-import { notesCodec } from "#crdt-store/notes-codec.ts";
+import { notesCodec } from "#crdt-store/database-codec.ts";
 import { openStore, Store } from "#crdt-store/store.ts";
 import { Chance } from "#tests/support/sim-chance.ts";
 import { lastStep, performStep, type Step } from "./steps.ts";

@@ -9,7 +9,7 @@ import { MemoryFiles, type FileContents } from "#crdt-store/files/memory.ts";
 import { migrate, type Migration } from "#crdt-store/migrate.ts";
 import { migrations } from "#crdt-store/schema.ts";
 import { Sqlite, type SqlValue } from "#crdt-store/sqlite.ts";
-import { notesCodec } from "#crdt-store/notes-codec.ts";
+import { notesCodec } from "#crdt-store/database-codec.ts";
 import { Chance } from "#tests/support/sim-chance.ts";
 import type { LifeOptions, LifeOutcome } from "./life.ts";
 import { difference, readTables, type Tables } from "./tables.ts";

@@ -18,6 +18,7 @@ import type {
   NoteRow,
   NotebookRow,
   PeerCursor,
+  SearchAnswer,
   SyncStatus,
 } from "#client/device/api.ts";
 import { plainPreview, plainTitle } from "#client/notes/markdown.ts";
@@ -35,6 +36,7 @@ export class FakeDevice implements DeviceApi {
   readonly commits: Commit[] = [];
   readonly cursors: Parameters<DeviceApi["setCursor"]>[2][] = [];
   readonly shares: { notebook: string; role: string }[] = [];
+  readonly searches: string[] = [];
   link: LinkPreview = {
     notebook: "b".repeat(64),
     name: "Garden",
@@ -218,6 +220,24 @@ export class FakeDevice implements DeviceApi {
   });
   trashNote = this.#method("trashNote", (id: string) => this.setRow(id, { trashed: true }));
   restoreNote = this.#method("restoreNote", (id: string) => this.setRow(id, { trashed: false }));
+  /** Finds what contains the typed text, in title or preview; a test may answer in its place. */
+  answer: ((typed: string) => SearchAnswer) | null = null;
+  search = this.#method("search", (typed: string) => {
+    this.searches.push(typed);
+    if (this.answer !== null) return this.answer(typed);
+    const wanted = typed.trim().toLowerCase();
+    const hits = [...this.#notes.values()]
+      .map(({ row }) => row)
+      .filter((row) => !row.trashed && wanted !== "")
+      .filter(({ title, preview }) => `${title} ${preview}`.toLowerCase().includes(wanted))
+      .map(({ id, title, preview }) => ({
+        id,
+        title: [{ text: title, match: false }],
+        snippet: [{ text: preview, match: false }],
+        found: null,
+      }));
+    return { hits, total: hits.length, isMore: false, remarks: [], preparing: null };
+  });
   pinNote = this.#method("pinNote", (id: string, pinned: boolean) => this.setRow(id, { pinned }));
   createNotebook = this.#method("createNotebook", (name: string) => {
     const id = this.addNotebook(name);

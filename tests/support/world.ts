@@ -282,6 +282,7 @@ export class SimDevice {
       durable: true,
       connect: "always",
       ...(this.#options.packing === undefined ? {} : { packing: this.#options.packing }),
+      openSearchIndex: null,
     });
     this.#process = { device, store, files, host, timers };
     return device;

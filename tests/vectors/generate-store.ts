@@ -10,7 +10,7 @@ import { documentIdToText, parseDocumentId } from "#crdt-store/document-id.ts";
 import { MemoryFiles } from "#crdt-store/files/memory.ts";
 import { nobleCipher } from "#crdt-store/files/page-cipher.ts";
 import { pageSize } from "#crdt-store/files/page-codec.ts";
-import { notesCodec } from "#crdt-store/notes-codec.ts";
+import { notesCodec } from "#crdt-store/database-codec.ts";
 import { migrations } from "#crdt-store/schema.ts";
 import { Sqlite } from "#crdt-store/sqlite.ts";
 import { openStore, type Store } from "#crdt-store/store.ts";

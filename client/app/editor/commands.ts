@@ -130,9 +130,12 @@ function textToWrap(state: EditorState, range: SelectionRange): Span {
   };
 }
 
-/** Makes a link of the selection, with the caret where something is missing. */
+/**
+ * Makes a link of the selection, with the caret where something is missing. Without a selection the key is the app's,
+ * for its search.
+ */
 function insertLink({ state, dispatch }: Parameters<StateCommand>[0]): boolean {
-  if (state.readOnly) return false;
+  if (state.readOnly || state.selection.ranges.every((range) => range.empty)) return false;
   const spec = state.changeByRange((range) => {
     const selected = state.sliceDoc(range.from, range.to);
     const [text, address] = isAddress(selected) ? ["", selected] : [selected, ""];

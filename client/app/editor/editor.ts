@@ -6,6 +6,7 @@ import type { OpenNote } from "#client/notes/open-note.ts";
 import { bridgeToNote, type BridgeHealth } from "./bridge.ts";
 import { peerCarets, showPeers, type PeerCaret } from "./carets.ts";
 import { editingCommands } from "./commands.ts";
+import { foundMatch, showFound } from "./found-match.ts";
 import { livePreview } from "./live-preview.ts";
 import { markdownLanguage } from "./markdown-language.ts";
 import { editorTheme } from "./theme.ts";
@@ -31,6 +32,8 @@ export interface NoteEditor {
   readonly health: Readonly<BridgeHealth>;
   setPeers(peers: readonly PeerCaret[]): void;
   setReadOnly(readOnly: boolean): void;
+  /** Marks a piece of the body and brings it into view; false if it is not there any more. */
+  showFound(at: number, text: string): boolean;
   focus(): void;
   destroy(): void;
 }
@@ -51,6 +54,7 @@ export function createEditor(options: EditorOptions): NoteEditor {
         markdownLanguage,
         livePreview({ openLink: options.openLink ?? openOutside }),
         peerCarets(),
+        foundMatch(),
         drawSelection(),
         dropCursor(),
         EditorView.lineWrapping,
@@ -76,6 +80,7 @@ export function createEditor(options: EditorOptions): NoteEditor {
     setPeers: (peers) => showPeers(view, peers),
     setReadOnly: (readOnly) =>
       view.dispatch({ effects: editable.reconfigure(editability(readOnly)) }),
+    showFound: (at, text) => showFound(view, at, text),
     focus: () => view.focus(),
     destroy: () => view.destroy(),
   };

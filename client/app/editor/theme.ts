@@ -117,6 +117,7 @@ export const editorTheme: Extension = EditorView.theme({
 
   ...peerColours,
   ".cm-peer-selection": { backgroundColor: "color-mix(in oklch, var(--peer) 22%, transparent)" },
+  ".cm-found": { borderRadius: "3px", backgroundColor: "var(--found, oklch(0.9 0.09 95))" },
   ".cm-peer-caret": {
     position: "relative",
     display: "inline",

@@ -1,6 +1,6 @@
 import { createContext } from "svelte";
 
-import type { NotebookRow } from "#client/device/api.ts";
+import type { NotebookRow, SearchHit } from "#client/device/api.ts";
 import type { WorkerEvent } from "#client/worker/lock-api.ts";
 
 import type { AppParts } from "./app-parts.ts";
@@ -14,6 +14,7 @@ import { Notes } from "./notes.svelte.ts";
 import { Notices } from "./notices.svelte.ts";
 import { CurrentNote } from "./open-note.svelte.ts";
 import { isRefusal, sentenceOf } from "./refusal.ts";
+import { SearchState } from "./search.svelte.ts";
 import { SyncState } from "./sync-status.svelte.ts";
 import { Theme } from "./theme.svelte.ts";
 
@@ -26,6 +27,7 @@ export class App {
   readonly device: DeviceState;
   readonly notes: Notes;
   readonly notebooks: Notebooks;
+  readonly search: SearchState;
   readonly sync: SyncState;
   readonly current: CurrentNote;
   readonly theme: Theme;
@@ -63,6 +65,7 @@ export class App {
     this.device = new DeviceState(parts.device);
     this.notes = new Notes(parts.device);
     this.notebooks = new Notebooks(parts.device);
+    this.search = new SearchState(parts.device);
     this.sync = new SyncState(parts.device);
     this.current = new CurrentNote(parts, () => this.notes.load());
     this.theme = new Theme(parts.preferences);
@@ -113,6 +116,9 @@ export class App {
           if (this.#awaitsNote) await this.#openNewestToCome();
         });
         return;
+      case "search":
+        this.search.refresh();
+        return;
       case "notebooks":
         this.attempt(() => this.notebooks.load());
         return;
@@ -134,7 +140,9 @@ export class App {
   /** An empty note, in front and with the keyboard; the one in front if it is still empty. */
   async newNote(): Promise<void> {
     const { filter } = this.notes;
-    if (filter.type === "trash") this.notes.filter = { type: "all" };
+    // A new note would not be among those.
+    if (filter.type !== "notebook") this.notes.filter = { type: "all" };
+    this.search.clear();
     const notebook = filter.type === "notebook" ? this.#writableId(filter.id) : null;
     const isEmptyAlready =
       this.current.isEmpty() &&
@@ -161,7 +169,26 @@ export class App {
     await this.current.open(id);
   }
 
+  /** What was found, with its first match in sight. */
+  async openFound(hit: SearchHit): Promise<void> {
+    await this.openNote(hit.id);
+    if (hit.found !== null) this.navigation.reveal({ note: hit.id, ...hit.found });
+  }
+
+  /** The search field, in front and with the keyboard. */
+  showSearch(): void {
+    this.navigation.drawerOpen = false;
+    this.navigation.pane = "list";
+    this.navigation.wishSearch();
+  }
+
+  async pin(id: string, pinned: boolean): Promise<void> {
+    await this.parts.device.pinNote(id, pinned);
+    await this.notes.load();
+  }
+
   showNotes(filter: NoteFilter): void {
+    this.search.clear();
     this.notes.filter = filter;
     this.navigation.drawerOpen = false;
     this.navigation.pane = "list";
@@ -268,9 +295,11 @@ export class App {
   }
 
   #neighbourOf(id: string): string | null {
-    const rows = this.notes.shown;
-    const index = rows.findIndex((row) => row.id === id);
-    return rows[index + 1]?.id ?? rows[index - 1]?.id ?? null;
+    const ids = this.search.isActive
+      ? this.search.hits.map((hit) => hit.id)
+      : this.notes.shown.map((row) => row.id);
+    const index = ids.indexOf(id);
+    return ids[index + 1] ?? ids[index - 1] ?? null;
   }
 
   #tick(): void {

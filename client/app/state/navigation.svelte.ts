@@ -8,6 +8,13 @@ export type Sheet =
   | { readonly type: "settings" }
   | { readonly type: "new-notebook" };
 
+/** A piece of a note's body: where it stood, in UTF-16 units, and what it says. */
+export interface Reveal {
+  readonly note: string;
+  readonly at: number;
+  readonly text: string;
+}
+
 /** Which part of the app is in front: matters where the window is too narrow for all of it. */
 export class Navigation {
   /** On a phone one pane at a time: the list or the note. */
@@ -22,6 +29,11 @@ export class Navigation {
     field: "body",
   });
 
+  /** Asks the search field to take the keyboard, as soon as it is there. */
+  searchWish = $state(false);
+  /** Asks the open note to show what was found in it. */
+  revealWish = $state.raw<Reveal | null>(null);
+
   show(sheet: Sheet): void {
     this.drawerOpen = false;
     this.sheet = sheet;
@@ -33,6 +45,14 @@ export class Navigation {
 
   wishFocus(field: "title" | "body"): void {
     this.focusWish = { number: this.focusWish.number + 1, field };
+  }
+
+  wishSearch(): void {
+    this.searchWish = true;
+  }
+
+  reveal(wish: Reveal): void {
+    this.revealWish = wish;
   }
 }
 

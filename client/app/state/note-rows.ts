@@ -1,19 +1,75 @@
 /** Which notes a list shows and what a row says about its note. */
 import type { NoteRow, NoteState } from "#client/device/api.ts";
+import { isWithinTag, tagKey } from "#client/notes/tags.ts";
 
 export type NoteFilter =
   | { readonly type: "all" }
   | { readonly type: "trash" }
-  | { readonly type: "notebook"; readonly id: string };
+  | { readonly type: "pinned" }
+  | { readonly type: "notebook"; readonly id: string }
+  /** With those below it. */
+  | { readonly type: "tag"; readonly name: string };
 
-/** Newest first; notes in the trash appear nowhere but there. */
+/** Pinned ones first, then the newest; notes in the trash appear nowhere but there. */
 export function selectRows(rows: readonly NoteRow[], filter: NoteFilter): NoteRow[] {
-  return rows
-    .filter((row) => {
-      if (filter.type === "trash") return row.trashed;
-      return !row.trashed && (filter.type === "all" || row.notebook === filter.id);
-    })
-    .toSorted((a, b) => b.updatedAt - a.updatedAt || (a.id < b.id ? -1 : 1));
+  return rows.filter((row) => isShownBy(row, filter)).toSorted(byPinAndTime);
+}
+
+function isShownBy(row: NoteRow, filter: NoteFilter): boolean {
+  if (row.trashed || filter.type === "trash") return row.trashed && filter.type === "trash";
+  switch (filter.type) {
+    case "all":
+      return true;
+    case "pinned":
+      return row.pinned;
+    case "notebook":
+      return row.notebook === filter.id;
+    case "tag": {
+      const wanted = tagKey(filter.name);
+      return row.tags.some((tag) => isWithinTag(tagKey(tag), wanted));
+    }
+  }
+}
+
+function byPinAndTime(a: NoteRow, b: NoteRow): number {
+  const pinsApart = a.trashed ? 0 : Number(b.pinned) - Number(a.pinned);
+  return pinsApart || b.updatedAt - a.updatedAt || (a.id < b.id ? -1 : 1);
+}
+
+export interface TagCount {
+  readonly name: string;
+  readonly notes: number;
+}
+
+/** Every tag of notes outside the trash, as most notes write it, with how many have it or one below it; by name. */
+export function countTags(rows: readonly NoteRow[]): readonly TagCount[] {
+  const spellings = new Map<string, Map<string, number>>();
+  const notesByKey = new Map<string, number>();
+  for (const row of rows) {
+    if (row.trashed) continue;
+    for (const name of row.tags) add(spellings, tagKey(name), name);
+    const keys = new Set(row.tags.flatMap((name) => withParents(tagKey(name))));
+    for (const key of keys) notesByKey.set(key, (notesByKey.get(key) ?? 0) + 1);
+  }
+  return [...spellings]
+    .map(([key, names]) => ({ name: mostFrequent(names), notes: notesByKey.get(key) ?? 0 }))
+    .toSorted((a, b) => a.name.localeCompare(b.name));
+}
+
+function withParents(key: string): string[] {
+  const parts = key.split("/");
+  return parts.map((_, ix) => parts.slice(0, ix + 1).join("/"));
+}
+
+function add(spellings: Map<string, Map<string, number>>, key: string, name: string): void {
+  const names = spellings.get(key) ?? new Map<string, number>();
+  names.set(name, (names.get(name) ?? 0) + 1);
+  spellings.set(key, names);
+}
+
+function mostFrequent(names: ReadonlyMap<string, number>): string {
+  const [[first] = [""]] = [...names].toSorted((a, b) => b[1] - a[1]);
+  return first;
 }
 
 export type Tick = "here" | "waiting" | "relay" | "seen";

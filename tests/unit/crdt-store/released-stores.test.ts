@@ -7,7 +7,7 @@ import type { FileContents, MemoryFiles } from "#crdt-store/files/memory.ts";
 import { nobleCipher } from "#crdt-store/files/page-cipher.ts";
 import type { PageCodec } from "#crdt-store/files/page-codec.ts";
 import { migrate, type Migration } from "#crdt-store/migrate.ts";
-import { notesCodec } from "#crdt-store/notes-codec.ts";
+import { notesCodec } from "#crdt-store/database-codec.ts";
 import { migrations } from "#crdt-store/schema.ts";
 import { Sqlite } from "#crdt-store/sqlite.ts";
 import { openStore } from "#crdt-store/store.ts";

@@ -10,8 +10,10 @@ import type { DeviceEvent, DeviceRefusal, NotebookRow } from "#client/device/api
 import { Device, type DevicePorts } from "#client/device/device.ts";
 import { Refusal } from "#client/device/refusal.ts";
 import type { Dial } from "#client/sync/ports.ts";
+import type { FileSet } from "#crdt-store/files/file.ts";
 import { MemoryFiles } from "#crdt-store/files/memory.ts";
 import { loadNodeEngine } from "#crdt-store/files/node.ts";
+import { SearchIndex } from "#crdt-store/search-index.ts";
 import { openStore, type Store } from "#crdt-store/store.ts";
 import { deferred } from "#tests/support/deferred.ts";
 
@@ -27,9 +29,14 @@ export interface DeviceFixture extends AsyncDisposable {
 
 /** A device that has an identity unless `fresh`; it dials nothing unless it is given a relay. */
 export async function setupDevice(
-  options: Partial<DevicePorts> & { readonly files?: MemoryFiles; readonly fresh?: boolean } = {},
+  options: Partial<DevicePorts> & {
+    readonly files?: MemoryFiles;
+    readonly indexFiles?: FileSet;
+    readonly fresh?: boolean;
+  } = {},
 ): Promise<DeviceFixture> {
   const files = options.files ?? new MemoryFiles();
+  const indexFiles = options.indexFiles ?? new MemoryFiles();
   const engine = await loadNodeEngine();
   const store = openStore({ engine, files, key: null, clock: Date, random: nodeRandom });
   const sessions = new Set<string>();
@@ -46,6 +53,8 @@ export async function setupDevice(
     relayUrl: null,
     durable: true,
     connect: "always",
+    openSearchIndex: async () =>
+      SearchIndex.open({ engine, files: indexFiles, key: null, random: nodeRandom }),
     ...options,
   });
   const events: DeviceEvent[] = [];

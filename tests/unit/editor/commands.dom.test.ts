@@ -39,7 +39,7 @@ describe("marks around text", () => {
 describe("Mod-k", () => {
   it.each([
     ["a |plan| here", "a [plan](|) here"],
-    ["a | here", "a [|]() here"],
+    ["a | here", "a | here"],
     ["see |https://example.org|", "see [|](https://example.org)"],
   ])("%s → %s", async (before, after) => {
     expect(await afterKey(before, "k", mod)).toBe(after);

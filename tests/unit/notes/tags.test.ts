@@ -6,7 +6,7 @@ function inline(body: string): string[] {
   return tagsOf({ tags: {}, body });
 }
 
-describe("the tags of a note", () => {
+describe("the tags of a note", { timeout: 60_000 }, () => {
   it("are words behind a #, in any script, with digits, - _ and /", () => {
     expect(inline("#spring and #garden/beds, (#to-do) #snake_case #été #q1-2026")).toEqual([
       "spring",
