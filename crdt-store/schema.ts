@@ -93,5 +93,9 @@ CREATE TABLE packed (
   local INTEGER NOT NULL, hashes BLOB NOT NULL);
 CREATE UNIQUE INDEX packed_by_actor ON packed (doc, actor, seq);
 `);
+    // What makes something new is not made twice when its caller asks again.
+    sqlite.script(`
+CREATE TABLE answer (call TEXT PRIMARY KEY, at INTEGER NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
+`);
   },
 ];

@@ -1,3 +1,4 @@
+import { Answers } from "./answers.ts";
 import { ChangeJournal } from "./changes.ts";
 import { Documents } from "./documents.ts";
 import { Drafts } from "./drafts.ts";
@@ -29,6 +30,7 @@ export interface DocumentContent {
 
 /** Everything a device remembers. All members are synchronous; combine them with {@link Store.transaction}. */
 export class Store {
+  readonly answers: Answers;
   readonly changes: ChangeJournal;
   readonly snapshots: Snapshots;
   readonly outbox: Outbox;
@@ -49,6 +51,7 @@ export class Store {
     this.#sqlite = sqlite;
     this.#files = files;
     this.#now = now;
+    this.answers = new Answers(sqlite, now);
     this.inbox = new Inbox(sqlite, now);
     this.changes = new ChangeJournal(sqlite, this.inbox);
     this.snapshots = new Snapshots(sqlite, now);

@@ -15,6 +15,7 @@ import type { SessionListener } from "#client/sync/session.ts";
 import type { Space } from "#client/sync/space.ts";
 import { Admission } from "./admission.ts";
 import type {
+  CallName,
   Commit,
   DeviceApi,
   DeviceEvent,
@@ -288,8 +289,11 @@ export class Device implements DeviceApi {
     await this.#compaction.now(mostMs, scope);
   }
 
-  createNote(input: { notebook?: string; title?: string; body?: string }): Promise<{ id: string }> {
-    return this.#notes.create(input);
+  createNote(
+    input: { notebook?: string; title?: string; body?: string },
+    call?: CallName,
+  ): Promise<{ id: string }> {
+    return this.#notes.create(input, call);
   }
 
   openNote(id: string, session: string): Promise<OpenedNote> {
@@ -350,16 +354,16 @@ export class Device implements DeviceApi {
     return this.#notes.pin(id, pinned);
   }
 
-  moveNote(id: string, notebook: string): Promise<{ id: string }> {
-    return this.#notes.move(id, notebook);
+  moveNote(id: string, notebook: string, call?: CallName): Promise<{ id: string }> {
+    return this.#notes.move(id, notebook, call);
   }
 
   async notebooks(): Promise<readonly NotebookRow[]> {
     return this.#notebooks.list();
   }
 
-  createNotebook(name: string): Promise<{ id: string }> {
-    return this.#notebooks.create(name);
+  createNotebook(name: string, call?: CallName): Promise<{ id: string }> {
+    return this.#notebooks.create(name, call);
   }
 
   renameNotebook(id: string, name: string): Promise<void> {

@@ -3,7 +3,7 @@ import type { Store } from "#crdt-store/store.ts";
 import { toHex } from "#relay/protocol/bytes.ts";
 import { cleanName } from "#client/crypto/profile.ts";
 import type { Space } from "#client/sync/space.ts";
-import type { NotebookRow } from "./api.ts";
+import type { CallName, NotebookRow } from "./api.ts";
 import type { DeviceDocuments } from "./documents.ts";
 import type { DeviceEvents } from "./events.ts";
 import type { Indices } from "./indices.ts";
@@ -51,20 +51,22 @@ export class Notebooks {
     });
   }
 
-  async create(name: string): Promise<{ id: string }> {
+  async create(name: string, call?: CallName): Promise<{ id: string }> {
     const { shelf, indices, desk, events, documents, changedHere } = this.#ports;
     const clean = mustName(name);
     const loaded = await documents();
-    const space = this.#store.transaction(() => {
+    const found = (): string => {
       const founded = shelf.foundNotebook();
       indices.listInVault(loaded, founded);
       indices.nameNotebook(loaded, founded, clean);
-      return founded;
-    });
+      return founded.hex;
+    };
+    const id = this.#store.transaction(() => this.#store.answers.once(call, found));
+    const space = shelf.mustNotebook(id);
     desk.add(space);
     changedHere(space);
     events.notify("notebooks");
-    return { id: space.hex };
+    return { id };
   }
 
   async rename(id: string, name: string): Promise<void> {

@@ -11,7 +11,7 @@ import { plainPreview, plainTitle } from "#client/notes/markdown.ts";
 import { tagsOf } from "#client/notes/tags.ts";
 import type { Clock, Random } from "#client/sync/ports.ts";
 import type { Space } from "#client/sync/space.ts";
-import type { Commit, Draft, FieldSplice, NoteDocument, OpenedNote } from "./api.ts";
+import type { CallName, Commit, Draft, FieldSplice, NoteDocument, OpenedNote } from "./api.ts";
 import type { DeviceDocuments } from "./documents.ts";
 import type { DeviceEvents } from "./events.ts";
 import { packMoment, packMove } from "./index-document.ts";
@@ -81,25 +81,29 @@ export class Notes {
     return this.find(id) ?? refuse("no-such-note", "There is no such note on this device.");
   }
 
-  async create(input: {
-    readonly notebook?: string;
-    readonly title?: string;
-    readonly body?: string;
-  }): Promise<{ id: string }> {
+  async create(
+    input: { readonly notebook?: string; readonly title?: string; readonly body?: string },
+    call?: CallName,
+  ): Promise<{ id: string }> {
     const { shelf, clock, documents, changedHere } = this.#ports;
     const space =
       input.notebook === undefined ? shelf.firstNotebook() : shelf.mustNotebook(input.notebook);
     mustWrite(space);
     const loaded = await documents();
-    const doc = this.#store.transaction(() =>
-      this.#write(loaded, space, {
-        title: oneLine(input.title ?? ""),
-        body: withNewlines(input.body ?? ""),
-        createdAt: clock.now(),
-      }),
-    );
+    const note = {
+      title: oneLine(input.title ?? ""),
+      body: withNewlines(input.body ?? ""),
+      createdAt: clock.now(),
+    };
+    const id = this.#once(call, () => this.#write(loaded, space, note));
     changedHere(space);
-    return { id: documentIdToText(doc) };
+    return { id };
+  }
+
+  /** The text of the id of what `make` makes, or made when the call came before. */
+  #once(call: CallName | undefined, make: () => Uint8Array): string {
+    const { answers } = this.#store;
+    return this.#store.transaction(() => answers.once(call, () => documentIdToText(make())));
   }
 
   /** A new document with its origin, its row and its place in the index; in the caller's transaction. */
@@ -282,7 +286,7 @@ export class Notes {
   }
 
   /** A copy in the other notebook and a marker in the old one. */
-  async move(id: string, notebook: string): Promise<{ id: string }> {
+  async move(id: string, notebook: string, call?: CallName): Promise<{ id: string }> {
     const { shelf, indices, changedHere } = this.#ports;
     const { docId, row, space } = this.#must(id);
     const target = shelf.mustNotebook(notebook);
@@ -291,7 +295,7 @@ export class Notes {
     if (target === space) return { id };
     const { title, body } = await this.read(id);
     const documents = await this.#ports.documents();
-    const moved = this.#store.transaction(() => {
+    const moved = this.#once(call, () => {
       const copy = this.#write(documents, target, { title, body, createdAt: row.createdAt });
       indices.edit(documents, space, (index) => {
         index.moved[toHex(docId)] = packMove(target.id, copy);
@@ -305,7 +309,7 @@ export class Notes {
     });
     changedHere(target);
     changedHere(space);
-    return { id: documentIdToText(moved) };
+    return { id: moved };
   }
 
   /** Drafts whose tab is gone become changes: a crash loses nothing that was shown as saved. */
