@@ -30,6 +30,9 @@ export type BrokerToLeader =
   | { readonly type: "port"; readonly session: string; readonly port: MessagePort }
   | { readonly type: "key"; readonly key: Uint8Array | null };
 
+/** To a tab whose port could not be handed over: here nobody leads, or another reign. */
+export type BrokerToTab = { readonly type: "undelivered"; readonly reign: string };
+
 const tabs = new Set<MessagePort>();
 /** The database's key while notes that have a passphrase are open: closing one of two tabs must not lock. */
 let heldKey: Uint8Array | null = null;
@@ -56,10 +59,12 @@ function receive(from: MessagePort, message: ToBroker): void {
       return;
     case "port": {
       const { reign, session, port } = message;
-      // A port for a leader of the past is dropped: its tab hears of the new one and sends another.
-      if (leader?.reign !== reign) port.close();
-      else
+      if (leader?.reign === reign) {
         leader.port.postMessage({ type: "port", session, port } satisfies BrokerToLeader, [port]);
+      } else {
+        port.close();
+        from.postMessage({ type: "undelivered", reign } satisfies BrokerToTab);
+      }
       return;
     }
     case "keep-key":

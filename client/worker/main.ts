@@ -9,6 +9,7 @@ import { SearchIndex } from "#crdt-store/search-index.ts";
 import { openStore, type Store } from "#crdt-store/store.ts";
 import { StoreError } from "#crdt-store/store-error.ts";
 import { wasmArgon2id } from "#client/crypto/argon2id.ts";
+import { capabilityFrom } from "#client/crypto/capability.ts";
 import { nobleEd25519 } from "#client/crypto/ed25519.ts";
 import { Device } from "#client/device/device.ts";
 import type { Automerge } from "#client/device/index-document.ts";
@@ -55,24 +56,25 @@ export async function startDevice(
   });
 }
 
-/** Loads and compiles what {@link startDevice} needs, and touches nothing that is stored. */
+/** Loads and tries what {@link startDevice} needs, and touches nothing that is stored. */
 export async function prepareDevice(): Promise<void> {
-  await Promise.all([compiledSqlite(), (automerge ??= loadAutomerge())]);
+  await Promise.all([startEngine(), (automerge ??= loadAutomerge())]);
+  // The first keys and signatures of a program are by far its slowest.
+  const { seed, publicKey } = capabilityFrom(nobleEd25519, random(32)).sign;
+  nobleEd25519.verify(publicKey, seed, nobleEd25519.sign(seed, seed));
 }
 
-async function startEngine(): Promise<SqliteEngine> {
-  return loadEngine({ wasm: await compiledSqlite(), random });
-}
+let engineOfWorker: Promise<SqliteEngine> | null = null;
 
-let sqlite: Promise<WebAssembly.Module> | null = null;
-
-function compiledSqlite(): Promise<WebAssembly.Module> {
-  sqlite ??= WebAssembly.compileStreaming(fetch(sqliteWasm)).catch((error: unknown) => {
-    // The next attempt may find the network again.
-    sqlite = null;
-    throw error;
-  });
-  return sqlite;
+function startEngine(): Promise<SqliteEngine> {
+  engineOfWorker ??= WebAssembly.compileStreaming(fetch(sqliteWasm))
+    .then((wasm) => loadEngine({ wasm, random }))
+    .catch((error: unknown) => {
+      // The next attempt may find the network again.
+      engineOfWorker = null;
+      throw error;
+    });
+  return engineOfWorker;
 }
 
 async function openDevice({

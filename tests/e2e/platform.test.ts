@@ -3,15 +3,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Page } from "playwright";
-import { build } from "vite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { release } from "#client/build/release.ts";
 import { precacheList } from "#client/build/service-worker.ts";
 import { launchPerson } from "#tests/support/browser.ts";
+import { buildConnectionPage } from "#tests/support/connection-page.ts";
 import { startStaticServer } from "#tests/support/static-server.ts";
-
-const root = path.resolve(import.meta.dirname, "../..");
-const page = path.join(root, "tests/support/fake-device-page");
 
 let scratch = "";
 let firstVersion = "";
@@ -27,22 +23,7 @@ afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 async function buildPage(version: string): Promise<string> {
   const outDir = path.join(scratch, version);
-  await build({
-    configFile: false,
-    root: page,
-    logLevel: "warn",
-    define: { PAGE_VERSION: JSON.stringify(version) },
-    plugins: [release(path.join(root, "client/sw.ts"))],
-    resolve: { alias: { "#client/worker/main.ts": path.join(page, "fake-device.ts") } },
-    worker: { format: "es" },
-    build: {
-      outDir,
-      emptyOutDir: false,
-      target: "es2023",
-      assetsInlineLimit: 0,
-      modulePreload: { polyfill: false },
-    },
-  });
+  await buildConnectionPage(outDir, version);
   return outDir;
 }
 

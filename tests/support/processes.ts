@@ -7,11 +7,31 @@ interface Process {
   /** As in proc(5); Z: it has ended and nobody has asked how. */
   readonly state: string;
   readonly args: readonly string[];
+  /** Ticks of the processor it has used. */
+  readonly used: number;
 }
 
 /** Ends every renderer of the browser on this profile as `kill -9` does. Returns how many there were. */
 export function killRenderers(profile: string): number {
   return kill(familyOf(browserOn(profile)).filter(({ args }) => args.includes("--type=renderer")));
+}
+
+/** The renderer of the browser on this profile in which `work`, repeated, keeps the processor busy. */
+export async function rendererBusyWith(
+  profile: string,
+  work: () => Promise<void>,
+): Promise<number> {
+  const renderers = (): readonly Process[] =>
+    familyOf(browserOn(profile)).filter(({ args }) => args.includes("--type=renderer"));
+  const before = new Map(renderers().map(({ pid, used }) => [pid, used]));
+  for (;;) {
+    await work();
+    const [busiest, next] = renderers()
+      .map(({ pid, used }) => ({ pid, ticks: used - (before.get(pid) ?? used) }))
+      .toSorted((a, b) => b.ticks - a.ticks);
+    // Others have work of their own; the one that is asked for soon leaves them behind.
+    if (busiest !== undefined && busiest.ticks > 30 + 4 * (next?.ticks ?? 0)) return busiest.pid;
+  }
 }
 
 /** The process of the Chromium on this profile that all its others descend from. */
@@ -82,8 +102,11 @@ function processes(): readonly Process[] {
       const args = readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0");
       // The name in parentheses may hold anything; the fields follow the last one.
       const stat = readFileSync(`/proc/${name}/stat`, "utf8");
-      const [state = "", parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      return [{ pid, parent: Number(parent), state, args: args.flatMap((arg) => arg.split(" ")) }];
+      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      const [state = "", parent] = fields;
+      const used = Number(fields[11]) + Number(fields[12]);
+      const words = args.flatMap((arg) => arg.split(" "));
+      return [{ pid, parent: Number(parent), state, used, args: words }];
     } catch {
       return []; // ended while we looked
     }

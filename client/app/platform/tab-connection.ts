@@ -1,7 +1,7 @@
 /** A tab's connection to the device, whichever worker of this browser runs it at the moment. */
 import { LeaderSearch } from "#client/app/platform/leader-search.ts";
 import { isVisible, watchPage } from "#client/app/platform/network.ts";
-import type { ToBroker } from "#client/worker/broker.ts";
+import type { BrokerToTab, ToBroker } from "#client/worker/broker.ts";
 import type { Bulletin, Notice } from "#client/worker/bulletin.ts";
 import { WORKER_METHODS } from "#client/worker/device-methods.ts";
 import type { NamedBroker, TabToWorker, WorkerToTab } from "#client/worker/leader.ts";
@@ -252,7 +252,17 @@ class TabConnection implements DeviceConnection {
     this.#broker?.port.close();
     const port = this.#parts.connectBroker(name);
     this.#broker = port && { name, port };
+    port?.addEventListener("message", ({ data }: MessageEvent<BrokerToTab>) => {
+      if (data.type === "undelivered") this.#undelivered(data.reign);
+    });
+    port?.start();
     this.#toBroker({ type: "tab" });
+  }
+
+  #undelivered(reign: string): void {
+    if (reign !== this.#attached?.reign || this.#isDoubtful) return;
+    this.#isDoubtful = true;
+    this.#ask();
   }
 
   #toBroker(message: ToBroker, transfer: MessagePort[] = []): void {
