@@ -3,7 +3,12 @@ import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { closeFiles, type FileSet } from "#crdt-store/files/file.ts";
 import { MemoryFile } from "#crdt-store/files/memory.ts";
-import { loadNodeEngine, lockDirectory, readNodeFiles } from "#crdt-store/files/node.ts";
+import {
+  loadNodeEngine,
+  lockDirectory,
+  readNodeFiles,
+  type DirectoryLock,
+} from "#crdt-store/files/node.ts";
 import { overlayFiles } from "#crdt-store/files/overlay.ts";
 import { storedVersion } from "#crdt-store/migrate.ts";
 import { notesCodec } from "#crdt-store/database-codec.ts";
@@ -18,21 +23,22 @@ import {
   type Finding,
 } from "#client/device/doctor.ts";
 import type { CommandLine } from "./command-line.ts";
-import { exitCodes, failureOf, type Outcome } from "./failure.ts";
+import { exitCodes, failureOf, systemWordsOf, type Outcome } from "./failure.ts";
 import { readHomeKey } from "./home-key.ts";
 import { nodeAutomerge, nodeEd25519, nodeRandom } from "./node-ports.ts";
 
 /**
- * Examines a home that no process has open, holding its lock.
+ * Examines a home that no process has open, holding its lock, unless nothing can be written there.
  * @param passphrase asked only if the home has one
  */
 export async function examineHome(
   dir: string,
   passphrase: () => Promise<string>,
 ): Promise<readonly Finding[]> {
-  const lock = lockDirectory(dir);
+  const lock = lockIfWritable(dir);
   try {
     const findings = [...examineFiles(dir)];
+    if ("level" in lock) findings.push(lock);
     const key = await keyOf(dir, passphrase);
     if (!(key instanceof Uint8Array)) return [...findings, key];
     findings.push(well("key", "The key is there."));
@@ -43,7 +49,18 @@ export async function examineHome(
       closeFiles(files);
     }
   } finally {
-    lock.release();
+    if ("release" in lock) lock.release();
+  }
+}
+
+function lockIfWritable(dir: string): DirectoryLock | Finding {
+  try {
+    return lockDirectory(dir);
+  } catch (error) {
+    const words = systemWordsOf(error);
+    if (words === undefined) throw error;
+    const remedy = "Make it writable for this user, or copy it to a place that is.";
+    return trouble("files", `Nothing can be written in ${dir}: ${words}.`, remedy);
   }
 }
 
