@@ -21,9 +21,14 @@ export interface StoreAudit {
   readonly counterBehind: readonly Uint8Array[];
   /** Spaces whose cursor stands elsewhere than the chain kept for its position. */
   readonly cursorOffChain: readonly Uint8Array[];
+  /** Documents whose list of packed changes is not as long as it was made. */
+  readonly packsCutShort: readonly Uint8Array[];
+  /** In rows. */
   readonly changes: number;
   /** In bytes. */
   readonly changeBytes: number;
+  /** In snapshots alone. */
+  readonly packedChanges: number;
   readonly snapshots: number;
   readonly snapshotBytes: number;
 }
@@ -36,6 +41,7 @@ export function auditStore(sqlite: Sqlite): StoreAudit {
   const snapshots = sqlite.get<{ count: number; bytes: number | null }>(
     "SELECT count(*) AS count, sum(length(bytes)) AS bytes FROM snapshot",
   );
+  const packed = sqlite.get<{ count: number | null }>("SELECT sum(changes) AS count FROM pack");
   return {
     unqueued: sqlite.all<DocumentCount>(
       `SELECT doc, count(*) AS changes FROM change WHERE local = 1 AND pos IS NULL AND space IS NOT NULL
@@ -46,17 +52,24 @@ export function auditStore(sqlite: Sqlite): StoreAudit {
          SELECT 1 FROM sealed AS s WHERE s.space = p.space AND s.entry_id = p.entry_id) GROUP BY doc`,
     ),
     notWaiting: notWaiting(sqlite),
-    counterBehind: spaces(
+    counterBehind: ids(
       sqlite,
       `SELECT DISTINCT s.space AS id FROM sealed AS s LEFT JOIN counter AS c ON c.space = s.space
        WHERE c.last IS NULL OR s.ctr > c.last`,
     ),
-    cursorOffChain: spaces(
+    cursorOffChain: ids(
       sqlite,
       `SELECT c.space AS id FROM cursor AS c LEFT JOIN chain_tag AS t ON t.space = c.space AND t.pos = c.pos
        WHERE t.chain IS NULL OR t.chain <> c.chain`,
     ),
+    packsCutShort: ids(
+      sqlite,
+      `SELECT p.doc AS id FROM pack AS p LEFT JOIN (
+         SELECT doc, sum(length(hashes)) / 32 AS count FROM packed GROUP BY doc) AS q ON q.doc = p.doc
+       WHERE p.changes <> coalesce(q.count, 0)`,
+    ),
     changes: changes?.count ?? 0,
+    packedChanges: packed?.count ?? 0,
     changeBytes: changes?.bytes ?? 0,
     snapshots: snapshots?.count ?? 0,
     snapshotBytes: snapshots?.bytes ?? 0,
@@ -79,6 +92,6 @@ function notWaiting(sqlite: Sqlite): DocumentCount[] {
     });
 }
 
-function spaces(sqlite: Sqlite, sql: string): Uint8Array[] {
+function ids(sqlite: Sqlite, sql: string): Uint8Array[] {
   return sqlite.all<{ id: Uint8Array }>(sql).map(({ id }) => id);
 }

@@ -135,6 +135,11 @@ function* examineDocuments(ports: DoctorPorts, vault: Uint8Array): Generator<Fin
       yield finding;
     }
   }
+  for (const doc of store.audit().packsCutShort) {
+    troubles += 1;
+    const text = `${nameOf(store, doc)} does not know all changes that its snapshot holds.`;
+    yield trouble("documents", text, startElsewhere);
+  }
   // Whoever reads a damaged change sets it aside.
   for (const { doc, entries } of store.inbox.quarantinedByDocument()) {
     const damaged = entries - (asideBefore.find((row) => equal(row.doc, doc))?.entries ?? 0);
@@ -285,7 +290,7 @@ function* measure(store: Store, audit: StoreAudit): Generator<Finding> {
   const notes = store.notes.list().length;
   yield well(
     "sizes",
-    `${counted(notes, "note")}; ${counted(audit.changes, "change")} of ${sizeText(audit.changeBytes)}; ${counted(audit.snapshots, "snapshot")} of ${sizeText(audit.snapshotBytes)}.`,
+    `${counted(notes, "note")}; ${counted(audit.packedChanges, "packed change")} and ${audit.changes} of ${sizeText(audit.changeBytes)}; ${counted(audit.snapshots, "snapshot")} of ${sizeText(audit.snapshotBytes)}.`,
   );
 }
 

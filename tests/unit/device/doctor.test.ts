@@ -9,7 +9,7 @@ import { Sqlite } from "#crdt-store/sqlite.ts";
 import { openStore, type Store } from "#crdt-store/store.ts";
 import { releasedStores, type ReleasedStoreFiles } from "#tests/support/released-stores.ts";
 import { Chance } from "#tests/support/sim-chance.ts";
-import { loadEngines, type Engines } from "#tests/support/world.ts";
+import { loadEngines, World, type Engines } from "#tests/support/world.ts";
 
 let engines: Engines;
 let released: ReleasedStoreFiles;
@@ -111,7 +111,9 @@ describe("the doctor", () => {
     expect(texts).toContain("All 5 documents can be opened, whole.");
     expect(texts).toContain("2 changes wait to be sent.");
     expect(texts).toContain("1 change could not be applied: its seal does not open.");
-    expect(texts.at(-1)).toMatch(/^2 notes; 14 changes of \d KiB; 1 snapshot of \d KiB\.$/);
+    expect(texts.at(-1)).toMatch(
+      /^2 notes; 0 packed changes and 14 of \d KiB; 1 snapshot of \d KiB\.$/,
+    );
   });
 
   it.each(damage)("finds %s, says what to do, and changes nothing", (_, sql, sentence) => {
@@ -165,3 +167,46 @@ describe("the doctor", () => {
     }
   });
 });
+
+describe("the doctor of packed notes", { timeout: 60_000 }, () => {
+  it("finds nothing wrong with them, and knows what the relay can give back", async () => {
+    const world = new World({ seed: "packed", engines, encrypted: false, secrets: [] });
+    await world.relay.start();
+    const sim = world.addDevice("writer");
+    sim.open().create();
+    const { device, store } = sim.running ?? refuse();
+    const { id } = await device.createNote({ title: "Log", body: "" });
+    for (let line = 0; line < 600; line += 1) {
+      const { body, heads } = await device.readNote(id);
+      const edit = { field: "body" as const, at: body.length, remove: 0, insert: "x" };
+      await device.spliceNote(id, heads, [edit]);
+    }
+    await world.timeline.advance(60_000);
+    await device.tidy(60_000);
+    const packs = store.audit();
+    expect(packs.packedChanges).toBeGreaterThan(500);
+    await sim.kill();
+    const left = sim.bytes() ?? refuse();
+    await world.end();
+    const harmed = (sql: string): readonly string[] => {
+      const files = new MemoryFiles(left);
+      const sqlite = Sqlite.open({ engine: engines.sqlite, files, codec: null });
+      sqlite.script(sql);
+      sqlite.close();
+      return examined(files).flatMap(({ level, text, remedy }) =>
+        level === "trouble" ? [`${text} ${remedy}`] : [],
+      );
+    };
+    expect(harmed("SELECT 1")).toEqual([]);
+    expect(harmed("UPDATE snapshot SET bytes = zeroblob(length(bytes))")).toContainEqual(
+      expect.stringMatching(/has a damaged snapshot.* Run sync/),
+    );
+    expect(harmed("DELETE FROM packed WHERE id = 1")).toContainEqual(
+      expect.stringMatching(/does not know all changes that its snapshot holds/),
+    );
+  });
+});
+
+function refuse(): never {
+  throw new Error("the device does not run");
+}
