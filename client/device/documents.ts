@@ -162,10 +162,13 @@ export class DeviceDocuments {
         fresh.createdAt = note.createdAt;
       },
     );
+    let length = first.length;
     for (const piece of rest) {
+      // Counted here: asking the document would read all of it for every piece.
       doc = automerge.change(doc, { time: 0 }, (draft) => {
-        automerge.splice(draft, ["body"], draft.body.length, 0, piece);
+        automerge.splice(draft, ["body"], length, 0, piece);
       });
+      length += piece.length;
     }
     return doc;
   }

@@ -23,10 +23,15 @@ export interface NoteDocuments {
 export function createNoteDocuments(): NoteDocuments {
   const repo = new Repo({ network: [] });
   return {
-    open: ({ id, chunks }) => {
+    open: ({ id, chunks, actor }) => {
+      const document = loadReadable(chunks, actor);
+      if (!isNote(document)) {
+        A.free(document);
+        throw new Refusal({ code: "unavailable", message: NOT_HERE_YET });
+      }
       // Ids are made by the device as Automerge document ids; the brand is automerge-repo's own.
-      const handle = importReadable(repo, id as DocumentId, chunks);
-      if (!isNote(handle)) throw new Refusal({ code: "unavailable", message: NOT_HERE_YET });
+      const handle = repo.import<NoteDocument>(new Uint8Array(), { docId: id as DocumentId });
+      handle.update(() => document);
       return handle;
     },
     close: (id) => repo.removeFromCache(id as DocumentId),
@@ -46,16 +51,26 @@ export function changesIn(chunks: readonly Uint8Array[]): Uint8Array[] {
 
 // One chunk that Automerge cannot read must not keep the rest from opening. The device has checked the
 // bytes, so looking for the culprit is left to the rare failure.
-function importReadable(
-  repo: Repo,
-  docId: DocumentId,
-  chunks: readonly Uint8Array[],
-): DocHandle<NoteDocument> {
+function loadReadable(chunks: readonly Uint8Array[], actor: string): A.Doc<NoteDocument> {
   try {
-    return repo.import<NoteDocument>(concatenate(chunks), { docId });
+    return load(chunks, actor);
   } catch {
-    return repo.import<NoteDocument>(concatenate(chunks.filter(isReadable)), { docId });
+    return load(chunks.filter(isReadable), actor);
   }
+}
+
+// With its actor from the start: a document that changes hands later is copied, which a long note shows.
+function load([first, ...rest]: readonly Uint8Array[], actor: string): A.Doc<NoteDocument> {
+  if (first === undefined) return A.init<NoteDocument>({ actor });
+  if (!isSnapshot(first))
+    return A.applyChanges(A.init<NoteDocument>({ actor }), [first, ...rest])[0];
+  const document = A.load<NoteDocument>(first, { actor });
+  return rest.length === 0 ? document : A.applyChanges(document, rest)[0];
+}
+
+/** By the chunk's type, behind four bytes of magic and four of checksum. */
+function isSnapshot(chunk: Uint8Array): boolean {
+  return chunk[8] === 0;
 }
 
 function isReadable(bytes: Uint8Array): boolean {
@@ -67,9 +82,8 @@ function isReadable(bytes: Uint8Array): boolean {
   }
 }
 
-function isNote(handle: DocHandle<NoteDocument>): boolean {
-  if (!handle.isReady()) return false;
-  const { title, body }: Partial<NoteDocument> = handle.doc();
+function isNote(document: A.Doc<NoteDocument>): boolean {
+  const { title, body }: Partial<NoteDocument> = document;
   return typeof title === "string" && typeof body === "string";
 }
 
