@@ -73,6 +73,7 @@ const onePosition = positionSql("WHERE doc = ?1");
 interface ChangeRow {
   id: number;
   hash: Uint8Array;
+  prefix: number;
   pos: number | null;
   local: number;
   signer: Uint8Array | null;
@@ -87,7 +88,7 @@ interface Edges {
   readonly awaited: Set<string>;
 }
 
-const changeColumns = "id, hash, pos, local, signer, space, length, bytes";
+const changeColumns = "id, hash, hash_prefix AS prefix, pos, local, signer, space, length, bytes";
 
 /**
  * Every Automerge change this device knows, once each: the source of truth of all documents. Nothing is deleted, but
@@ -126,8 +127,8 @@ export class ChangeJournal {
   }
 
   /**
-   * The changes of a document that stand in rows after number `after`, in the order they were journalled. Rows whose
-   * bytes are damaged go to quarantine.
+   * The changes of a document that stand in rows after number `after`, in the order they were journalled. A row whose
+   * bytes are damaged goes to quarantine; one whose bytes are whole but not what stands beside them is mended from them.
    */
   ofDocument(doc: Uint8Array, after = 0): JournalledChange[] {
     // The plus keeps SQLite from walking through all rows after that number.
@@ -155,6 +156,8 @@ export class ChangeJournal {
 
   /** Some changes of a document, in the order of journalling; those without a row are left out. Else as {@link ofDocument}. */
   some(doc: Uint8Array, hashes: readonly Uint8Array[]): JournalledChange[] {
+    // A row that is not found where its hash would put it may have a damaged index: reading all of them mends that.
+    if (this.missing(doc, hashes).length > 0) this.ofDocument(doc);
     const rows = hashes
       .flatMap((hash) => this.rowOf(doc, hash) ?? [])
       .sort((a, b) => a - b)
@@ -414,13 +417,29 @@ export class ChangeJournal {
 
   #soundOnes(doc: Uint8Array, rows: readonly ChangeRow[]): JournalledChange[] {
     const damaged: ChangeRow[] = [];
+    const crooked: JournalledChange[] = [];
     const sound = rows.flatMap((row) => {
-      const change = soundChange(row);
-      if (change === undefined) damaged.push(row);
+      const change = changeIn(row);
+      if (change === null) damaged.push(row);
+      else if (!describes(row, change)) crooked.push(change);
       return change ?? [];
     });
     if (damaged.length > 0) this.#quarantine(doc, damaged);
+    if (crooked.length > 0) this.#mend(doc, crooked);
     return sound;
+  }
+
+  /** The bytes prove themselves; the columns beside them do not. */
+  #mend(doc: Uint8Array, changes: readonly JournalledChange[]): void {
+    this.#sqlite.transaction(() => {
+      for (const { row, hash, actor, seq, deps, bytes } of changes) {
+        this.#sqlite.run(
+          "UPDATE change SET hash = ?, hash_prefix = ?, actor = ?, seq = ?, deps = ?, length = ? WHERE id = ?",
+          [hash, prefixOf(hash), actor, seq, packHashes(deps), bytes.length, row],
+        );
+      }
+    });
+    this.#edgesByDocument.delete(bytesToHex(doc));
   }
 
   #pendingRows(doc: Uint8Array): Set<number> {
@@ -562,10 +581,19 @@ function prefixOf(hash: Uint8Array): number {
   return prefix;
 }
 
-function soundChange(row: ChangeRow): JournalledChange | undefined {
-  if (row.bytes.length !== row.length) return undefined;
+/** Whether what stands beside a row's bytes is what they say. */
+function describes({ hash, prefix, length }: ChangeRow, change: Change): boolean {
+  return (
+    equalBytes(change.hash, hash) &&
+    prefix === prefixOf(change.hash) &&
+    length === change.bytes.length
+  );
+}
+
+/** The change in a row's bytes; null if they are damaged. */
+function changeIn(row: ChangeRow): JournalledChange | null {
   const parsed = parseChange(row.bytes);
-  if (parsed.type === "failed" || !equalBytes(parsed.change.hash, row.hash)) return undefined;
+  if (parsed.type === "failed") return null;
   const { id, pos, space, signer } = row;
   return { ...parsed.change, row: id, pos, space, signer, local: row.local === 1 };
 }

@@ -5,6 +5,8 @@ import type { Sqlite } from "./sqlite.ts";
 /** How many chain tags of a space are kept, to check what other devices say they saw. */
 export const keptChainTags = 10_000;
 
+const chainBytes = 32;
+
 /** Everything up to `pos` was received and its chain checked. */
 export interface Cursor {
   readonly pos: number;
@@ -41,13 +43,16 @@ export class Inbox {
     this.#now = now;
   }
 
+  /** Null before the first entry, and for a cursor that is not where the chain is: everything is read again then. */
   cursor(space: Uint8Array): Cursor | null {
-    return (
-      this.#sqlite.get<{ pos: number; chain: Uint8Array }>(
-        "SELECT pos, chain FROM cursor WHERE space = ?",
-        [space],
-      ) ?? null
+    const row = this.#sqlite.get<{ pos: number; chain: Uint8Array; tag: Uint8Array | null }>(
+      `SELECT cursor.pos AS pos, cursor.chain AS chain, tag.chain AS tag FROM cursor
+       LEFT JOIN chain_tag AS tag ON tag.space = cursor.space AND tag.pos = cursor.pos
+       WHERE cursor.space = ?`,
+      [space],
     );
+    const fits = row !== undefined && row.tag !== null && equalBytes(row.chain, row.tag);
+    return fits && row.chain.length === chainBytes ? { pos: row.pos, chain: row.chain } : null;
   }
 
   /**
@@ -56,12 +61,14 @@ export class Inbox {
    */
   advance(space: Uint8Array, pos: number, chain: Uint8Array): void {
     this.#sqlite.transaction(() => {
-      const known = this.chainAt(space, pos);
-      if (known !== null && !equalBytes(known, chain)) {
-        throw new Error(`another chain is known at position ${pos}`);
-      }
       const cursor = this.cursor(space);
-      if (cursor !== null && pos <= cursor.pos) return;
+      if (cursor !== null && pos <= cursor.pos) {
+        const known = this.chainAt(space, pos);
+        if (known !== null && !equalBytes(known, chain)) {
+          throw new Error(`another chain is known at position ${pos}`);
+        }
+        return;
+      }
       this.#moveTo(space, pos, chain);
     });
   }
@@ -71,6 +78,15 @@ export class Inbox {
     this.#sqlite.transaction(() => {
       this.#sqlite.run("DELETE FROM chain_tag WHERE space = ? AND pos >= ?", [space, pos]);
       this.#moveTo(space, pos, chain);
+    });
+  }
+
+  /** Has everything from `pos` on read again: something that it brought was damaged here. */
+  readAgain(space: Uint8Array, pos: number): void {
+    this.#sqlite.transaction(() => {
+      const before = this.chainAt(space, pos - 1);
+      if (before !== null) this.rewind(space, pos - 1, before);
+      else this.#sqlite.run("DELETE FROM cursor WHERE space = ?", [space]);
     });
   }
 
@@ -107,6 +123,11 @@ export class Inbox {
       `SELECT id, space, pos, doc, entry_id AS entryId, reason, signer, at, bytes
        FROM quarantine ORDER BY id`,
     );
+  }
+
+  /** Gives what was set aside another reason. */
+  relabel(id: number, reason: string): void {
+    this.#sqlite.run("UPDATE quarantine SET reason = ? WHERE id = ?", [reason, id]);
   }
 
   /** How much of each document was set aside; documents of which nothing was are left out. */

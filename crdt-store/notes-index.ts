@@ -153,10 +153,20 @@ export class NotesIndex {
   }
 }
 
+/** None if the value is damaged: the row is derived anew with the note's next change. */
+function tagsIn(json: string): readonly string[] {
+  try {
+    const tags: unknown = JSON.parse(json);
+    return Array.isArray(tags) ? tags.filter((tag) => typeof tag === "string") : [];
+  } catch {
+    return [];
+  }
+}
+
 function noteRow(row: StoredNoteRow): NoteRow {
   return {
     ...row,
-    tags: JSON.parse(row.tags) as string[], // written above and nowhere else
+    tags: tagsIn(row.tags),
     listed: row.listed === 1,
     stale: row.stale === 1,
   };

@@ -30,6 +30,15 @@ interface SealedRow {
   bytes: Uint8Array;
 }
 
+interface CrookedRow {
+  id: number;
+  /** The document as the queue has it, and the journal; null if the journal has no such row. */
+  queued: Uint8Array;
+  journalled: Uint8Array | null;
+  hash: Uint8Array;
+  isKnown: number;
+}
+
 /**
  * What the relay has not acknowledged. A change belongs to one document, hence to one space.
  *
@@ -58,6 +67,22 @@ export class Outbox {
           [row, space, doc, hash],
         );
       }
+    });
+  }
+
+  /**
+   * Puts right what does not agree with the journal and with what is sealed: the queue is derived from both. For a
+   * device that opens; answers how many rows it was.
+   */
+  mend(): number {
+    return this.#sqlite.transaction(() => {
+      const crooked = this.#crookedRows();
+      for (const row of crooked) this.#straighten(row);
+      const unsealed = this.#sqlite.run(
+        `UPDATE pending SET entry_id = NULL WHERE entry_id IS NOT NULL AND NOT EXISTS (
+           SELECT 1 FROM sealed WHERE sealed.space = pending.space AND sealed.entry_id = pending.entry_id)`,
+      );
+      return crooked.length + unsealed;
     });
   }
 
@@ -138,6 +163,12 @@ export class Outbox {
     });
   }
 
+  /** Takes a change that cannot be sent out of the queue; it stays in the journal. */
+  drop(doc: Uint8Array, hash: Uint8Array): void {
+    const row = this.#changes.rowOf(doc, hash);
+    if (row !== undefined) this.#sqlite.run("DELETE FROM pending WHERE change_id = ?", [row]);
+  }
+
   /** How many changes the relay has not acknowledged, in one space or in all. */
   depth(space?: Uint8Array): number {
     const row =
@@ -184,9 +215,11 @@ export class Outbox {
    */
   nextCounter(space: Uint8Array): number {
     return this.#sqlite.transaction(() => {
-      const last =
-        this.#sqlite.get<{ last: number }>("SELECT last FROM counter WHERE space = ?", [space])
-          ?.last ?? 0;
+      const { last } = this.#sqlite.get<{ last: number }>(
+        `SELECT max(coalesce((SELECT last FROM counter WHERE space = ?1), 0),
+                    coalesce((SELECT max(ctr) FROM sealed WHERE space = ?1), 0)) AS last`,
+        [space],
+      ) ?? { last: 0 };
       this.#sqlite.run("INSERT OR REPLACE INTO counter (space, last) VALUES (?, ?)", [
         space,
         last + 1,
@@ -201,6 +234,36 @@ export class Outbox {
       `INSERT INTO counter (space, last) VALUES (?, ?)
        ON CONFLICT (space) DO UPDATE SET last = max(last, excluded.last)`,
       [space, last],
+    );
+  }
+
+  #crookedRows(): CrookedRow[] {
+    return this.#sqlite.all<CrookedRow>(
+      `SELECT change_id AS id, pending.doc AS queued, pending.hash AS hash, change.doc AS journalled,
+         EXISTS (SELECT 1 FROM document WHERE document.doc = change.doc) AS isKnown
+       FROM pending LEFT JOIN change ON change.id = change_id
+       WHERE change.id IS NULL OR change.doc <> pending.doc OR change.hash <> pending.hash
+         OR pending.space <> ${spaceOfDocument("pending.doc")}`,
+    );
+  }
+
+  /** A hash names its change, a known document is the right one, and a document names its space. */
+  #straighten({ id, queued, hash, journalled, isKnown }: CrookedRow): void {
+    const row = this.#changes.rowOf(queued, hash) ?? id;
+    this.#sqlite.run("UPDATE OR REPLACE pending SET change_id = ? WHERE change_id = ?", [row, id]);
+    if (journalled === null && row === id) {
+      this.#sqlite.run("DELETE FROM pending WHERE change_id = ?", [id]);
+      return;
+    }
+    const doc = row === id && journalled !== null && isKnown === 1 ? journalled : queued;
+    this.#sqlite.run("UPDATE change SET doc = ? WHERE id = ?", [doc, row]);
+    this.#changes.forget();
+    // Reading a document puts right what stands beside its changes' bytes.
+    this.#changes.ofDocument(doc);
+    this.#sqlite.run(
+      `UPDATE pending SET doc = ?1, hash = coalesce((SELECT hash FROM change WHERE id = ?2), hash),
+         space = coalesce(${spaceOfDocument("?1")}, space) WHERE change_id = ?2`,
+      [doc, row],
     );
   }
 
@@ -229,6 +292,11 @@ export class Outbox {
       .map((hash) => this.#changes.rowOf(entry.doc, hash))
       .filter((row) => row !== undefined);
   }
+}
+
+/** The space of a document, if it is one that the device holds; else null. */
+function spaceOfDocument(doc: string): string {
+  return `(SELECT space.id FROM document JOIN space ON space.id = document.space WHERE document.doc = ${doc})`;
 }
 
 function sealedEntry(row: SealedRow): SealedEntry {

@@ -78,6 +78,11 @@ export class Spaces {
     return this.#sqlite.all<Space>(`SELECT ${spaceColumns} FROM space ORDER BY created_at, id`);
   }
 
+  /** Gives a space the id that its genesis proves. */
+  rename(damaged: Uint8Array, id: Uint8Array): void {
+    this.#sqlite.run("UPDATE space SET id = ? WHERE id = ?", [id, damaged]);
+  }
+
   /** Changes the given properties of a known space. */
   update(
     id: Uint8Array,
@@ -150,6 +155,10 @@ export class Spaces {
     this.#sqlite.run("DELETE FROM control WHERE space = ? AND pos IS NULL", [space]);
   }
 
+  dropControl(space: Uint8Array, seq: number): void {
+    this.#sqlite.run("DELETE FROM control WHERE space = ? AND seq = ?", [space, seq]);
+  }
+
   /** Takes the records after `seq` for unsent again: the relay has lost them. */
   unconfirmControl(space: Uint8Array, seq: number): void {
     this.#sqlite.run("UPDATE control SET pos = NULL WHERE space = ? AND seq > ?", [space, seq]);
@@ -195,10 +204,10 @@ export class Spaces {
     this.#sqlite.run("UPDATE cert SET pushed = 0 WHERE space = ?", [space]);
   }
 
-  /** Files an epoch key under its commitment; keys are never replaced or deleted. */
+  /** Files an epoch key under its commitment, in place of what is there: only a damaged one can be another. */
   putKey(space: Uint8Array, keyCommit: Uint8Array, epoch: number, key: Uint8Array): void {
     this.#sqlite.run(
-      "INSERT INTO epoch_key (space, key_commit, epoch, key) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+      "INSERT INTO epoch_key (space, key_commit, epoch, key) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET epoch = excluded.epoch, key = excluded.key",
       [space, keyCommit, epoch, key],
     );
   }

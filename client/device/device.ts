@@ -159,7 +159,7 @@ export class Device implements DeviceApi {
 
   /** Opens what the store holds, starts synchronising it and completes what was left open. */
   #wake(): void {
-    this.#shelf.openAll();
+    for (const words of this.#shelf.mend()) this.#log("warning", words);
     if (this.#ports.connect === "always") this.connect();
     // A connection from before there was an identity knows no space yet.
     for (const space of this.#shelf.spaces()) this.#desk.add(space);

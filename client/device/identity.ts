@@ -1,5 +1,6 @@
 /** What makes this installation itself, in its store: secrets, the way to the vault, the words. */
 import type { Store } from "#crdt-store/store.ts";
+import { StoreError } from "#crdt-store/store-error.ts";
 import { concat } from "#relay/protocol/bytes.ts";
 import type { DeviceIdentity } from "#client/sync/space.ts";
 
@@ -21,8 +22,22 @@ export function loadIdentity(
   const secret = store.settings.get(names.secret);
   const incarnation = store.settings.get(names.incarnation);
   const vault = store.settings.get(names.vault);
-  if (secret === null || incarnation === null || vault === null) return null;
+  if (secret === null && incarnation === null && vault === null) {
+    if (store.spaces.list().length > 0) throw damagedIdentity();
+    return null;
+  }
+  if (secret?.length !== 32 || incarnation?.length !== 16 || vault?.length !== 32) {
+    throw damagedIdentity();
+  }
   return { secret, incarnation, former: loadFormer(store), vault };
+}
+
+/** Without this a damaged device would take itself for a new one, and its notes would seem gone. */
+export function damagedIdentity(): StoreError {
+  return new StoreError(
+    "corrupt",
+    "What makes this device yours is damaged. Its notes are still in its files: copy them, then restore a backup, or join again from another device or with your 24 words.",
+  );
 }
 
 /** 16 bytes each, the oldest first. */

@@ -225,6 +225,7 @@ export class Indices {
 
   #projectNotes(space: Space, index: NotebookIndex): void {
     const { notes } = this.#store;
+    const { shelf } = this.#ports;
     const held = new Map(
       [...notes.list(), ...notes.list({ trashed: true })].map((row) => [toHex(row.doc), row]),
     );
@@ -233,9 +234,12 @@ export class Indices {
       const createdAt = unpackMoment(packed);
       if (doc?.length !== docIdBytes || createdAt === null) continue;
       const row = held.get(toHex(doc));
-      // A row of another space is that space's affair, whatever this index says.
-      if (row !== undefined && !equal(row.space, space.id)) continue;
-      this.#keepRow(row, listedRow(index, row ?? this.#blankRow(space, doc, createdAt), createdAt));
+      // A row of another space is that space's affair, whatever this index says; a row of none is damaged.
+      const isAstray = row !== undefined && shelf.get(row.space) === undefined;
+      if (row !== undefined && !equal(row.space, space.id) && !isAstray) continue;
+      const kept = row ?? this.#blankRow(space, doc, createdAt);
+      const after = listedRow(index, { ...kept, space: space.id }, createdAt);
+      this.#keepRow(isAstray ? undefined : row, after);
     }
     for (const row of held.values()) {
       if (!equal(row.space, space.id) || index.notes[toHex(row.doc)] !== undefined) continue;

@@ -3,7 +3,7 @@ import { parseChange } from "#crdt-store/chunks.ts";
 import { documentIdToText, parseDocumentId } from "#crdt-store/document-id.ts";
 import type { NoteRow as StoredNote } from "#crdt-store/notes-index.ts";
 import type { Store } from "#crdt-store/store.ts";
-import { parseHex, toHex } from "#relay/protocol/bytes.ts";
+import { parseHex, toHex, utf8 } from "#relay/protocol/bytes.ts";
 import { documentIdOf } from "#relay/protocol/genesis.ts";
 import { docNonceBytes, signOrigin } from "#client/crypto/authorship.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
@@ -316,6 +316,12 @@ export class Notes {
   async recoverDrafts(): Promise<void> {
     const docs = new Map(this.#store.drafts.all().map(({ doc }) => [toHex(doc), doc]));
     for (const doc of docs.values()) await this.#recoverDraftsOf(doc);
+    const astray = this.#store.drafts
+      .all()
+      .filter(({ doc }) => this.#store.notes.get(doc) === null);
+    for (const { doc, session } of astray) {
+      if (!(await this.#ports.sessionAlive(session))) this.#setDraftAside(doc, session);
+    }
   }
 
   async #recoverDraftsOf(docId: Uint8Array): Promise<void> {
@@ -334,9 +340,12 @@ export class Notes {
       // Asked again: another opening may have recovered it in the meantime.
       const draft = this.#store.drafts.of(docId).find((other) => other.session === session);
       if (draft === undefined) return null;
-      const edits = JSON.parse(draft.edits) as readonly FieldSplice[]; // written by draft() above
-      const spliced = this.#spliceAt(documents, { docId, space }, draft.heads.map(toHex), edits);
-      if (spliced !== null) this.#store.drafts.remove(docId, session);
+      const edits = parseEdits(draft.edits);
+      const heads = draft.heads.map(toHex);
+      const isSound = edits !== null && heads.length > 0 && documents.holds(docId, heads);
+      const spliced = isSound ? this.#spliceAt(documents, { docId, space }, heads, edits) : null;
+      if (spliced === null) this.#setDraftAside(docId, session);
+      else this.#store.drafts.remove(docId, session);
       return spliced;
     });
     if (made === null) return;
@@ -344,6 +353,49 @@ export class Notes {
     events.emit({ type: "changes", id, session: null, changes: made.changes });
     changedHere(space);
   }
+
+  /** Typing that fits no note any more is kept for whoever looks for it, and holds nothing up. */
+  #setDraftAside(docId: Uint8Array, session: string): void {
+    const draft = this.#store.drafts.of(docId).find((other) => other.session === session);
+    if (draft === undefined) return;
+    this.#store.transaction(() => {
+      this.#store.inbox.quarantine({
+        space: null,
+        pos: null,
+        doc: docId,
+        entryId: null,
+        reason: "damaged-draft",
+        bytes: utf8(draft.edits),
+        signer: null,
+      });
+      this.#store.drafts.remove(docId, session);
+      this.#store.syncLog.add(
+        "warning",
+        "The last moment's typing before a crash fits no note any more. It is set aside, not deleted.",
+      );
+    });
+  }
+}
+
+/** As `draft()` above wrote them; null if they are damaged. */
+function parseEdits(json: string): readonly FieldSplice[] | null {
+  try {
+    const edits: unknown = JSON.parse(json);
+    return Array.isArray(edits) && edits.every(isSplice) ? edits : null;
+  } catch {
+    return null;
+  }
+}
+
+function isSplice(edit: unknown): edit is FieldSplice {
+  if (typeof edit !== "object" || edit === null) return false;
+  const { field, at, remove, insert } = edit as Partial<Record<keyof FieldSplice, unknown>>;
+  return (
+    (field === "title" || field === "body") &&
+    Number.isSafeInteger(at) &&
+    Number.isSafeInteger(remove) &&
+    typeof insert === "string"
+  );
 }
 
 /** The hash of the change a new document begins with. */

@@ -12,6 +12,7 @@ import type { Clock, Random } from "#client/sync/ports.ts";
 import { Space, type DeviceIdentity } from "#client/sync/space.ts";
 import type { NotebookRow, Role } from "./api.ts";
 import {
+  damagedIdentity,
   loadDisplayName,
   loadIdentity,
   saveBackupKey,
@@ -44,6 +45,8 @@ interface SpaceAccess {
 type FoundedSpace = Pick<ReturnType<typeof foundSpace>, "genesis" | "records" | "epochKey">;
 
 export const firstNotebookName = "Notes";
+/** Reason of what the journal set aside. */
+const damagedRow = "damaged-row";
 const firstNotebookSetting = "device/first-notebook";
 
 export class Shelf {
@@ -170,9 +173,57 @@ export class Shelf {
     this.#store.spaces.addControl(space, record.ctrlSeq, bytes, null, hash);
   }
 
-  /** Opens what the store holds. */
+  /** Opens what the store holds. A notebook whose genesis is damaged is left alone: the vault lists it too. */
   openAll(): void {
-    for (const row of this.#store.spaces.list()) this.#open(row.id, row);
+    for (const row of this.#store.spaces.list()) {
+      if (this.#provenId(row) !== null) this.#open(row.id, row);
+    }
+  }
+
+  /**
+   * For a device that starts: puts right what can be derived from the rest, opens all, and answers what that was, in
+   * words. Throws StoreError `corrupt` if the vault itself is damaged.
+   */
+  mend(): readonly string[] {
+    const words: string[] = [];
+    this.#store.transaction(() => {
+      for (const row of this.#store.spaces.list()) {
+        const id = this.#provenId(row);
+        if (id === null) {
+          words.push("A notebook's beginning is damaged. It is taken from your list of notebooks.");
+        } else if (!equal(id, row.id)) {
+          this.#store.spaces.rename(row.id, id);
+          words.push("A notebook's id was damaged. It has been put right.");
+        }
+      }
+      if (this.#store.outbox.mend() > 0) words.push("What waits to be sent was put in order.");
+      if (this.#readDamagedAgain()) words.push("Damaged changes are fetched from the relay again.");
+    });
+    this.openAll();
+    if (this.get(this.mustIdentity().vault) === undefined) throw damagedIdentity();
+    if (this.spaces().filter((space) => space.mend()).length > 0) {
+      words.push("Records of who has access were damaged. They are fetched from the relay again.");
+    }
+    return words;
+  }
+
+  /** The id of a stored space as its genesis proves it; null if the genesis is what is damaged. */
+  #provenId({ id, genesis }: { readonly id: Uint8Array; readonly genesis: Uint8Array }) {
+    const proven = spaceIdOf(genesis);
+    if (equal(proven, id)) return id;
+    return this.#store.spaces.controlHead(proven) === null ? null : proven;
+  }
+
+  /** Once each: the relay has what is damaged here. */
+  #readDamagedAgain(): boolean {
+    const { inbox, spaces } = this.#store;
+    const damaged = inbox.quarantined().filter(({ reason }) => reason === damagedRow);
+    for (const { id, space, pos } of damaged) {
+      inbox.relabel(id, `${damagedRow}-fetched`);
+      if (space === null || pos === null || spaces.get(space) === null) continue;
+      if ((inbox.cursor(space)?.pos ?? 0) >= pos) inbox.readAgain(space, pos);
+    }
+    return damaged.length > 0;
   }
 
   /** Stores and opens a space; its control log may be empty as yet. */

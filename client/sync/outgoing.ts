@@ -1,8 +1,9 @@
 /** Turning waiting changes into sealed entries: few entries of many changes, each under the limit. */
 import { parseChanges, type Change } from "#crdt-store/chunks.ts";
+import type { SealedEntry } from "#crdt-store/outbox.ts";
 import type { Store } from "#crdt-store/store.ts";
-import { concat, toHex } from "#relay/protocol/bytes.ts";
-import { entryKinds, nonceBytes } from "#relay/protocol/entry.ts";
+import { concat, equal, toHex } from "#relay/protocol/bytes.ts";
+import { entryKinds, nonceBytes, parseEntry } from "#relay/protocol/entry.ts";
 import { signHead, type SignedHead } from "#client/crypto/authorship.ts";
 import { sealEntry } from "#client/crypto/entry-seal.ts";
 import { encodePayload } from "#client/crypto/payload.ts";
@@ -31,7 +32,7 @@ export function sealWaiting(
     let made = 0;
     for (const { doc, hashes } of store.outbox.pending(space.id)) {
       for (const group of groupBySize(
-        changesOf(store, doc, hashes),
+        signable(store, space, doc, changesOf(store, doc, hashes)),
         entryBytes * shareForChanges,
       )) {
         if (made >= mostEntries) return;
@@ -40,6 +41,34 @@ export function sealWaiting(
       }
     }
   });
+}
+
+/**
+ * The next entries to push, oldest first, up to `mostEntries` and `mostBytes`. A damaged one is taken back: what was in
+ * it is sealed anew with the next call of {@link sealWaiting}.
+ */
+export function nextBatch(
+  store: Store,
+  space: Space,
+  mostEntries: number,
+  mostBytes: number,
+): { readonly batch: readonly SealedEntry[]; readonly tookBack: boolean } {
+  const batch: SealedEntry[] = [];
+  let size = 0;
+  let tookBack = false;
+  for (const row of store.outbox.sealed(space.id)) {
+    if (batch.length >= mostEntries || size + row.bytes.length > mostBytes) break;
+    if (isWhole(row)) {
+      batch.push(row);
+      size += row.bytes.length + 4;
+    } else tookBack = store.outbox.unseal(space.id, row.entryId);
+  }
+  return { batch, tookBack };
+}
+
+function isWhole({ bytes, ctr, entryId }: SealedEntry): boolean {
+  const parsed = parseEntry(bytes, bytes.length);
+  return parsed.ok && parsed.value.ctr === ctr && equal(parsed.value.entryId, entryId);
 }
 
 function changesOf(
@@ -51,6 +80,43 @@ function changesOf(
     const parsed = parseChanges(row.bytes);
     if (parsed.type === "failed") throw new Error("the journal returned a damaged change");
     return parsed.changes;
+  });
+}
+
+/**
+ * Those that this device, or the signed head it has of another, vouches for, a note's first one with its origin. The
+ * others would be refused by everybody: they are set aside.
+ */
+function signable(
+  store: Store,
+  space: Space,
+  doc: Uint8Array,
+  changes: readonly Change[],
+): readonly Change[] {
+  const hasOrigin = equal(doc, space.indexId) || space.originOf(doc) !== null;
+  const isSigned = ({ actor, seq, deps }: Change): boolean => {
+    if (deps.length === 0 && !hasOrigin) return false;
+    const own = store.documents.actor(doc, actor);
+    if (own !== null && space.signerOf(doc, own) !== null) return true;
+    return store.documents.headOf(doc, actor, seq) !== null;
+  };
+  return changes.filter((change) => {
+    const sameAuthor = (other: Change): boolean =>
+      other.seq >= change.seq && equal(other.actor, change.actor);
+    if (isSigned(change) || changes.some((other) => sameAuthor(other) && isSigned(other))) {
+      return true;
+    }
+    store.outbox.drop(doc, change.hash);
+    store.inbox.quarantine({
+      space: space.id,
+      pos: null,
+      doc,
+      entryId: null,
+      reason: "author-unknown-here",
+      bytes: change.bytes,
+      signer: null,
+    });
+    return false;
   });
 }
 
@@ -131,7 +197,7 @@ function headsOf(
     if (own !== null && signer !== null)
       return signHead(space.ed, signer, doc, own.nonce, change.seq, change.hash);
     const theirs = store.documents.headOf(doc, change.actor, change.seq);
-    if (theirs === null) throw new Error("a change waits to be sent that nobody has signed");
+    if (theirs === null) throw new Error("a change is sealed that nobody has signed");
     return {
       actorNonce: theirs.nonce,
       devPub: theirs.dev,

@@ -8,7 +8,7 @@ import { chainNext, chainStart, chainTag } from "#relay/protocol/domain.ts";
 import { refusalClass, refusals } from "#relay/protocol/errors.ts";
 import { maxMessageBytes, maxPushEntries } from "#relay/protocol/limits.ts";
 import type { Message } from "#relay/protocol/messages.ts";
-import { sealWaiting } from "./outgoing.ts";
+import { nextBatch, sealWaiting } from "./outgoing.ts";
 import { PresenceExchange, type CursorContent } from "./presence-exchange.ts";
 import type { Peer } from "./presence.ts";
 import { Receiver, type LogItem } from "./receiver.ts";
@@ -545,13 +545,14 @@ export class SyncSession {
   #push(run: SpaceRun): void {
     const { store, random } = this.#ports;
     const { space } = run;
-    sealWaiting(store, space, random, this.#link.limits.entryBytes, maxPushEntries);
-    const batch: { readonly entryId: Uint8Array; readonly bytes: Uint8Array }[] = [];
-    let size = 0;
-    for (const row of store.outbox.sealed(space.id)) {
-      if (batch.length >= maxPushEntries || size + row.bytes.length > mostPushBytes) break;
-      batch.push(row);
-      size += row.bytes.length + 4;
+    const seal = (): void =>
+      sealWaiting(store, space, random, this.#link.limits.entryBytes, maxPushEntries);
+    const next = () => nextBatch(store, space, maxPushEntries, mostPushBytes);
+    seal();
+    let { batch, tookBack } = next();
+    if (batch.length === 0 && tookBack) {
+      seal();
+      ({ batch, tookBack } = next());
     }
     if (batch.length === 0) {
       this.#spaceEvent(run, { type: "push-acked", staleEpoch: false, refused: true });

@@ -102,7 +102,7 @@ export class Space implements IntakeKnowledge {
     const judged = this.#judged.slice(0, this.#unchanged(rows));
     for (const row of rows.slice(judged.length)) {
       const parsed = parseControl(row.bytes);
-      if (!parsed.ok) break;
+      if (!parsed.ok || parsed.value.record.ctrlSeq !== row.seq) break;
       const verdict = admitControl(
         judged.at(-1)?.authority ?? this.#opening,
         parsed.value,
@@ -124,6 +124,37 @@ export class Space implements IntakeKnowledge {
       .keys(this.id)
       .filter((row) => equal(row.keyCommit, keyCommitOf(this.id, row.epoch, row.key)))
       .map(({ epoch, key }) => ({ epoch, key }));
+  }
+
+  /**
+   * For a space that is opened: sets aside what is damaged of its control log, so that it is fetched again, and files
+   * damaged keys anew. Answers whether there was anything.
+   */
+  mend(): boolean {
+    const { store } = this.#context;
+    const sound = new Set(this.#records.map(({ record }) => record.ctrlSeq));
+    const damaged = store.spaces
+      .control(this.id)
+      .filter(({ seq, pos }) => pos !== null && !sound.has(seq));
+    const missesKeys = this.#keys.length < store.spaces.keys(this.id).length;
+    if (damaged.length === 0 && !missesKeys) return false;
+    store.transaction(() => {
+      for (const { seq, pos, bytes } of damaged) {
+        store.inbox.quarantine({
+          space: this.id,
+          pos,
+          doc: null,
+          entryId: null,
+          reason: "damaged-control-record",
+          bytes,
+          signer: null,
+        });
+        store.spaces.dropControl(this.id, seq);
+      }
+      this.#fileKeys();
+      this.reload();
+    });
+    return true;
   }
 
   /** How many of the first stored records are those judged before, at the same positions. */
@@ -151,8 +182,7 @@ export class Space implements IntakeKnowledge {
 
   /** Sequence number of the newest control record that the relay holds, as far as we know. */
   get confirmedSeq(): number {
-    const rows = this.#context.store.spaces.control(this.id);
-    return rows.findLast((row) => row.pos !== null)?.seq ?? 0;
+    return this.#judged.findLast(({ pos }) => pos !== null)?.signed.record.ctrlSeq ?? 0;
   }
 
   get kind(): Authority["kind"] {

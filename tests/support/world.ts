@@ -257,6 +257,12 @@ export class SimDevice {
     return this.#process?.files.remains() ?? this.#disk;
   }
 
+  /** While nothing runs: its files become these, whatever happened to them. */
+  give(contents: FileContents): void {
+    if (this.#process !== null) throw new Error(`${this.name} runs`);
+    this.#disk = contents;
+  }
+
   open(): Device {
     if (this.#process !== null) throw new Error(`${this.name} runs already`);
     const { timeline, network, trace } = this.#world;

@@ -1,0 +1,113 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+import { loadEngines, type Engines } from "#tests/support/world.ts";
+import { countByVerdict, isFailure } from "./case.ts";
+import { countSilentCuts, runFileCases } from "./file-cases.ts";
+import { Patient } from "./patient.ts";
+import { listRowCases, runRowCase, type RowCase } from "./row-cases.ts";
+
+/*
+ * A sample of `npm run test:damage`, and by name the rows whose damage a device has to live with.
+ */
+
+// Generous: a ceiling, not a measurement.
+const timeout = 180_000;
+
+let engines: Engines;
+beforeAll(async () => {
+  engines = await loadEngines();
+});
+
+describe("a damaged file", () => {
+  const options = (encrypted: boolean) => ({
+    engine: engines.sqlite,
+    encrypted,
+    settledSteps: 20,
+    loggedSteps: 6,
+    stride: 9,
+  });
+
+  it(
+    "of an encrypted store is refused unchanged, noticed when read, or harmless",
+    { timeout },
+    () => {
+      const findings = runFileCases(options(true));
+      expect(findings.filter(isFailure)).toEqual([]);
+      expect(countByVerdict(findings).believed).toBeUndefined();
+      expect(countByVerdict(findings).noticed).toBeGreaterThan(20);
+      expect(countByVerdict(findings).refused).toBeGreaterThan(50);
+    },
+  );
+
+  it(
+    "of a store in clear is sometimes believed, which shows what encryption adds",
+    { timeout },
+    () => {
+      const findings = runFileCases({ ...options(false), stride: 2 });
+      expect(findings.filter(isFailure)).toEqual([]);
+      expect(countByVerdict(findings).believed).toBeGreaterThan(0);
+    },
+  );
+
+  it("whose log is damaged would be cut in silence by SQLite alone", { timeout }, () => {
+    expect(countSilentCuts(options(true))).toBeGreaterThan(50);
+  });
+});
+
+describe("a damaged row", () => {
+  let patient: Patient;
+  let cases: readonly RowCase[];
+  beforeAll(async () => {
+    patient = await Patient.admit(engines);
+    cases = listRowCases(engines, patient.contents);
+  }, timeout);
+  afterAll(() => patient.world.end());
+
+  const judge = async (name: string) => {
+    const found = cases.filter((damage) => damage.name.startsWith(name));
+    expect(found).not.toEqual([]);
+    const verdicts = [];
+    for (const damage of found) verdicts.push((await runRowCase(patient, damage)).verdict);
+    return [...new Set(verdicts)].sort();
+  };
+
+  it.each([
+    ["a change's hash", "change 1.hash: flipped", ["harmless"]],
+    ["where a change is looked up", "change 1.hash_prefix: huge", ["harmless"]],
+    ["a change's length", "change 1.length: zero", ["harmless"]],
+    ["a snapshot", "snapshot 0.bytes: flipped", ["harmless"]],
+    ["what waits to be sent", "pending 1.hash: flipped", ["recovered"]],
+    ["a sealed entry", "sealed 0.bytes: flipped", ["harmless"]],
+    ["a sealed entry's space", "sealed 0.space: garbage", ["recovered"]],
+    ["the cursor", "cursor 1.pos: huge", ["harmless"]],
+    ["the cursor's chain", "cursor 1.chain: empty", ["harmless"]],
+    ["a control record", "control 1.bytes: cut", ["recovered"]],
+    ["an epoch key", "epoch_key 1.key: flipped", ["recovered"]],
+    ["a notebook's beginning", "space 1.genesis: cut", ["recovered"]],
+    ["a list row's notebook", "note 0.space: garbage", ["harmless"]],
+    ["a list row's tags", "note 0.tags: cut", ["harmless"]],
+  ])("is put right from the rest: %s", { timeout }, async (_, name, expected) => {
+    expect(await judge(name)).toEqual(expected);
+  });
+
+  it.each([
+    ["a change's bytes", "change 1.bytes: flipped"],
+    ["a draft", "draft 0.edits: cut"],
+    ["the nonce of an own actor", "actor 1.nonce: flipped"],
+  ])("is set aside and shown, and every other note goes on: %s", { timeout }, async (_, name) => {
+    expect(await judge(name)).toEqual(["quarantined"]);
+  });
+
+  it.each([
+    ["the device's own secret", "setting device/secret.value: cut"],
+    ["the name of that secret", "setting device/secret.key: flipped"],
+    ["the vault's beginning", "space 0.genesis: cut"],
+    ["the version of the tables", "schema_version 0.version: zero"],
+  ])(
+    "that nothing else tells is refused, instead of an empty device: %s",
+    { timeout },
+    async (_, name) => {
+      expect(await judge(name)).toEqual(["refused"]);
+    },
+  );
+});
