@@ -280,7 +280,7 @@ function* examineQuarantine(store: Store): Generator<Finding> {
     byReason.set(reason, (byReason.get(reason) ?? 0) + 1);
   }
   for (const [reason, count] of byReason) {
-    const words = reason === "damaged-row" ? "it was damaged on this disk" : reason;
+    const words = reason.startsWith("damaged-") ? "it was damaged on this disk" : reason;
     yield note("quarantine", `${counted(count, "change")} could not be applied: ${words}.`);
   }
   if (byReason.size === 0) yield well("quarantine", "Nothing was set aside.");

@@ -72,7 +72,7 @@ describe("a damaged row", () => {
   };
 
   it.each([
-    ["a change's hash", "change 1.hash: flipped", ["harmless"]],
+    ["a change's hash", "change 1.hash: flipped", ["recovered"]],
     ["where a change is looked up", "change 1.hash_prefix: huge", ["harmless"]],
     ["a change's length", "change 1.length: zero", ["harmless"]],
     ["a snapshot", "snapshot 0.bytes: flipped", ["harmless"]],
