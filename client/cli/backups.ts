@@ -174,7 +174,8 @@ async function besideHome(dir: string, fill: (draft: string) => Promise<void>): 
   const lock = lockDirectory(draft);
   try {
     // What an attempt that was killed has left.
-    for (const name of readdirSync(draft)) if (name !== "lock") rmSync(join(draft, name), { recursive: true });
+    for (const name of readdirSync(draft))
+      if (name !== "lock") rmSync(join(draft, name), { recursive: true });
     await fill(draft);
     flushDirectory(draft);
     if (existsSync(dir)) rmdirSync(dir);

@@ -1,4 +1,5 @@
 /** A backup opens with the words alone, all of it or nothing; what is restored and its original both go on. */
+import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import {
@@ -24,6 +25,7 @@ import { nobleCipher } from "#crdt-store/files/page-cipher.ts";
 import { StoreFromCopy } from "#crdt-store/store-copy.ts";
 import { openStore, type Store } from "#crdt-store/store.ts";
 import { concat } from "#relay/protocol/bytes.ts";
+import { releasedStores } from "#tests/support/released-stores.ts";
 import { Chance } from "#tests/support/sim-chance.ts";
 import { loadEngines, World, type Engines, type SimDevice } from "#tests/support/world.ts";
 import { wordsOf } from "#client/crypto/phrase.ts";
@@ -294,6 +296,17 @@ describe("a backup", { timeout: 60_000 }, () => {
     const others = wordsOf(random(32));
     await expect(unpacked(whole, others)).rejects.toThrow(/was made under others\.$/);
     await expect(unpacked(whole, words.slice(1))).rejects.toThrow(/23 words/);
+  });
+
+  it("of the format's first version opens, and its device goes on with all it held", async () => {
+    const [released] = releasedStores();
+    if (released === undefined) throw new Error("no released store is committed");
+    const committed = new URL("../../vectors/backups/v1.backup", import.meta.url);
+    const files = await restored(new Uint8Array(readFileSync(committed)), released.words);
+    const sim = newWorld("vector").addDevice("copy", files.snapshot());
+    sim.open();
+    for (const [id, { title, body }] of Object.entries(released.notes))
+      expect(await deviceOf(sim).readNote(id)).toMatchObject({ title, body });
   });
 
   it("of another identity's store is not taken for the words' own", async () => {
