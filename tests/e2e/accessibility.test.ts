@@ -42,6 +42,18 @@ describe.each(["light", "dark"] as const)("the app in the %s theme", (colorSchem
     await page.getByRole("button", { name: "Settings" }).first().click();
     expect(await faults(page)).toEqual([]);
     await page.keyboard.press("Escape");
+    await page.keyboard.press("Control+k");
+    expect(await faults(page)).toEqual([]);
+    await page.keyboard.type("seeds");
+    await page.locator("mark").first().waitFor();
+    expect(await faults(page)).toEqual([]);
+    await page.keyboard.press("Enter");
+    await page.locator(".cm-found").waitFor();
+    expect(await faults(page)).toEqual([]);
+    await page.getByRole("searchbox", { name: "Search" }).fill("before:soon zebra");
+    await page.getByText("No note matches").waitFor();
+    expect(await faults(page)).toEqual([]);
+    await page.keyboard.press("Escape");
     await page.setViewportSize({ width: 390, height: 844 });
     expect(await faults(page)).toEqual([]);
     await page.getByRole("button", { name: "Back to the list" }).click();

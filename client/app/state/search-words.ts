@@ -26,6 +26,6 @@ export const searchHints: readonly SearchHint[] = [
   { example: "-word", meaning: "without it" },
   { example: "tag:garden", meaning: "with a tag" },
   { example: "in:Home", meaning: "in a notebook" },
-  { example: "is:pinned", meaning: "or is:shared, is:trashed" },
-  { example: "after:2026-03", meaning: "or before:, with a year, month or day" },
+  { example: "is:pinned", meaning: "or shared, trashed" },
+  { example: "after:2026-03", meaning: "or before: a date" },
 ];
