@@ -1,7 +1,7 @@
 /** What was shown as saved survives the death of the renderer, online or not. */
 import { describe, expect, it } from "vitest";
 import type { Person } from "#tests/support/browser.ts";
-import { killRenderers } from "#tests/support/processes.ts";
+import { Targets } from "#tests/support/processes.ts";
 import {
   bodyText,
   networkTrouble,
@@ -16,7 +16,7 @@ const trouble = { expectedErrors: networkTrouble };
 /** Kills the renderers, then ends what is left of the browser: the next visit opens the profile anew. */
 async function kill(person: Person, profile: string): Promise<void> {
   const crashed = person.page.waitForEvent("crash");
-  expect(killRenderers(profile)).toBeGreaterThan(0);
+  await Targets.renderers(profile).kill();
   await crashed;
   await person.context.close();
 }

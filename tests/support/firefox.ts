@@ -5,7 +5,7 @@ import puppeteer from "puppeteer-core";
 import type { Browser, Page } from "puppeteer-core";
 import type { EnginePage } from "./engine-page.ts";
 import { firefoxProgram } from "./engines.ts";
-import { killFamily, killContentProcesses } from "./processes.ts";
+import { Targets } from "./processes.ts";
 import { within } from "./time-limit.ts";
 
 const callLimitMs = 20_000;
@@ -84,7 +84,7 @@ export async function launchFirefox(
     try {
       await within(callLimitMs, "closing Firefox", browser.close());
     } finally {
-      await killFamily(pid);
+      await Targets.family(pid).kill();
     }
     const unexpected = unexpectedErrors();
     if (unexpected.length > 0) throw new Error(`Firefox reported:\n${unexpected.join("\n")}`);
@@ -92,10 +92,9 @@ export async function launchFirefox(
 
   async function kill(first: "pages" | "everything"): Promise<void> {
     ended = true;
-    if (first === "pages" && killContentProcesses(pid) === 0) {
-      throw new Error("Firefox had no process for its pages");
-    }
-    await killFamily(pid);
+    const browserWhole = Targets.family(pid);
+    if (first === "pages") await Targets.contentProcesses(pid).kill();
+    await browserWhole.kill();
     // The driver tidies the profile once it has noticed: the next start must not meet it half done.
     await within(callLimitMs, "noticing that Firefox has ended", browser.close());
   }

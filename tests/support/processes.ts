@@ -1,6 +1,8 @@
 /** The operating system's processes of a test's own browser: found by their profile, ended by their id. */
 import { readdirSync, readFileSync } from "node:fs";
 
+const lookPauseMs = 10;
+
 interface Process {
   readonly pid: number;
   readonly parent: number;
@@ -11,9 +13,57 @@ interface Process {
   readonly used: number;
 }
 
-/** Ends every renderer of the browser on this profile as `kill -9` does. Returns how many there were. */
-export function killRenderers(profile: string): number {
-  return kill(familyOf(browserOn(profile)).filter(({ args }) => args.includes("--type=renderer")));
+/** Processes found beforehand, so that nothing stands between a moment and their end. */
+export class Targets {
+  readonly #processes: readonly Process[];
+
+  private constructor(found: readonly Process[]) {
+    this.#processes = found;
+  }
+
+  /** Every renderer of the Chromium on this profile; throws if there is none. */
+  static renderers(profile: string): Targets {
+    const isRenderer = ({ args }: Process): boolean => args.includes("--type=renderer");
+    return Targets.#some(familyOf(chromiumOn(profile)).filter(isRenderer));
+  }
+
+  /** The whole Chromium on this profile. */
+  static browser(profile: string): Targets {
+    return Targets.family(chromiumOn(profile));
+  }
+
+  /** The processes of a Firefox that run pages; throws if there is none. */
+  static contentProcesses(firefox: number): Targets {
+    const runsPages = ({ args }: Process): boolean =>
+      args.includes("-contentproc") && args.includes("tab");
+    return Targets.#some(familyOf(firefox).filter(runsPages));
+  }
+
+  /** A process and all that descend from it. */
+  static family(root: number): Targets {
+    return new Targets(familyOf(root));
+  }
+
+  static #some(found: readonly Process[]): Targets {
+    if (found.length === 0) throw new Error("no process of that kind runs");
+    return new Targets(found);
+  }
+
+  /** As `kill -9` does; resolves when none of them runs any more. */
+  async kill(): Promise<void> {
+    for (const { pid } of this.#processes) {
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch {
+        // It ended by itself, with its parent perhaps.
+      }
+    }
+    while (this.#processes.some(isRunning)) {
+      await new Promise((resolve) => {
+        setTimeout(resolve, lookPauseMs);
+      });
+    }
+  }
 }
 
 /** The renderer of the browser on this profile in which `work`, repeated, keeps the processor busy. */
@@ -22,7 +72,7 @@ export async function rendererBusyWith(
   work: () => Promise<void>,
 ): Promise<number> {
   const renderers = (): readonly Process[] =>
-    familyOf(browserOn(profile)).filter(({ args }) => args.includes("--type=renderer"));
+    familyOf(chromiumOn(profile)).filter(({ args }) => args.includes("--type=renderer"));
   const before = new Map(renderers().map(({ pid, used }) => [pid, used]));
   for (;;) {
     await work();
@@ -35,7 +85,7 @@ export async function rendererBusyWith(
 }
 
 /** The process of the Chromium on this profile that all its others descend from. */
-export function browserOn(profile: string): number {
+function chromiumOn(profile: string): number {
   const browser = processes().find(
     ({ args }) =>
       args.includes(`--user-data-dir=${profile}`) && !args.some((arg) => arg.startsWith("--type=")),
@@ -44,39 +94,9 @@ export function browserOn(profile: string): number {
   return browser.pid;
 }
 
-/** Ends a Firefox's processes that run pages, as `kill -9` does. Returns how many there were. */
-export function killContentProcesses(browser: number): number {
-  const pages = familyOf(browser).filter(
-    ({ args }) => args.includes("-contentproc") && args.includes("tab"),
-  );
-  return kill(pages);
-}
-
-/** Ends a process and all that descend from it as `kill -9` does; resolves when none of them runs any more. */
-export async function killFamily(root: number): Promise<void> {
-  const family = familyOf(root);
-  kill(family);
-  while (family.some(({ pid }) => isRunning(pid))) {
-    await new Promise((resolve) => {
-      setTimeout(resolve, 10);
-    });
-  }
-}
-
-function kill(doomed: readonly Process[]): number {
-  for (const { pid } of doomed) {
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch {
-      // It ended by itself, with its parent perhaps.
-    }
-  }
-  return doomed.length;
-}
-
-function isRunning(pid: number): boolean {
-  const found = processes().find((other) => other.pid === pid);
-  return found !== undefined && found.state !== "Z";
+function isRunning({ pid }: Process): boolean {
+  const found = processOf(String(pid));
+  return found !== null && found.state !== "Z";
 }
 
 /** `root` first. */
@@ -95,20 +115,22 @@ function familyOf(root: number): readonly Process[] {
 }
 
 function processes(): readonly Process[] {
-  return readdirSync("/proc").flatMap((name) => {
-    const pid = Number(name);
-    if (!Number.isInteger(pid)) return [];
-    try {
-      const args = readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0");
-      // The name in parentheses may hold anything; the fields follow the last one.
-      const stat = readFileSync(`/proc/${name}/stat`, "utf8");
-      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      const [state = "", parent] = fields;
-      const used = Number(fields[11]) + Number(fields[12]);
-      const words = args.flatMap((arg) => arg.split(" "));
-      return [{ pid, parent: Number(parent), state, used, args: words }];
-    } catch {
-      return []; // ended while we looked
-    }
-  });
+  return readdirSync("/proc").flatMap((name) => processOf(name) ?? []);
+}
+
+function processOf(name: string): Process | null {
+  const pid = Number(name);
+  if (!Number.isInteger(pid)) return null;
+  try {
+    const args = readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0");
+    // The name in parentheses may hold anything; the fields follow the last one.
+    const stat = readFileSync(`/proc/${name}/stat`, "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const [state = "", parent] = fields;
+    const used = Number(fields[11]) + Number(fields[12]);
+    const words = args.flatMap((arg) => arg.split(" "));
+    return { pid, parent: Number(parent), state, used, args: words };
+  } catch {
+    return null; // ended while we looked
+  }
 }

@@ -65,10 +65,17 @@ export async function startProduct(): Promise<Product> {
       return person;
     },
     [Symbol.asyncDispose]: async () => {
-      for (const person of people) await person.context.close();
+      for (const { context } of people) {
+        try {
+          await context.close();
+        } catch {
+          // The test has killed that browser.
+        }
+      }
       await proxy.close();
       if (isUp) await running.stop();
-      rmSync(root, { recursive: true, force: true });
+      // A browser's last helpers may still be writing.
+      rmSync(root, { recursive: true, force: true, maxRetries: 10 });
     },
   };
 }

@@ -16,3 +16,20 @@ export async function within<Result>(
     clearTimeout(timer);
   }
 }
+
+const lookPauseMs = 25;
+
+/** Looks again and again until it sees something else than null; after `limitMs` the answer is null. */
+export async function lookFor<Seen>(
+  limitMs: number,
+  look: () => Promise<Seen | null>,
+): Promise<Seen | null> {
+  const end = performance.now() + limitMs;
+  for (;;) {
+    const seen = await look();
+    if (seen !== null || performance.now() > end) return seen;
+    await new Promise((resolve) => {
+      setTimeout(resolve, lookPauseMs);
+    });
+  }
+}

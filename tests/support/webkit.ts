@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import type { EnginePage } from "./engine-page.ts";
 import { webkitPrograms } from "./engines.ts";
-import { killFamily } from "./processes.ts";
+import { Targets } from "./processes.ts";
 import { within } from "./time-limit.ts";
 
 const callLimitMs = 20_000;
@@ -154,7 +154,7 @@ function collectErrors(stream: Readable, errors: string[]): void {
 }
 
 async function end(child: ChildProcess): Promise<void> {
-  if (child.pid !== undefined) await killFamily(child.pid);
+  if (child.pid !== undefined) await Targets.family(child.pid).kill();
 }
 
 interface Session {
