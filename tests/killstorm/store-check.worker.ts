@@ -2,7 +2,7 @@
 import { loadEngine } from "#crdt-store/files/engine.ts";
 import { closeFiles } from "#crdt-store/files/file.ts";
 import { openOpfsFiles } from "#crdt-store/files/opfs.ts";
-import { notesCodec } from "#crdt-store/notes-codec.ts";
+import { notesCodec } from "#crdt-store/database-codec.ts";
 import { Sqlite } from "#crdt-store/sqlite.ts";
 import { DatabaseKey } from "#client/worker/database-key.ts";
 import { indexedDbKeyEntry } from "#client/worker/key-entry.ts";

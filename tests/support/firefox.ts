@@ -112,8 +112,11 @@ export async function launchFirefox(
 
 function collectErrors(stream: Readable, errors: string[]): void {
   createInterface({ input: stream }).on("line", (line) => {
-    // The browser's own interface is made of scripts too, and theirs is not our trouble.
-    const isOwn = /^JavaScript error: (?:resource|chrome|moz-\w+):/.test(line);
+    // The browser's own interface is made of scripts too, and theirs is not our trouble. Their consoles
+    // have names ("console.error: RSLoader: "), while what a page prints begins with a quote or a bracket.
+    const isOwn =
+      /^JavaScript error: (?:resource|chrome|moz-\w+):/.test(line) ||
+      /^console\.error: [\w.-]+: /.test(line);
     if (/^(?:console\.error|JavaScript error)/.test(line) && !isOwn) errors.push(line);
   });
 }
