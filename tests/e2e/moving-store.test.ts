@@ -129,7 +129,8 @@ describe("a store", { timeout: 180_000 }, () => {
 
     const home = place.at("home");
     mkdirSync(home, { mode: 0o700 });
-    writeFileSync(join(home, "key"), Uint8Array.from(await keyInBrowser(beside)));
+    const key = Uint8Array.from(await keyInBrowser(beside));
+    writeFileSync(join(home, "key"), key, { mode: 0o600 });
     await makeHome(home, ["Made in Node"]);
     await writeOpfs(beside, filesOf(home));
     expect(await readOpfs(beside)).toEqual(filesOf(home));
