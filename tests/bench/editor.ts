@@ -5,6 +5,7 @@ import { ChangeSet, EditorState, Text } from "@codemirror/state";
 import type { NoteDocument } from "#client/device/api.ts";
 import { OpenNote, type NoteTimers } from "#client/notes/open-note.ts";
 import { loadAutomerge } from "#tests/support/automerge.ts";
+import { benchLongNote } from "./long-note.ts";
 import type { Measurement } from "./measurement.ts";
 
 const length = 100_000;
@@ -36,6 +37,7 @@ export async function benchEditor(): Promise<Measurement[]> {
       ratio: typed / apply,
       note: "bare apply",
     },
+    ...(await benchLongNote()),
   ];
 }
 
