@@ -184,8 +184,12 @@ export class DeviceDocuments {
     edits: readonly FieldSplice[],
   ): { readonly doc: Doc<NoteDocument>; readonly changes: readonly Uint8Array[] } | null {
     const { automerge } = this;
-    if (!this.holds(docId, heads)) return null;
+    // Loaded first: what turns out to be damaged on the way is not held any more.
     const loaded = this.load<NoteDocument>(docId);
+    if (!this.holds(docId, heads)) {
+      automerge.free(loaded);
+      return null;
+    }
     const actor = this.newActor(space, docId, ownSession);
     let doc = automerge.clone(loaded, { actor });
     let at = [...heads];

@@ -1,6 +1,7 @@
 /** What people do with notes: writing, reading, throwing away, moving; and drafts whose tab has gone. */
 import { parseChange } from "#crdt-store/chunks.ts";
 import { documentIdToText, parseDocumentId } from "#crdt-store/document-id.ts";
+import type { Draft as StoredDraft } from "#crdt-store/drafts.ts";
 import type { NoteRow as StoredNote } from "#crdt-store/notes-index.ts";
 import type { Store } from "#crdt-store/store.ts";
 import { parseHex, toHex, utf8 } from "#relay/protocol/bytes.ts";
@@ -61,6 +62,8 @@ export interface NoteText {
 export class Notes {
   readonly #ports: NotesPorts;
   readonly #store: Store;
+  /** Drafts that were told of, once each. */
+  readonly #waitingDrafts = new Set<string>();
 
   constructor(ports: NotesPorts) {
     this.#ports = ports;
@@ -342,9 +345,12 @@ export class Notes {
       if (draft === undefined) return null;
       const edits = parseEdits(draft.edits);
       const heads = draft.heads.map(toHex);
-      const isSound = edits !== null && heads.length > 0 && documents.holds(docId, heads);
-      const spliced = isSound ? this.#spliceAt(documents, { docId, space }, heads, edits) : null;
-      if (spliced === null) this.#setDraftAside(docId, session);
+      if (edits === null || heads.length === 0) {
+        this.#setDraftAside(docId, session);
+        return null;
+      }
+      const spliced = this.#spliceAt(documents, { docId, space }, heads, edits);
+      if (spliced === null) this.#keepDraftWaiting(draft);
       else this.#store.drafts.remove(docId, session);
       return spliced;
     });
@@ -352,6 +358,17 @@ export class Notes {
     const id = documentIdToText(docId);
     events.emit({ type: "changes", id, session: null, changes: made.changes });
     changedHere(space);
+  }
+
+  /** It may be on top of what was damaged here and is fetched again. */
+  #keepDraftWaiting({ doc, session }: StoredDraft): void {
+    const name = `${toHex(doc)}/${session}`;
+    if (this.#waitingDrafts.has(name)) return;
+    this.#waitingDrafts.add(name);
+    this.#store.syncLog.add(
+      "warning",
+      "The last moment's typing before a crash waits for an older part of its note. It is kept until that is here.",
+    );
   }
 
   /** Typing that fits no note any more is kept for whoever looks for it, and holds nothing up. */

@@ -75,7 +75,7 @@ describe("a damaged row", () => {
     ["a change's hash", "change 1.hash: flipped", ["recovered"]],
     ["where a change is looked up", "change 1.hash_prefix: huge", ["harmless"]],
     ["a change's length", "change 1.length: zero", ["harmless"]],
-    ["a snapshot", "snapshot 0.bytes: flipped", ["harmless"]],
+    ["a snapshot", "snapshot 0.bytes: flipped", ["recovered"]],
     ["what waits to be sent", "pending 1.hash: flipped", ["recovered"]],
     ["a sealed entry", "sealed 0.bytes: flipped", ["harmless"]],
     ["a sealed entry's space", "sealed 0.space: garbage", ["recovered"]],

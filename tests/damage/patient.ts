@@ -27,6 +27,8 @@ export interface Shown {
 }
 
 const healMs = 90_000;
+/** So eager that a note with a handful of changes is packed: its snapshot then stands for them. */
+const packing = { changes: 8, bytes: 1 << 20, quietMs: 1_000 };
 
 export class Patient {
   readonly world: World;
@@ -49,7 +51,7 @@ export class Patient {
   }
 
   static async admit(engines: Engines): Promise<Patient> {
-    const world = new World({ seed: "damage", engines, encrypted: false, secrets: [] });
+    const world = new World({ seed: "damage", engines, encrypted: false, secrets: [], packing });
     const people = { world, ada: world.addDevice("ada"), bob: world.addDevice("bob") };
     const moment = await fallIll(people, engines);
     await restore(people, moment, moment.ada);
@@ -137,8 +139,9 @@ async function fallIll(
   await timeline.advance(5_000);
   await append(adas, "Alpha", "Ada answers.\n");
   await append(adas, "Beta", "More by Ada.\n");
+  for (let n = 1; n <= 8; n += 1) await append(adas, "Alpha", `Line ${n} of many.\n`);
   await timeline.advance(5_000);
-  compact(ada, ids.get("Alpha") ?? "", automerge);
+  compact(ada, ids.get("Beta") ?? "", automerge);
   ada.running?.store.keyValues.put(["storage-adapter-id"], new Uint8Array(16).fill(3));
   ada.running?.store.inbox.quarantine({
     space: null,
