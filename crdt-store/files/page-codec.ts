@@ -42,6 +42,8 @@ export function createPageCodec(options: {
   readonly cipher?: PageCipherOf;
 }): PageCodec {
   if (options.key.length !== 32) throw new Error("a page key has 32 bytes");
+  // Locking zeroes a key: whoever comes late with it must not seal anything under a key that everybody knows.
+  if (options.key.every((byte) => byte === 0)) throw new Error("this page key was zeroed");
   if (options.databaseId.length !== 16) throw new Error("a database id has 16 bytes");
   const cipher = (options.cipher ?? nobleCipher)(options.key);
   return new SealedPages(cipher, options.databaseId, options.random);

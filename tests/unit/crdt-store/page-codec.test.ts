@@ -23,6 +23,12 @@ function pageOf(fill: number): Uint8Array {
   return page;
 }
 
+describe("a key that was zeroed by a lock", () => {
+  it("seals nothing any more", () => {
+    expect(() => setupCodec({ key: new Uint8Array(32) })).toThrow("this page key was zeroed");
+  });
+});
+
 describe("a sealed page", () => {
   it("is XChaCha20-Poly1305 over the page, bound to database and page number", () => {
     const nonce = seededBytes(1)(24 * 256).slice(0, 24);
