@@ -25,6 +25,7 @@ const forBrowsers = {
   optimizeDeps: {
     include: [
       "sql.js",
+      "hash-wasm",
       "@noble/ciphers/chacha.js",
       "@noble/ciphers/utils.js",
       "@noble/hashes/sha2.js",

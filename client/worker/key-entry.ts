@@ -14,6 +14,30 @@ export const indexedDbKeyEntry: KeyEntry = {
   },
 };
 
+/**
+ * Keeps a connection to the place of the key: browsers cut it when they clear the site's data, which is the
+ * only sign they give. The returned function lets go of it.
+ */
+export function onKeysRemoved(listener: () => void, onFault: (error: unknown) => void): () => void {
+  let isOver = false;
+  let held: IDBDatabase | null = null;
+  const stop = (): void => {
+    isOver = true;
+    held?.close();
+  };
+  openDatabase().then((database) => {
+    if (isOver) return database.close();
+    held = database;
+    database.addEventListener("close", listener);
+    // Somebody deletes it in the orderly way; a connection would keep them waiting.
+    database.addEventListener("versionchange", () => {
+      stop();
+      listener();
+    });
+  }, onFault);
+  return stop;
+}
+
 function storeOf(database: IDBDatabase, mode: IDBTransactionMode): IDBObjectStore {
   // Strict: on the disk, not in a cache of the system, before it is called done.
   return database.transaction(storeName, mode, { durability: "strict" }).objectStore(storeName);
@@ -33,14 +57,18 @@ function written(write: (store: IDBObjectStore) => IDBRequest): Promise<void> {
 }
 
 async function inDatabase<T>(act: (database: IDBDatabase) => Promise<T>): Promise<T> {
-  const request = indexedDB.open(databaseName, 1);
-  request.addEventListener("upgradeneeded", () => request.result.createObjectStore(storeName));
-  const database = await answer(request);
+  const database = await openDatabase();
   try {
     return await act(database);
   } finally {
     database.close();
   }
+}
+
+function openDatabase(): Promise<IDBDatabase> {
+  const request = indexedDB.open(databaseName, 1);
+  request.addEventListener("upgradeneeded", () => request.result.createObjectStore(storeName));
+  return answer(request);
 }
 
 function answer<T>(request: IDBRequest<T>): Promise<T> {

@@ -53,6 +53,8 @@ export interface LockablePorts {
   }): Promise<OpenDevice>;
   /** Removes all files of this device, also what is left of an earlier removal. */
   removeFiles(): Promise<void>;
+  /** Calls back once if the files are removed under the open device; the returned function ends the watch. */
+  watchFiles(onGone: () => void): () => void;
   readonly argon2id: Argon2id;
   readonly random: (count: number) => Uint8Array;
   readonly timers: Timers;
@@ -69,6 +71,9 @@ type State =
       readonly key: Uint8Array | null;
       readonly hasPassphrase: boolean;
       readonly autoLock: AutoLock;
+      /** The files have gone: what is written lives in this browser's memory and on the relay. */
+      readonly isAdrift: boolean;
+      readonly stopWatching: () => void;
     }
   | { readonly type: "locked" }
   | { readonly type: "keyless" }
@@ -77,8 +82,10 @@ type State =
 
 type Open = Extract<State, { readonly type: "open" }>;
 
+type OpenKey = Pick<Open, "key" | "hasPassphrase" | "autoLock">;
+
 type Found =
-  | ({ readonly type: "key" } & Omit<Open, "type" | "device">)
+  | ({ readonly type: "key" } & OpenKey)
   | { readonly type: "locked" | "keyless" | "wiping" };
 
 /** So long a lock waits for the tabs to write out what was typed, and then for calls under way. */
@@ -105,6 +112,8 @@ const words = {
     "These notes were locked by a newer version of Sealeaf. Nothing was changed: reload this page for the update.",
   halfWiped:
     "The key to the notes is destroyed, so nobody can read them any more, but their files could not be removed. Reload this page to try again.",
+  adrift:
+    "The browser has removed the place where your notes were kept; its site data was cleared, perhaps. They live on in this window only: copy what you need, or let it reach the relay, before you close it.",
   removed:
     "The browser has closed or removed the place where your notes are kept; its site data was cleared, perhaps. What you typed last is still in this window: copy it, then reload.",
 } as const;
@@ -158,6 +167,8 @@ export class LockableDevice {
     ) as unknown as DeviceApi;
     return {
       ...guarded,
+      info: async () => this.#asItIsIn(await guarded.info()),
+      status: async () => this.#asItIsIn(await guarded.status()),
       setOnline: async (online) => {
         this.#online = online;
         if (this.#state.type === "open") await this.#call("setOnline", [online]);
@@ -227,7 +238,11 @@ export class LockableDevice {
       closeFiles(files);
       throw error;
     }
-    if (found.type === "key") return this.#openWith(files, found);
+    if (found.type === "key") {
+      return found.hasPassphrase
+        ? this.#openHandedOver(files, found)
+        : this.#openWith(files, found);
+    }
     closeFiles(files);
     if (found.type !== "wiping") return { type: found.type };
     await this.#finishWipe();
@@ -256,16 +271,46 @@ export class LockableDevice {
     }
   }
 
-  async #openWith(
-    files: FileSet,
-    { key, hasPassphrase, autoLock }: Omit<Open, "type" | "device">,
-  ): Promise<Open> {
+  /** A key from another leader may be of what was here before: whoever knows the passphrase has a better one. */
+  async #openHandedOver(files: FileSet, found: OpenKey): Promise<State> {
+    try {
+      return await this.#openWith(files, found);
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.type !== "wrong-key") throw error;
+      this.#ports.keeper.keep(null);
+      return { type: "locked" };
+    }
+  }
+
+  async #openWith(files: FileSet, { key, hasPassphrase, autoLock }: OpenKey): Promise<Open> {
     const device = await this.#ports.openDevice({ files, key, durable: key !== null });
-    device.subscribe((event) => this.#emit(event));
+    device.subscribe((event) => this.#emit(this.#asItIs(event)));
     if (this.#online !== null) await device.api.setOnline(this.#online);
     if (this.#visible !== null) await device.api.setVisible(this.#visible);
     this.#ports.keeper.keep(hasPassphrase ? key : null);
-    return { type: "open", device, key, hasPassphrase, autoLock };
+    const stopWatching =
+      key === null ? () => {} : this.#ports.watchFiles(() => void this.#goAdrift(device));
+    return { type: "open", device, key, hasPassphrase, autoLock, isAdrift: false, stopWatching };
+  }
+
+  /** Nothing is stopped: what is still in memory can be read, copied, and sent to the relay. */
+  async #goAdrift(device: OpenDevice): Promise<void> {
+    const state = this.#state;
+    if (state.type !== "open" || state.device !== device) return;
+    this.#state = { ...state, isAdrift: true };
+    this.#emit({ type: "notice", text: words.adrift });
+    const status = await device.api.status();
+    this.#emit(this.#asItIs({ type: "status", status }));
+  }
+
+  /** The device does not know that its files have gone. */
+  #asItIs(event: DeviceEvent): DeviceEvent {
+    return event.type === "status" ? { ...event, status: this.#asItIsIn(event.status) } : event;
+  }
+
+  #asItIsIn<Told extends { readonly durable: boolean }>(told: Told): Told {
+    const isAdrift = this.#state.type === "open" && this.#state.isAdrift;
+    return isAdrift ? { ...told, durable: false } : told;
   }
 
   /** Calls under way are answered first, unless they take too long. */
@@ -274,6 +319,7 @@ export class LockableDevice {
     this.#state = next;
     this.#autoLock.stop();
     if (state.type !== "open") return;
+    state.stopWatching();
     await within(this.#ports.timers, callLimitMs, Promise.allSettled(this.#callsUnderWay));
     try {
       await state.device.close();
@@ -346,7 +392,9 @@ export class LockableDevice {
 
   async #lockNow(): Promise<void> {
     if (this.#state.type === "locked") return;
-    if (!this.#mustBeOpen().hasPassphrase) refuse("bad-input", words.nothingToLock);
+    const { hasPassphrase, isAdrift } = this.#mustBeOpen();
+    if (isAdrift) refuse("storage", words.adrift);
+    if (!hasPassphrase) refuse("bad-input", words.nothingToLock);
     const isSaved = await this.#flushTabs();
     if (!isSaved) {
       this.#tellState();
@@ -386,7 +434,8 @@ export class LockableDevice {
   // ── the passphrase ────────────────────────────────────────────────────────────────────────────
 
   async #setPassphrase(current: string | null, next: string | null): Promise<void> {
-    const { key } = this.#mustBeOpen();
+    const { key, isAdrift } = this.#mustBeOpen();
+    if (isAdrift) refuse("storage", words.adrift);
     if (key === null) return refuse("bad-input", words.inMemory);
     const fault = next === null ? null : passphraseFault(next);
     if (fault !== null) refuse("bad-input", fault);

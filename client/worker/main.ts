@@ -4,7 +4,7 @@ import automergeWasm from "@automerge/automerge/automerge.wasm?url";
 import { loadEngine, type SqliteEngine } from "#crdt-store/files/engine.ts";
 import { closeFiles, type FileSet } from "#crdt-store/files/file.ts";
 import { MemoryFiles } from "#crdt-store/files/memory.ts";
-import { openOpfsFiles, removeOpfsFiles } from "#crdt-store/files/opfs.ts";
+import { openOpfsFiles, hasOpfsFiles, removeOpfsFiles } from "#crdt-store/files/opfs.ts";
 import { SearchIndex } from "#crdt-store/search-index.ts";
 import { openStore, type Store } from "#crdt-store/store.ts";
 import { StoreError } from "#crdt-store/store-error.ts";
@@ -15,10 +15,11 @@ import { Device } from "#client/device/device.ts";
 import type { Automerge } from "#client/device/index-document.ts";
 import { DatabaseKey } from "./database-key.ts";
 import { dialWebSocket } from "./dial.ts";
-import { indexedDbKeyEntry } from "./key-entry.ts";
+import { indexedDbKeyEntry, onKeysRemoved } from "./key-entry.ts";
 import type { KeyKeeper } from "./key-keeper.ts";
 import type { RunningDevice } from "./leader.ts";
 import { tabLock } from "./lock-names.ts";
+import { watchStorage } from "./storage-watch.ts";
 import { LockableDevice } from "./lockable-device.ts";
 import type { LockablePorts, OpenDevice } from "./lockable-device.ts";
 
@@ -48,11 +49,21 @@ export async function startDevice(
       await removeOpfsFiles(indexName);
       await removeOpfsFiles(storeName);
     },
+    watchFiles: (onGone) =>
+      watchStorage(
+        {
+          stillThere: () => hasOpfsFiles(storeName),
+          onSign: (listener) => onKeysRemoved(listener, onFault),
+          timers: { after: startTimer },
+          onFault,
+        },
+        onGone,
+      ),
     argon2id: wasmArgon2id,
     random,
     timers: { after: startTimer },
     clock: Date,
-    onFault: (error) => console.error(error),
+    onFault,
   });
 }
 
@@ -207,4 +218,8 @@ async function isTabAlive(session: string): Promise<boolean> {
 function relayOfThisPage(): string {
   const { protocol, host } = self.location;
   return `${protocol === "https:" ? "wss" : "ws"}://${host}/v1`;
+}
+
+function onFault(error: unknown): void {
+  console.error(error);
 }

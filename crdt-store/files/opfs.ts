@@ -41,6 +41,18 @@ export async function openOpfsFiles(
   }
 }
 
+/** Whether the directory still has its name: files removed under an open handle go on being written, for nobody. */
+export async function hasOpfsFiles(directoryName: string): Promise<boolean> {
+  const root = await openRoot();
+  try {
+    await root.getDirectoryHandle(directoryName);
+    return true;
+  } catch (error) {
+    if (nameOf(error) === "NotFoundError") return false;
+    throw error;
+  }
+}
+
 /** Removes the directory with all files. Call it only to wipe, after the key is gone and the files are closed. */
 export async function removeOpfsFiles(directoryName: string): Promise<void> {
   const root = await openRoot();

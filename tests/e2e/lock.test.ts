@@ -51,9 +51,10 @@ async function write(page: Page, text: string): Promise<void> {
     .waitFor();
 }
 
-/** The files in which the profile holds any of the needles, as text or UTF-16. */
+/** The files in which the profile holds any of the needles, in any way text is stored, or as bytes (latin1). */
 function filesHolding(dir: string, needles: readonly string[]): string[] {
-  const patterns = needles.flatMap((text) => [Buffer.from(text), Buffer.from(text, "utf16le")]);
+  const encodings = ["utf8", "utf16le", "latin1"] as const;
+  const patterns = needles.flatMap((text) => encodings.map((one) => Buffer.from(text, one)));
   return (readdirSync(dir, { recursive: true }) as string[])
     .map((name) => join(dir, name))
     .filter((path) => statSync(path, { throwIfNoEntry: false })?.isFile() === true)
@@ -61,6 +62,43 @@ function filesHolding(dir: string, needles: readonly string[]): string[] {
       const bytes = readFileSync(path);
       return patterns.some((pattern) => bytes.includes(pattern));
     });
+}
+
+/** What IndexedDB keeps of the key, and the key itself as long as the browser opens it unasked. */
+function keptKey(page: Page): Promise<{ fields: string[]; key: number[] | null }> {
+  return page.evaluate(async () => {
+    const answer = <T>(request: IDBRequest<T>): Promise<T> =>
+      new Promise((resolve, reject) => {
+        request.addEventListener("success", () => resolve(request.result));
+        request.addEventListener("error", () => reject(request.error ?? new Error("no answer")));
+      });
+    const database = await answer(indexedDB.open("sealeaf-keys"));
+    const entries = database.transaction("keys").objectStore("keys");
+    const [kept, ...others] = await answer<Record<string, unknown>[]>(entries.getAll());
+    database.close();
+    if (kept === undefined || others.length > 0) throw new Error("there is one key, or should be");
+    const fields = Object.keys(kept).toSorted();
+    if (!("wrappingKey" in kept)) return { fields, key: null };
+    const { wrappingKey, iv, wrapped } = kept as {
+      wrappingKey: CryptoKey;
+      iv: Uint8Array<ArrayBuffer>;
+      wrapped: ArrayBuffer;
+    };
+    const key = await crypto.subtle.decrypt({ name: "AES-GCM", iv }, wrappingKey, wrapped);
+    return { fields, key: [...new Uint8Array(key)] };
+  });
+}
+
+/** Deletes the keys' database and nothing else, as clearing a part of the site's data would. */
+function forgetKeys(page: Page): Promise<void> {
+  return page.evaluate(
+    () =>
+      new Promise<void>((resolve, reject) => {
+        const request = indexedDB.deleteDatabase("sealeaf-keys");
+        request.addEventListener("success", () => resolve());
+        request.addEventListener("error", () => reject(request.error ?? new Error("not deleted")));
+      }),
+  );
 }
 
 describe("a passphrase", () => {
@@ -71,7 +109,10 @@ describe("a passphrase", () => {
     const { page } = ana;
     await openApp(page, product.address);
     await write(page, "Under lock and key.");
+    const { key } = await keptKey(page);
     await setPassphrase(page, passphrase);
+    // The copy that opened unasked is gone, and with it the way around the passphrase.
+    expect(await keptKey(page)).toEqual({ fields: ["autoLock", "record"], key: null });
 
     await page.reload();
     await locked(page);
@@ -87,6 +128,7 @@ describe("a passphrase", () => {
     // What is looked for is found where it is: the relay's address is in the profile in clear.
     expect(filesHolding(profile, [new URL(product.address).host])).not.toEqual([]);
     expect(filesHolding(profile, [passphrase, "Under lock"])).toEqual([]);
+    expect(filesHolding(profile, [Buffer.from(key ?? []).toString("latin1")])).toEqual([]);
   });
 
   it("can be changed and removed, each only with the one before", async () => {
@@ -209,5 +251,50 @@ describe("removing everything", () => {
     await page.getByRole("button", { name: "Remove everything", exact: true }).click();
     await parts(page).body.waitFor();
     await expect.poll(() => bodyText(page)).toBe("");
+  });
+});
+
+describe("sealed notes without their key", () => {
+  it("are explained and left alone, until somebody removes them", async () => {
+    await using product = await startProduct();
+    const { page } = await product.person(product.profile("ana"), trouble);
+    await openApp(page, product.address);
+    await write(page, "Sealed for ever.");
+    await forgetKeys(page);
+    await page.reload();
+    const heading = page.getByRole("heading", { name: "The key to your notes is gone" });
+    await heading.waitFor();
+    await page.getByRole("button", { name: "Try again" }).click();
+    await heading.waitFor();
+    await page.getByRole("button", { name: "Remove everything from this device" }).click();
+    await page.getByRole("checkbox", { name: /24 words/ }).check();
+    await page.getByRole("button", { name: "Remove everything", exact: true }).click();
+    await parts(page).body.waitFor();
+    await expect.poll(() => bodyText(page)).toBe("");
+  });
+});
+
+describe("site data cleared while notes are open", () => {
+  it("is said in a sentence, and what is typed stays in its window", async () => {
+    await using product = await startProduct();
+    const { page, context } = await product.person(product.profile("ana"), trouble);
+    await openApp(page, product.address);
+    await write(page, "Before.");
+    const cdp = await context.newCDPSession(page);
+    await cdp.send("Storage.clearDataForOrigin", {
+      origin: new URL(product.address).origin,
+      storageTypes: "all",
+    });
+    await page
+      .getByRole("alert")
+      .getByText(/not saved on this device/)
+      .waitFor();
+    await parts(page).body.click();
+    await page.keyboard.type(" After.");
+    await expect.poll(() => bodyText(page)).toBe("Before. After.");
+    // It still reaches the relay, from where the words can bring it back.
+    await parts(page).status.getByText("Up to date").waitFor();
+    await openSettings(page);
+    await page.getByText("so there is nothing to lock").waitFor();
   });
 });

@@ -72,6 +72,8 @@ class Browser {
   readonly opened: { key: Uint8Array | null }[] = [];
   readonly closed: unknown[] = [];
   removals = 0;
+  /** What the browser does when site data is cleared; null: nobody watches. */
+  removeFilesUnderIt: (() => void) | null = null;
   /** Methods of the device that a test wants to hold up or to fail. */
   calls: Partial<DeviceApi> = {};
 
@@ -95,7 +97,9 @@ class Browser {
           // Only what these tests call.
           api: {
             setDisplayName: async (name: string) => store.settings.put("name", utf8(name)),
+            status: async () => ({ word: "up-to-date", durable: true }),
             info: async () => ({
+              durable: true,
               displayName: new TextDecoder().decode(store.settings.get("name") ?? new Uint8Array()),
             }),
             setOnline: async () => {},
@@ -113,6 +117,10 @@ class Browser {
       removeFiles: async () => {
         this.removals += 1;
         this.files = new MemoryFiles();
+      },
+      watchFiles: (onGone) => {
+        this.removeFilesUnderIt = onGone;
+        return () => (this.removeFilesUnderIt = null);
       },
       argon2id: quickKdf,
       random: nodeRandom,
@@ -228,6 +236,18 @@ describe("a locked device", () => {
     browser.crash({ tabs: true });
     const fifth = await browser.start();
     expect((await fifth.api.lockState(session)).type).toBe("locked");
+  });
+});
+
+describe("a key handed over that is not the right one", () => {
+  it("is forgotten, and the passphrase is asked for", async () => {
+    const browser = await lockedBrowser();
+    browser.held = new Uint8Array(32).fill(1);
+    const { api } = await browser.start();
+    expect(await api.lockState(session)).toEqual({ type: "locked" });
+    expect(browser.held).toBeNull();
+    await api.unlock(passphrase);
+    expect(await nameOf(api)).toBe("Ana");
   });
 });
 
@@ -466,6 +486,39 @@ describe("sealed notes without their key", () => {
     expect(browser.disk.value).toBeUndefined();
     await api.wipe();
     expect(await nameOf(api)).toBe("");
+  });
+});
+
+describe("files removed under an open device", () => {
+  it("are told of, and from then on nothing counts as saved, nor can be locked away", async () => {
+    const browser = await lockedBrowser();
+    const { api, events } = await browser.start();
+    await api.unlock(passphrase);
+    expect(await api.status()).toMatchObject({ durable: true });
+    browser.removeFilesUnderIt?.();
+    await expect
+      .poll(() => events.at(-1))
+      .toEqual({ type: "status", status: { word: "up-to-date", durable: false } });
+    expect(events.at(-2)).toMatchObject({
+      type: "notice",
+      text: expect.stringMatching(/copy what you need/) as string,
+    });
+    expect(await api.status()).toMatchObject({ durable: false });
+    expect(await api.info()).toMatchObject({ durable: false, displayName: "Ana" });
+    await expect(api.lockNow()).rejects.toMatchObject({ code: "storage" });
+    await expect(api.setPassphrase(passphrase, null)).rejects.toMatchObject({ code: "storage" });
+    expect(browser.closed).toHaveLength(1);
+  });
+
+  it("are watched for only while it is open and keeps anything", async () => {
+    const browser = await lockedBrowser();
+    const { api } = await browser.start();
+    await expect(api.info()).rejects.toMatchObject({ code: "locked" });
+    expect(browser.removeFilesUnderIt).toBeNull();
+    await api.unlock(passphrase);
+    expect(browser.removeFilesUnderIt).not.toBeNull();
+    await api.lockNow();
+    expect(browser.removeFilesUnderIt).toBeNull();
   });
 });
 
