@@ -59,4 +59,33 @@ describe.each(["light", "dark"] as const)("the app in the %s theme", (colorSchem
     await page.getByRole("button", { name: "Back to the list" }).click();
     expect(await faults(page)).toEqual([]);
   });
+
+  it("has none where it is locked either", async () => {
+    await using product = await startProduct();
+    const { page } = await product.person(product.profile("ana"), {
+      colorScheme,
+      reducedMotion: true,
+      viewport: { width: 1440, height: 900 },
+    });
+    await openApp(page, product.address);
+    await page.getByRole("button", { name: "Settings" }).first().click();
+    await page.getByRole("button", { name: "Set a passphrase" }).click();
+    expect(await faults(page)).toEqual([]);
+    for (const name of ["New passphrase", "The same again"]) {
+      await page.getByLabel(name, { exact: true }).fill("four wet green leaves");
+    }
+    await page.getByRole("button", { name: "Set passphrase" }).click();
+    await page.getByRole("button", { name: "Lock now" }).waitFor();
+    expect(await faults(page)).toEqual([]);
+    await page.getByRole("button", { name: "Lock now" }).click();
+    await page.getByLabel("Passphrase", { exact: true }).fill("not the one");
+    await page.getByRole("button", { name: "Unlock" }).click();
+    await page.getByRole("alert").waitFor();
+    expect(await faults(page)).toEqual([]);
+    await page.getByRole("button", { name: "Forgot it?" }).click();
+    await page.getByRole("button", { name: "Remove everything from this device" }).click();
+    expect(await faults(page)).toEqual([]);
+    await page.setViewportSize({ width: 390, height: 844 });
+    expect(await faults(page)).toEqual([]);
+  });
 });
