@@ -4,11 +4,17 @@ import { bytesToHex, concatBytes } from "@noble/hashes/utils.js";
 import { measureChange, parseSave, type Change } from "./chunks.ts";
 import { parseDocumentId } from "./document-id.ts";
 import type { Snapshot } from "./snapshots.ts";
+import { StoreError } from "./store-error.ts";
 import type { Store } from "./store.ts";
 
 export interface StorageAdapterOptions {
   /** The space of a document whose changes come in here; null if it is in none (yet). */
   readonly spaceOf: (doc: Uint8Array) => Uint8Array | null;
+  /**
+   * Told when a save failed; resolves when it is to be tried again, until which the save is under way. Without it a
+   * failed save rejects, which automerge-repo neither handles nor repeats.
+   */
+  readonly retry?: (error: StoreError) => Promise<void>;
 }
 
 /**
@@ -46,6 +52,17 @@ export class StorageAdapter implements StorageAdapterInterface {
   }
 
   async save(key: StorageKey, data: Uint8Array): Promise<void> {
+    for (;;) {
+      try {
+        return this.#save(key, data);
+      } catch (error) {
+        if (!(error instanceof StoreError) || this.#options.retry === undefined) throw error;
+        await this.#options.retry(error);
+      }
+    }
+  }
+
+  #save(key: StorageKey, data: Uint8Array): void {
     const place = placeOf(key);
     if (place.type === "other") this.#store.keyValues.put(key, data);
     else this.#saveChunks(place, data);
