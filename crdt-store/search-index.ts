@@ -1,6 +1,6 @@
 import { searchCodec } from "./database-codec.ts";
 import type { SqliteEngine } from "./files/engine.ts";
-import { closeFiles, type FileSet } from "./files/file.ts";
+import { bytesOfFiles, closeFiles, type FileSet } from "./files/file.ts";
 import { excerpt, firstMatch, highlighted, rangesIn, type TextPart } from "./search-excerpt.ts";
 import { readMatchInfo, scoreOf } from "./search-rank.ts";
 import { extraTokenCharacters, markWords, phraseOf, withoutMarks } from "./search-words.ts";
@@ -154,6 +154,10 @@ export class SearchIndex {
   close(): void {
     this.#sqlite.abandon();
     closeFiles(this.#options.files);
+  }
+
+  fileBytes(): number {
+    return bytesOfFiles(this.#options.files);
   }
 
   /** Every document that is indexed. */

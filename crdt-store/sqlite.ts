@@ -29,8 +29,13 @@ export class Sqlite {
   readonly #isEncrypted: boolean;
   readonly #statements = new Map<string, CachedStatement>();
   readonly #rollbackListeners: (() => void)[] = [];
+  readonly #fullListeners: (() => void)[] = [];
   #depth = 0;
   #hasFailedInside = false;
+  #isFull = false;
+  #flushesWhenFull = 0;
+  /** What made SQLite end the transaction under way: the statements that follow would be outside of it. */
+  #ended: StoreError | null = null;
   #isMainFileHeld = false;
 
   private constructor(database: EngineDatabase, isEncrypted: boolean) {
@@ -120,6 +125,7 @@ export class Sqlite {
     this.#hasFailedInside = false;
     try {
       const result = act();
+      if (this.#ended !== null) throw this.#ended;
       if (this.#hasFailedInside)
         throw new Error("a part of the transaction failed; it cannot commit");
       this.run("COMMIT");
@@ -164,6 +170,16 @@ export class Sqlite {
     this.#rollbackListeners.push(listener);
   }
 
+  /** Whether the last write failed for want of room; the next commit that reaches the disk clears it. */
+  get isFull(): boolean {
+    return this.#isFull;
+  }
+
+  /** Calls `listener` whenever {@link isFull} has changed, in the middle of a statement: it must not use the database. */
+  onFullChange(listener: () => void): void {
+    this.#fullListeners.push(listener);
+  }
+
   /** Pages whose authentication failed since opening. */
   tagFailures(): number {
     return this.#database.health.tagFailures;
@@ -204,6 +220,7 @@ export class Sqlite {
       // A full disk or an I/O error has already made SQLite roll back by itself.
       if (!textOf(error).includes("no transaction is active")) throw this.#failure(error);
     } finally {
+      this.#ended = null;
       for (const listener of this.#rollbackListeners) listener();
     }
   }
@@ -225,6 +242,7 @@ export class Sqlite {
     params: readonly SqlValue[],
     use: (cached: CachedStatement) => Result,
   ): Result {
+    if (this.#ended !== null) throw this.#ended;
     try {
       const cached = this.#statement(sql);
       try {
@@ -232,10 +250,22 @@ export class Sqlite {
         return use(cached);
       } finally {
         cached.statement.reset();
+        if (this.#isFull) this.#noticeRoom();
       }
     } catch (error) {
       throw this.#failure(error);
     }
+  }
+
+  #noticeRoom(): void {
+    if (this.#database.health.logFlushes > this.#flushesWhenFull) this.#setFull(false);
+  }
+
+  #setFull(isFull: boolean): void {
+    this.#flushesWhenFull = this.#database.health.logFlushes;
+    if (isFull === this.#isFull) return;
+    this.#isFull = isFull;
+    for (const listener of this.#fullListeners) listener();
   }
 
   // The texts are constants of the classes above, so the cache has as many entries as the code has statements.
@@ -262,11 +292,14 @@ export class Sqlite {
     const isFull = text.includes("disk I/O error") && health.diskFull;
     health.diskFull = false;
     if (isFull || text.includes("database or disk is full")) {
-      return new StoreError(
+      const full = new StoreError(
         "disk-full",
-        "There is no space left on this device. What you wrote last is not saved yet: free some space, it will be tried again.",
+        "This device is out of space, so this was not saved. What was saved before is safe, and reading and copying go on: free some space and try again.",
         error,
       );
+      if (this.#depth > 0) this.#ended = full;
+      this.#setFull(true);
+      return full;
     }
     const isDamage = ["not a database", "disk I/O error", "malformed"].some((part) =>
       text.includes(part),

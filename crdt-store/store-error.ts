@@ -22,3 +22,8 @@ export class StoreError extends Error {
     this.type = type;
   }
 }
+
+/** Nothing is broken: writing succeeds again once there is room. */
+export function isDiskFull(error: unknown): boolean {
+  return error instanceof StoreError && error.type === "disk-full";
+}

@@ -3,7 +3,7 @@ import { ChangeJournal } from "./changes.ts";
 import { Documents } from "./documents.ts";
 import { Drafts } from "./drafts.ts";
 import type { SqliteEngine } from "./files/engine.ts";
-import { closeFiles, type FileSet } from "./files/file.ts";
+import { bytesOfFiles, closeFiles, type FileSet } from "./files/file.ts";
 import { Inbox } from "./inbox.ts";
 import { KeyValues } from "./key-values.ts";
 import { migrate } from "./migrate.ts";
@@ -16,8 +16,10 @@ import { Settings } from "./settings.ts";
 import { Snapshots, type Snapshot } from "./snapshots.ts";
 import { Spaces } from "./spaces.ts";
 import { Sqlite } from "./sqlite.ts";
+import { measureUse, type StorageUse } from "./storage-use.ts";
 import { auditStore, type StoreAudit } from "./store-audit.ts";
 import { StoreCopy } from "./store-copy.ts";
+import { StoreError } from "./store-error.ts";
 import { SyncLog } from "./sync-log.ts";
 
 /** The newest proved snapshot of a document, if any, and the changes it lacks, repeats allowed. */
@@ -27,6 +29,10 @@ export interface DocumentContent {
   /** False when the snapshot that stands for changes without rows is damaged: some are missing then. */
   readonly isWhole: boolean;
 }
+
+/** So much must fit before a full disk counts as one with room again. */
+const trialBytes = 64 << 10;
+const trialSetting = "store/trial";
 
 /** Everything a device remembers. All members are synchronous; combine them with {@link Store.transaction}. */
 export class Store {
@@ -90,6 +96,40 @@ export class Store {
   /** Calls `listener` after every transaction that did not commit: what was read in it is void. */
   onRollback(listener: () => void): void {
     this.#sqlite.onRollback(listener);
+  }
+
+  /** Whether the last write failed for want of room; the next commit clears it. */
+  get isFull(): boolean {
+    return this.#sqlite.isFull;
+  }
+
+  /** Calls `listener` whenever {@link isFull} has changed, in the middle of a step: it must not use the store then. */
+  onFullChange(listener: () => void): void {
+    this.#sqlite.onFullChange(listener);
+  }
+
+  /** Whether there is room to write, found out by writing something that is gone again when this returns. */
+  hasRoom(): boolean {
+    try {
+      this.transaction(() => {
+        this.settings.put(trialSetting, new Uint8Array(trialBytes));
+        this.settings.remove(trialSetting);
+      });
+      return true;
+    } catch (error) {
+      if (error instanceof StoreError) return false;
+      throw error;
+    }
+  }
+
+  /** What the files take on the disk, in bytes. */
+  fileBytes(): number {
+    return bytesOfFiles(this.#files);
+  }
+
+  /** What takes the room. Reads the head of every row. */
+  storageUse(): StorageUse {
+    return measureUse(this.#sqlite);
   }
 
   /** Reads every page; throws {@link import("./store-error.ts").StoreError} `corrupt` unless all of it is sound. Slow. */

@@ -1,4 +1,5 @@
 import type { Sqlite } from "./sqlite.ts";
+import { isDiskFull } from "./store-error.ts";
 
 const keptRows = 500;
 
@@ -19,17 +20,24 @@ export class SyncLog {
     this.#now = now;
   }
 
+  /** Where there is no room the line is left out: what it tells of is not to fail for it. */
   add(level: SyncLogRow["level"], text: string): void {
-    this.#sqlite.transaction(() => {
-      this.#sqlite.run("INSERT INTO sync_log (at, level, text) VALUES (?, ?, ?)", [
-        this.#now(),
-        level,
-        text,
-      ]);
-      this.#sqlite.run(
-        `DELETE FROM sync_log WHERE id <= (SELECT max(id) FROM sync_log) - ${keptRows}`,
-      );
-    });
+    try {
+      this.#sqlite.transaction(() => this.#add(level, text));
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+    }
+  }
+
+  #add(level: SyncLogRow["level"], text: string): void {
+    this.#sqlite.run("INSERT INTO sync_log (at, level, text) VALUES (?, ?, ?)", [
+      this.#now(),
+      level,
+      text,
+    ]);
+    this.#sqlite.run(
+      `DELETE FROM sync_log WHERE id <= (SELECT max(id) FROM sync_log) - ${keptRows}`,
+    );
   }
 
   /** Oldest first. */

@@ -10,6 +10,7 @@ import { connectDevice } from "./platform/device-connection.ts";
 import { watchInput } from "./platform/input.ts";
 import { watchPage } from "./platform/network.ts";
 import { insecureAddress } from "./platform/secure-context.ts";
+import { browserStoragePromise } from "./platform/storage-promise.ts";
 import { watchForUpdates } from "./platform/update.ts";
 import type { AppParts, Preferences } from "./state/app-parts.ts";
 import { App } from "./state/app.svelte.ts";
@@ -58,6 +59,7 @@ async function start(state: StartState): Promise<void> {
     documents: createNoteDocuments(),
     timers: browserTimers,
     preferences: browserPreferences,
+    storagePromise: browserStoragePromise,
     copyText: (text) => navigator.clipboard.writeText(text),
     saveTextFile,
     reload: () => location.reload(),

@@ -4,6 +4,7 @@ import type { Device } from "#client/device/device.ts";
 import { refuse } from "#client/device/refusal.ts";
 import type { Clock } from "#client/sync/ports.ts";
 import type { Command } from "./command-line.ts";
+import { bytesInWords } from "#client/notes/bytes-in-words.ts";
 import { exchange, type Exchange } from "./exchange.ts";
 import { exitCodes, type ExitCode } from "./failure.ts";
 import { splicesBetween } from "./text-diff.ts";
@@ -124,8 +125,9 @@ export async function runCommand(
     case "status": {
       const status = { ...(await device.status()), relay: device.relayUrl };
       const setAside = (await device.notes()).reduce((sum, row) => sum + row.quarantined, 0);
-      const text = statusText(status) + setAsideText(setAside);
-      return done({ ...status, setAside }, text);
+      const { files, free } = await device.storage();
+      const text = statusText(status) + setAsideText(setAside) + storageText(files, free);
+      return done({ ...status, setAside, storage: { bytes: files, free } }, text);
     }
   }
 }
@@ -253,6 +255,12 @@ function setAsideText(changes: number): string {
   if (changes === 0) return "";
   const are = changes === 1 ? "is" : "are";
   return `${counted(changes, "change")} could not be applied and ${are} kept aside; the rest is whole.\n`;
+}
+
+/** @param free null where it is not known */
+function storageText(bytes: number, free: number | null): string {
+  const left = free === null ? "" : `, ${bytesInWords(free)} free`;
+  return `On disk: ${bytesInWords(bytes)}${left}\n`;
 }
 
 function counted(count: number, noun: string): string {

@@ -11,6 +11,7 @@ import { loadRelay, saveRelay } from "#client/device/identity.ts";
 import { refuse } from "#client/device/refusal.ts";
 import { sameRelay } from "#client/device/relay-address.ts";
 import { closeKeyToOthers, createHomeKey, readHomeKey, type KeyReader } from "./home-key.ts";
+import { diskOf } from "./disk.ts";
 import { dialNode, nodeAutomerge, nodeEd25519, nodeRandom, nodeTimers } from "./node-ports.ts";
 
 export interface OpenHome {
@@ -76,6 +77,7 @@ export async function openHome(options: HomeOptions): Promise<OpenHome> {
       relayUrl: relay,
       durable: true,
       connect,
+      disk: async () => diskOf(dir),
       openSearchIndex: async () =>
         SearchIndex.open({ engine, files: indexFiles(dir), key, random: nodeRandom }),
     });

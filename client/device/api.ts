@@ -67,6 +67,24 @@ export interface SyncStatus {
   readonly lastAckAt: number | null;
   /** False in a window that keeps nothing (no OPFS). */
   readonly durable: boolean;
+  /** Nothing can be written here for want of room; it is tried again until it can. */
+  readonly full: boolean;
+}
+
+/** What is kept on this device, in bytes. */
+export interface StorageReport {
+  /** Of all files together; the parts are what is in them. */
+  readonly files: number;
+  /** Texts with their history. */
+  readonly notes: number;
+  /** What the lists and the search are answered from. */
+  readonly search: number;
+  /** Waiting for the relay. */
+  readonly waiting: number;
+  /** In the files and used again before they grow. */
+  readonly unused: number;
+  /** What can still be written, null where the platform does not tell. */
+  readonly free: number | null;
 }
 
 export interface DeviceInfo {
@@ -258,6 +276,10 @@ export interface DeviceApi {
   setOnline(online: boolean): Promise<void>;
   /** Whether somebody is looking: decides how soon a silent connection is noticed. */
   setVisible(visible: boolean): Promise<void>;
+  /** Reads the head of every row: for somebody who asks, not for a status line. */
+  storage(): Promise<StorageReport>;
+  /** Where writing stopped for want of room, looks for some now; whether there is some. */
+  tryStorage(): Promise<boolean>;
   syncLog(): Promise<readonly { at: number; level: "info" | "warn" | "error"; text: string }[]>;
 }
 

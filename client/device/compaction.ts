@@ -11,6 +11,7 @@ import type * as AutomergeModule from "@automerge/automerge/slim";
 import type { JournalledChange } from "#crdt-store/changes.ts";
 import { parseChange, type Change } from "#crdt-store/chunks.ts";
 import type { Store } from "#crdt-store/store.ts";
+import { isDiskFull } from "#crdt-store/store-error.ts";
 import { parseHex, toHex } from "#relay/protocol/bytes.ts";
 import { chainStart } from "#relay/protocol/domain.ts";
 import type { Clock, Timers } from "#client/sync/ports.ts";
@@ -207,6 +208,8 @@ export class Compaction {
     try {
       return act();
     } catch (error) {
+      // Not the document's fault: it is packed when there is room.
+      if (isDiskFull(error)) throw error;
       this.#refused.add(toHex(doc));
       this.#store.snapshots.discardUnproved(doc);
       this.#store.syncLog.add(

@@ -6,6 +6,7 @@
 import { documentIdToText } from "#crdt-store/document-id.ts";
 import type { SearchIndex } from "#crdt-store/search-index.ts";
 import type { Store } from "#crdt-store/store.ts";
+import { isDiskFull } from "#crdt-store/store-error.ts";
 import { equal } from "#relay/protocol/bytes.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import { wordsOf } from "#client/crypto/phrase.ts";
@@ -28,6 +29,7 @@ import type {
   NoteRow,
   OpenedNote,
   SearchAnswer,
+  StorageReport,
   SyncStatus,
 } from "./api.ts";
 import { Background } from "./background.ts";
@@ -49,6 +51,7 @@ import { RelayDesk } from "./relay-desk.ts";
 import { Search } from "./search.ts";
 import { Shelf } from "./shelf.ts";
 import { describeSync } from "./status-word.ts";
+import { StorageWatch } from "./storage-watch.ts";
 
 export interface DevicePorts {
   readonly store: Store;
@@ -69,6 +72,8 @@ export interface DevicePorts {
   readonly durable: boolean;
   /** Stay connected from the start, or connect only when a step needs the relay. */
   readonly connect: "always" | "on-demand";
+  /** Where the store is, as far as the platform tells: bytes that all files take, and bytes that still can be written. */
+  readonly disk?: () => Promise<{ readonly used: number | null; readonly free: number | null }>;
   /** When a document's changes are packed; by default when it is worth it. */
   readonly packing?: PackingLimits;
   /** Asked once, when the index is first needed; null where nothing is to be searched. The device closes it. */
@@ -92,6 +97,7 @@ export class Device implements DeviceApi {
   readonly #notebooks: Notebooks;
   readonly #admission: Admission;
   readonly #carets: Carets;
+  readonly #storage: StorageWatch;
   #documents: Promise<DeviceDocuments> | null = null;
   #closed = false;
 
@@ -135,6 +141,8 @@ export class Device implements DeviceApi {
     this.#notebooks = new Notebooks({ ...parts, changedHere });
     this.#admission = new Admission({ ...parts, progress });
     this.#carets = new Carets({ desk, events, nameOf });
+    const changed = (isFull: boolean): void => this.#storageChanged(isFull);
+    this.#storage = new StorageWatch({ ...ports, changed });
   }
 
   /** Takes the store as it is; a fresh one has no identity until {@link create} or {@link restore}. */
@@ -163,6 +171,10 @@ export class Device implements DeviceApi {
     if (this.#ports.connect === "always") this.connect();
     // A connection from before there was an identity knows no space yet.
     for (const space of this.#shelf.spaces()) this.#desk.add(space);
+    this.#completeWhatIsOpen();
+  }
+
+  #completeWhatIsOpen(): void {
     this.#background.add(async () => {
       await this.#notes.recoverDrafts();
       const documents = await this.#loadedDocuments();
@@ -174,6 +186,15 @@ export class Device implements DeviceApi {
     this.#background.add(() => this.#compaction.resendMarked());
     this.#materialiser.soon();
     this.#compaction.soon();
+  }
+
+  #storageChanged(isFull: boolean): void {
+    if (!isFull) {
+      this.#log("warning", "This device was out of space for a while. It can write again.");
+      if (this.hasIdentity) this.#completeWhatIsOpen();
+      this.#desk.session?.setOnline(true);
+    }
+    this.#events.notify("status");
   }
 
   /** Where the relay of this device listens, null if it knows none. */
@@ -195,6 +216,7 @@ export class Device implements DeviceApi {
   async close(): Promise<void> {
     this.#closed = true;
     this.#desk.session?.stop();
+    this.#storage.close();
     this.#materialiser.close();
     this.#compaction.close();
     this.#events.close();
@@ -231,13 +253,30 @@ export class Device implements DeviceApi {
     const { session } = this.#desk;
     const waiting = this.#store.outbox.depth();
     return {
-      ...describeSync(session, waiting, this.#ports.durable),
+      ...describeSync(session, waiting, this.#ports.durable, this.#store.isFull),
       waiting,
       relay: session?.url ?? null,
       connected: session?.connected ?? false,
       lastAckAt: session?.lastAckAt ?? null,
       durable: this.#ports.durable,
+      full: this.#store.isFull,
     };
+  }
+
+  async storage(): Promise<StorageReport> {
+    const disk = await this.#ports.disk?.();
+    const index = this.#search.fileBytes();
+    const { lists, ...use } = this.#store.storageUse();
+    return {
+      ...use,
+      search: lists + index,
+      files: disk?.used ?? this.#store.fileBytes() + index,
+      free: disk?.free ?? null,
+    };
+  }
+
+  async tryStorage(): Promise<boolean> {
+    return this.#storage.look();
   }
 
   /**
@@ -286,7 +325,12 @@ export class Device implements DeviceApi {
   /** Packs what has grown enough, beginning nothing after `mostMs`: for a process that ends. */
   async tidy(mostMs: number, scope: "everything" | "what-changed" = "everything"): Promise<void> {
     await this.#background.settled();
-    await this.#compaction.now(mostMs, scope);
+    try {
+      await this.#compaction.now(mostMs, scope);
+    } catch (error) {
+      // What could not be packed stays as it is.
+      if (!isDiskFull(error)) throw error;
+    }
   }
 
   createNote(

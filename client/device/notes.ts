@@ -4,9 +4,10 @@ import { documentIdToText, parseDocumentId } from "#crdt-store/document-id.ts";
 import type { Draft as StoredDraft } from "#crdt-store/drafts.ts";
 import type { NoteRow as StoredNote } from "#crdt-store/notes-index.ts";
 import type { Store } from "#crdt-store/store.ts";
+import { isDiskFull } from "#crdt-store/store-error.ts";
 import { parseHex, toHex, utf8 } from "#relay/protocol/bytes.ts";
 import { documentIdOf } from "#relay/protocol/genesis.ts";
-import { docNonceBytes, signOrigin } from "#client/crypto/authorship.ts";
+import { actorNonceBytes, docNonceBytes, signOrigin } from "#client/crypto/authorship.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import { plainPreview, plainTitle } from "#client/notes/markdown.ts";
 import { tagsOf } from "#client/notes/tags.ts";
@@ -140,7 +141,7 @@ export class Notes {
 
   async open(id: string, session: string): Promise<OpenedNote> {
     const { docId, row, space } = this.#must(id);
-    await this.#recoverDraftsOf(docId);
+    await this.#recoverDraftsIfRoom(docId);
     const documents = await this.#ports.documents();
     const { snapshot, changes } = documents.contentOf(docId);
     if (snapshot === null && changes.length === 0) {
@@ -149,12 +150,14 @@ export class Notes {
         "This note has not arrived on this device yet. It opens as soon as it is here.",
       );
     }
+    const actor = ifRoom(() => documents.newActor(space, docId, session));
     return {
       id,
       chunks: snapshot === null ? changes : [snapshot.bytes, ...changes],
-      actor: documents.newActor(space, docId, session),
+      // What an author unknown to the store writes is taken for somebody else's: such an opening only reads.
+      actor: actor ?? toHex(this.#ports.random(actorNonceBytes)),
       notebook: space.hex,
-      role: roleName(space),
+      role: actor === null ? "read" : roleName(space),
       trashed: row.trashedAt !== null,
     };
   }
@@ -201,7 +204,7 @@ export class Notes {
 
   async read(id: string): Promise<NoteText & { readonly id: string }> {
     const { docId } = this.#must(id);
-    await this.#recoverDraftsOf(docId);
+    await this.#recoverDraftsIfRoom(docId);
     const documents = await this.#ports.documents();
     const doc = documents.load<NoteDocument>(docId);
     const { title, body }: Partial<NoteDocument> = doc;
@@ -327,6 +330,15 @@ export class Notes {
     }
   }
 
+  /** What is written already can be read where nothing more can be; a draft stays one until there is room. */
+  async #recoverDraftsIfRoom(docId: Uint8Array): Promise<void> {
+    try {
+      await this.#recoverDraftsOf(docId);
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+    }
+  }
+
   async #recoverDraftsOf(docId: Uint8Array): Promise<void> {
     for (const { session } of this.#store.drafts.of(docId)) {
       if (!(await this.#ports.sessionAlive(session))) await this.#recoverDraft(docId, session);
@@ -431,6 +443,16 @@ function refuseVersion(): never {
     "bad-input",
     "This note never stood at the version you name (--base). Read it again and repeat the edit.",
   );
+}
+
+/** What `write` makes, null where there is no room for it. */
+function ifRoom<T>(write: () => T): T | null {
+  try {
+    return write();
+  } catch (error) {
+    if (isDiskFull(error)) return null;
+    throw error;
+  }
 }
 
 function mustHex(text: string): Uint8Array {

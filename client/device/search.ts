@@ -130,6 +130,11 @@ export class Search implements NoteReader {
     this.#index = null;
   }
 
+  /** What the index takes on the disk; 0 before it is needed. */
+  fileBytes(): number {
+    return this.#index?.fileBytes() ?? 0;
+  }
+
   // ── finding ───────────────────────────────────────────────────────────────────────────────────
 
   async find(typed: string, most: number): Promise<SearchAnswer> {

@@ -11,18 +11,24 @@ interface SessionState {
   readonly upToDate: boolean;
 }
 
+const outOfSpace =
+  "This device is out of space. What was saved before is safe, and reading and copying go on; free some space and writing goes on by itself.";
+
 /**
  * How synchronising goes, in one of the six words and, unless all is well, a sentence.
  *
  * @param session null while this device does not connect
  * @param waiting changes the relay has not acknowledged
  * @param durable whether this device keeps what is written
+ * @param full whether this device has no room to write in
  */
 export function describeSync(
   session: SessionState | null,
   waiting: number,
   durable: boolean,
+  full: boolean,
 ): Pick<SyncStatus, "word" | "detail"> {
+  if (full) return { word: "needs-you", detail: outOfSpace };
   if (session === null) return { word: "saved-here", detail: "" };
   if (!session.connected) {
     if (!session.failing) return { word: "saved-here", detail: "" };

@@ -212,6 +212,14 @@ export class OpenNote {
     return new Promise((resolve) => this.#flushWaiters.push({ upTo, resolve }));
   }
 
+  /** What could not be saved is tried now, whatever pause the failures before have earned. */
+  tryAgain(): void {
+    if (this.#failures === 0) return;
+    this.#cancel("retry");
+    this.#commitBuffer();
+    this.#post();
+  }
+
   /** Takes no more typing nor remote changes; resolves as `flush` does. */
   close(): Promise<void> {
     const flushed = this.flush();

@@ -3,6 +3,7 @@
  * questions. What the messages mean for spaces is the session's affair.
  */
 import type { Store } from "#crdt-store/store.ts";
+import { StoreError } from "#crdt-store/store-error.ts";
 import { concat, equal } from "#relay/protocol/bytes.ts";
 import { inDomain } from "#relay/protocol/domain.ts";
 import { defaultLimits, protocolVersion, type Limits } from "#relay/protocol/limits.ts";
@@ -105,8 +106,27 @@ export class RelayLink {
     this.#cancelTick =
       deadline === null
         ? null
-        : timers.after(Math.max(0, deadline - clock.now()), () => this.happened({ type: "tick" }));
+        : timers.after(Math.max(0, deadline - clock.now()), () =>
+            this.attempt(() => this.happened({ type: "tick" })),
+          );
     if (step.effects.length > 0 || before !== this.#connection.phase) this.#listener.moved();
+  }
+
+  /**
+   * Runs what a message, a timer or the device sets in motion. Where the store fails in the middle of it, what
+   * memory holds may no longer be what is stored: the connection is given up, and the next one, after a pause as
+   * for any other failure, begins again from what is stored. Nothing was acknowledged or passed over meanwhile.
+   */
+  attempt(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      this.#lastFailure = "this device cannot write what is exchanged";
+      // Nothing more is heard from here on; what follows reads the store, which may be inside a transaction that failed.
+      this.#dropWire();
+      this.#ports.timers.after(0, () => this.happened({ type: "closed", retryAfterMs: 0 }));
+    }
   }
 
   /** A message that wants no answer. Lost without a connection. */
@@ -154,7 +174,7 @@ export class RelayLink {
         if (isCurrent()) this.happened({ type: "opened" });
       },
       received: (bytes) => {
-        if (isCurrent()) this.#received(bytes);
+        if (isCurrent()) this.attempt(() => this.#received(bytes));
       },
       closed: () => {
         if (!isCurrent()) return;

@@ -184,15 +184,17 @@ export class SyncSession {
       retries: 0,
     };
     this.#runs.set(space.hex, run);
-    if (this.connected) this.#spaceEvent(run, { type: "connected" });
+    if (this.connected) this.#link.attempt(() => this.#spaceEvent(run, { type: "connected" }));
   }
 
   /** Changes or control records of this space wait to be sent. */
   poke(space: Space): void {
     const run = this.#runs.get(space.hex);
     if (run === undefined || !this.connected) return;
-    if (this.#work(run).controlQueued) this.#spaceEvent(run, { type: "control-queued" });
-    this.#spaceEvent(run, { type: "changes-waiting" });
+    this.#link.attempt(() => {
+      if (this.#work(run).controlQueued) this.#spaceEvent(run, { type: "control-queued" });
+      this.#spaceEvent(run, { type: "changes-waiting" });
+    });
   }
 
   /** The space's cursor was set back: what follows it is asked for again. */
@@ -201,7 +203,7 @@ export class SyncSession {
     if (run === undefined || !this.connected) return;
     run.held = [];
     this.#unsubscribe(run);
-    this.#spaceEvent(run, { type: "cursor-moved" });
+    this.#link.attempt(() => this.#spaceEvent(run, { type: "cursor-moved" }));
   }
 
   /**
@@ -382,7 +384,7 @@ export class SyncSession {
       run.retries += 1;
       run.retryDue = timers.after(Math.floor(ceiling * (0.5 + chance() / 2)), () => {
         run.retryDue = null;
-        this.#spaceEvent(run, { type: "retry" });
+        this.#link.attempt(() => this.#spaceEvent(run, { type: "retry" }));
       });
     }
   }

@@ -30,6 +30,8 @@ export const DEVICE_METHODS: MethodNames<DeviceApi> = {
   setCursor: true,
   setOnline: true,
   setVisible: true,
+  storage: true,
+  tryStorage: true,
   syncLog: true,
 };
 

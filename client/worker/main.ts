@@ -111,6 +111,7 @@ async function openDevice({
       relayUrl: relayOfThisPage(),
       durable,
       connect: "always",
+      ...(durable && { disk: diskOfThisOrigin }),
       openSearchIndex: async () =>
         SearchIndex.open({
           engine: await engine,
@@ -133,6 +134,13 @@ async function openDevice({
     store.close();
     throw error;
   }
+}
+
+/** What other files of this origin take (the app itself) is not the notes'. */
+async function diskOfThisOrigin(): Promise<{ used: null; free: number | null }> {
+  const { quota, usage } = await navigator.storage.estimate();
+  const isKnown = quota !== undefined && usage !== undefined;
+  return { used: null, free: isKnown ? Math.max(0, quota - usage) : null };
 }
 
 async function openStoreIn(

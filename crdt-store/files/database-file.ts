@@ -21,6 +21,8 @@ export class FileHealth {
   pagesOpened = 0;
   tagFailures = 0;
   diskFull = false;
+  /** So many times the log has reached the disk, once with each commit. */
+  logFlushes = 0;
   lastError: unknown = undefined;
 }
 
@@ -235,6 +237,11 @@ class LogFile extends GatheringFile {
 
   override read(into: Uint8Array, at: number): number {
     return this.#readBack(into, at);
+  }
+
+  override flush(): void {
+    super.flush();
+    this.health.logFlushes += 1;
   }
 
   override write(from: Uint8Array, at: number): void {

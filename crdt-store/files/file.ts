@@ -21,6 +21,11 @@ export type FileSet = { readonly [role in FileRole]: FileHandle };
 
 export const fileRoles = ["main", "wal", "journal"] as const satisfies readonly FileRole[];
 
+/** What they take on the disk. */
+export function bytesOfFiles(files: FileSet): number {
+  return fileRoles.reduce((sum, role) => sum + files[role].size(), 0);
+}
+
 /** Closes all three, also when closing one of them fails; then throws that first failure. */
 export function closeFiles(files: FileSet): void {
   const failures: unknown[] = [];

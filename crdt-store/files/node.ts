@@ -11,6 +11,8 @@ import {
   openSync,
   readFileSync,
   readSync,
+  readlinkSync,
+  symlinkSync,
   unlinkSync,
   writeSync,
 } from "node:fs";
@@ -119,13 +121,23 @@ export function lockDirectory(dir: string): DirectoryLock {
   }
   return {
     release() {
-      if (readText(path) === own) unlinkSync(path);
+      if (readLock(path) === own) unlinkSync(path);
     },
   };
 }
 
 // A link appears with its contents or not at all; a file created first and filled afterwards would look stale meanwhile.
 function createLock(path: string, owner: string): boolean {
+  try {
+    return createLockFile(path, owner);
+  } catch (error) {
+    if (codeOf(error) === "EEXIST") return false;
+    if (!["ENOSPC", "EDQUOT"].includes(String(codeOf(error)))) throw error;
+    return createLockLink(path, owner);
+  }
+}
+
+function createLockFile(path: string, owner: string): true {
   const draft = `${path}.${process.pid}`;
   const fd = openSync(draft, "w", 0o600);
   try {
@@ -133,12 +145,20 @@ function createLock(path: string, owner: string): boolean {
     fdatasyncSync(fd);
     linkSync(draft, path);
     return true;
-  } catch (error) {
-    if (codeOf(error) === "EEXIST") return false;
-    throw error;
   } finally {
     closeSync(fd);
     unlinkSync(draft);
+  }
+}
+
+// On a full disk notes can still be read: a short symbolic link needs no block of its own, and leads nowhere.
+function createLockLink(path: string, owner: string): boolean {
+  try {
+    symlinkSync(owner, path);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === "EEXIST") return false;
+    throw error;
   }
 }
 
@@ -175,7 +195,7 @@ interface Owner {
 }
 
 function readOwner(path: string): Owner | undefined {
-  const [pid = "", started = ""] = (readText(path) ?? "").split("\n");
+  const [pid = "", started = ""] = (readLock(path) ?? "").split("\n");
   return /^\d+$/.test(pid) ? { pid: Number(pid), started } : undefined;
 }
 
@@ -200,6 +220,14 @@ function startOf(pid: number): string {
   const stat = readText(`/proc/${pid}/stat`);
   if (boot === undefined || stat === undefined) return "";
   return `${boot} ${stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? ""}`;
+}
+
+function readLock(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return readText(path);
+  }
 }
 
 function readText(path: string): string | undefined {

@@ -19,6 +19,7 @@ import type {
   NotebookRow,
   PeerCursor,
   SearchAnswer,
+  StorageReport,
   SyncStatus,
 } from "#client/device/api.ts";
 import { plainPreview, plainTitle } from "#client/notes/markdown.ts";
@@ -54,7 +55,18 @@ export class FakeDevice implements DeviceApi {
     connected: true,
     lastAckAt: null,
     durable: true,
+    full: false,
   };
+  storageNow: StorageReport = {
+    files: 2_400_000,
+    notes: 1_300_000,
+    search: 600_000,
+    waiting: 4_000,
+    unused: 120_000,
+    free: 8_400_000_000,
+  };
+  /** Whether there is room when somebody looks. */
+  hasRoom = true;
   log: { at: number; level: "info" | "warn" | "error"; text: string }[] = [];
   /** What the next call of the method is refused with. */
   readonly refusals = new Map<keyof DeviceApi, DeviceRefusal>();
@@ -287,6 +299,11 @@ export class FakeDevice implements DeviceApi {
   );
   setOnline = this.#method("setOnline", () => undefined);
   setVisible = this.#method("setVisible", () => undefined);
+  storage = this.#method("storage", () => this.storageNow);
+  tryStorage = this.#method("tryStorage", () => {
+    if (this.hasRoom && this.statusNow.full) this.setStatus({ word: "saved-here", full: false });
+    return this.hasRoom;
+  });
   syncLog = this.#method("syncLog", () => this.log);
 
   #method<Args extends unknown[], Value>(

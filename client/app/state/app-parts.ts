@@ -3,6 +3,8 @@ import type { DeviceApi } from "#client/device/api.ts";
 import type { LockApi } from "#client/worker/lock-api.ts";
 import type { NoteTimers } from "#client/notes/open-note.ts";
 
+import type { StoragePromise } from "./storage.svelte.ts";
+
 /** Small choices about this window's looks; never anything about notes. */
 export interface Preferences {
   get(name: string): string | null;
@@ -20,6 +22,7 @@ export interface AppParts {
   readonly documents: NoteDocuments;
   readonly timers: NoteTimers;
   readonly preferences: Preferences;
+  readonly storagePromise: StoragePromise;
   copyText(text: string): Promise<void>;
   /** Offers the text to the person as a file. */
   saveTextFile(name: string, text: string): void;

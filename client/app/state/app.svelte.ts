@@ -1,6 +1,7 @@
 import { createContext } from "svelte";
 
 import type { NotebookRow, SearchHit } from "#client/device/api.ts";
+import { Refusal } from "#client/device/refusal.ts";
 import type { WorkerEvent } from "#client/worker/lock-api.ts";
 
 import type { AppParts } from "./app-parts.ts";
@@ -15,6 +16,8 @@ import { Notices } from "./notices.svelte.ts";
 import { CurrentNote } from "./open-note.svelte.ts";
 import { isRefusal, sentenceOf } from "./refusal.ts";
 import { SearchState } from "./search.svelte.ts";
+import { outOfSpace, markdownFileName } from "./storage-words.ts";
+import { StorageState } from "./storage.svelte.ts";
 import { SyncState } from "./sync-status.svelte.ts";
 import { Theme } from "./theme.svelte.ts";
 
@@ -29,6 +32,7 @@ export class App {
   readonly notebooks: Notebooks;
   readonly search: SearchState;
   readonly sync: SyncState;
+  readonly storage: StorageState;
   readonly current: CurrentNote;
   readonly theme: Theme;
   readonly notices: Notices;
@@ -45,13 +49,15 @@ export class App {
 
   readonly openRow = $derived.by(() => this.notes.row(this.current.id));
   readonly openNotebook = $derived.by(() => this.notebooks.row(this.openRow?.notebook ?? null));
+  readonly #hasRealNote = $derived.by(() =>
+    this.notes.rows.some((row) => row.preview.length >= realNoteCharacters),
+  );
   /** The words wait, and there is something worth keeping. */
   readonly offersWords = $derived.by(
     () =>
       this.device.info.words === "unsaved" &&
       !this.#wordsPostponed &&
-      (this.current.characters >= realNoteCharacters ||
-        this.notes.rows.some((row) => row.preview.length >= realNoteCharacters)),
+      (this.current.characters >= realNoteCharacters || this.#hasRealNote),
   );
   readonly hasOwnNotes = $derived.by(() => this.notes.rows.some((row) => !isBlank(row)));
 
@@ -67,7 +73,8 @@ export class App {
     this.notebooks = new Notebooks(parts.device);
     this.search = new SearchState(parts.device);
     this.sync = new SyncState(parts.device);
-    this.current = new CurrentNote(parts, () => this.notes.load());
+    this.storage = new StorageState(parts);
+    this.current = new CurrentNote(parts, () => this.#noteSaved());
     this.theme = new Theme(parts.preferences);
     this.notices = new Notices(parts.timers);
     this.#wordsPostponed = parts.preferences.get("words-later") === "yes";
@@ -87,12 +94,36 @@ export class App {
   }
 
   async reload(): Promise<void> {
+    const wasFull = this.sync.status.full;
     await Promise.all([
       this.device.load(),
       this.notes.load(),
       this.notebooks.load(),
       this.sync.load(),
     ]);
+    this.#afterStatus(wasFull);
+  }
+
+  #afterStatus(wasFull: boolean): void {
+    if (!wasFull || this.sync.status.full) return;
+    this.attempt(() => this.current.roomIsBack(this.openNotebook?.role !== "read"));
+  }
+
+  async #noteSaved(): Promise<void> {
+    await this.notes.load();
+    if (this.#hasRealNote && this.device.info.durable) this.storage.askOnce();
+  }
+
+  /** Looks for room to write in; when there is some, what waits is saved. */
+  async tryStorage(): Promise<void> {
+    if (await this.parts.device.tryStorage()) return;
+    this.notices.show("There is still no space on this device.");
+  }
+
+  /** What was typed is saved before anything else is done with the note; on a full disk nothing is. */
+  async #saveFirst(): Promise<void> {
+    if (this.sync.status.full) throw new Refusal({ code: "storage", message: outOfSpace });
+    await this.current.flush();
   }
 
   /** Another worker serves this tab from now on: nothing it said before is certain. */
@@ -122,9 +153,12 @@ export class App {
       case "notebooks":
         this.attempt(() => this.notebooks.load());
         return;
-      case "status":
+      case "status": {
+        const wasFull = this.sync.status.full;
         this.sync.status = event.status;
+        this.#afterStatus(wasFull);
         return;
+      }
       case "changes":
         this.current.receive(event.id, event.session, event.changes);
         return;
@@ -195,7 +229,7 @@ export class App {
   }
 
   async trash(id: string): Promise<void> {
-    await this.current.flush();
+    await this.#saveFirst();
     const next = this.#neighbourOf(id);
     await this.parts.device.trashNote(id);
     await this.notes.load();
@@ -217,7 +251,7 @@ export class App {
 
   /** Resolves to the note's id in the other notebook. */
   async moveNote(id: string, notebook: string): Promise<string> {
-    await this.current.flush();
+    await this.#saveFirst();
     const moved = await this.parts.device.moveNote(id, notebook);
     await Promise.all([this.notes.load(), this.notebooks.load()]);
     if (this.current.id === id) await this.current.open(moved.id);
@@ -227,6 +261,11 @@ export class App {
   async copyMarkdown(): Promise<void> {
     await this.parts.copyText(this.current.asMarkdown());
     this.notices.show("Copied as Markdown.");
+  }
+
+  downloadMarkdown(): void {
+    const { title } = this.current;
+    this.parts.saveTextFile(markdownFileName(title), this.current.asMarkdown());
   }
 
   async createNotebook(name: string): Promise<string> {

@@ -13,6 +13,16 @@ export type OpenPhase =
   | { readonly type: "open"; readonly id: string; readonly note: OpenNote; readonly role: Role }
   | { readonly type: "failed"; readonly id: string; readonly message: string };
 
+/** A note that is left, until everything typed in it is saved; one may come back to it before. */
+interface Departure {
+  readonly note: OpenNote;
+  readonly role: Role;
+  isBack: boolean;
+  isClosing: boolean;
+  /** Resolves when its document is let go, or it is back. */
+  closed: Promise<void>;
+}
+
 /** What the line under the note says about its newest keystroke. */
 export type Saving = "saving" | "not-saved" | "settled";
 
@@ -39,8 +49,7 @@ export class CurrentNote {
   title = $state("");
 
   #lastOpening = 0;
-  #closing: Promise<void> = Promise.resolve();
-  #isClosing = false;
+  readonly #departures = new Map<string, Departure>();
   #isUnsaved = false;
   #edits = 0;
   #stopWatching: () => void = () => {};
@@ -69,9 +78,11 @@ export class CurrentNote {
     this.#lastOpening += 1;
     const opening = this.#lastOpening;
     void this.#leave();
+    const departure = this.#departures.get(id);
+    if (departure?.isClosing === false) return this.#comeBack(id, departure);
     this.phase = { type: "opening", id };
-    // The same note may be opened again before its document has been let go.
-    await this.#closing;
+    // Its document has not been let go yet.
+    await departure?.closed;
     if (opening !== this.#lastOpening) return;
     try {
       await this.#openNow(id, opening);
@@ -99,12 +110,12 @@ export class CurrentNote {
 
   /** Whether something typed here is neither a stored draft nor a stored change. */
   get holdsUnsaved(): boolean {
-    return this.#isUnsaved || this.#isClosing;
+    return this.#isUnsaved || this.#departures.size > 0;
   }
 
-  /** Resolves when everything typed here is durable, in the note before this one too. */
+  /** Resolves when everything typed here is durable, in the notes before this one too. */
   async saved(): Promise<void> {
-    await Promise.all([this.flush(), this.#closing]);
+    await Promise.all([this.flush(), this.#departed()]);
   }
 
   flush(): Promise<void> {
@@ -124,6 +135,7 @@ export class CurrentNote {
     if (session === this.#parts.session) return;
     if (this.phase.type === "failed" && this.phase.id === id) void this.open(id);
     else if (this.id === id) this.note?.receive(changes);
+    else this.#departures.get(id)?.note.receive(changes);
   }
 
   setPeers(id: string, peers: readonly PeerCursor[]): void {
@@ -149,6 +161,21 @@ export class CurrentNote {
 
   titleChanged(): void {
     this.title = this.note?.text("title") ?? "";
+  }
+
+  /**
+   * There is room to write again: what waits is saved, and what could only be read is opened anew.
+   * @param mayWrite whether the person may write in this note, room or not
+   */
+  async roomIsBack(mayWrite: boolean): Promise<void> {
+    for (const { note } of this.#departures.values()) note.tryAgain();
+    const { phase } = this;
+    if (phase.type === "failed") return this.open(phase.id);
+    if (phase.type !== "open") return;
+    phase.note.tryAgain();
+    if (phase.role !== "read" || !mayWrite) return;
+    await this.close();
+    await this.open(phase.id);
   }
 
   asMarkdown(): string {
@@ -183,6 +210,10 @@ export class CurrentNote {
       },
       onFault: (fault) => this.#parts.onFault(fault),
     });
+    this.#show(id, note, opened.role);
+  }
+
+  #show(id: string, note: OpenNote, role: Role): void {
     const stops = [
       note.onState((state) => this.#saved(state)),
       note.onRemote((field) => (field === "title" ? this.titleChanged() : this.bodyChanged())),
@@ -190,9 +221,17 @@ export class CurrentNote {
     this.#stopWatching = () => {
       for (const stop of stops) stop();
     };
-    this.phase = { type: "open", id, note, role: opened.role };
+    this.phase = { type: "open", id, note, role };
     this.titleChanged();
     this.#count();
+  }
+
+  /** What was typed before is still on its way: on a full disk it may be for long. */
+  #comeBack(id: string, departure: Departure): void {
+    this.#departures.delete(id);
+    departure.isBack = true;
+    this.#show(id, departure.note, departure.role);
+    this.#saved(departure.note.state);
   }
 
   #leave(): Promise<void> {
@@ -208,23 +247,42 @@ export class CurrentNote {
     this.title = "";
     this.words = 0;
     this.characters = 0;
-    if (phase.type !== "open") return this.#closing;
-    const closing = this.#closeNow(phase.id, phase.note)
-      .catch((error: unknown) => this.#parts.onFault(error))
-      .then(() => {
-        if (this.#closing === closing) this.#isClosing = false;
-      });
-    this.#isClosing = true;
     this.#isUnsaved = false;
-    this.#closing = closing;
-    return closing;
+    if (phase.type === "open") this.#depart(phase.id, phase.note, phase.role);
+    return this.#departed();
   }
 
-  async #closeNow(id: string, note: OpenNote): Promise<void> {
+  #depart(id: string, note: OpenNote, role: Role): void {
+    const departure: Departure = {
+      note,
+      role,
+      isBack: false,
+      isClosing: false,
+      closed: Promise.resolve(),
+    };
+    note.setPresent(false);
+    departure.closed = note
+      .flush()
+      .then(() => this.#close(id, departure))
+      .catch((error: unknown) => this.#parts.onFault(error));
+    this.#departures.set(id, departure);
+  }
+
+  async #close(id: string, departure: Departure): Promise<void> {
+    if (departure.isBack) return;
+    departure.isClosing = true;
     const { device, documents, session } = this.#parts;
-    await note.close();
-    await documents.close(id);
-    await device.closeNote(id, session);
+    try {
+      await departure.note.close();
+      await documents.close(id);
+      await device.closeNote(id, session);
+    } finally {
+      this.#departures.delete(id);
+    }
+  }
+
+  async #departed(): Promise<void> {
+    await Promise.all([...this.#departures.values()].map(({ closed }) => closed));
   }
 
   #saved(state: SavingState): void {

@@ -12,6 +12,7 @@ const beforeFirstAnswer: SyncStatus = {
   connected: false,
   lastAckAt: null,
   durable: true,
+  full: false,
 };
 
 /** What the footer and its panel say about saving and sending. */

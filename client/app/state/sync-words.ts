@@ -1,6 +1,7 @@
 /** The six words of the footer and the report a person can hand to somebody who helps. */
 import type { SyncStatus } from "#client/device/api.ts";
 
+import { outOfSpace } from "./storage-words.ts";
 import { timeAgo } from "./time-words.ts";
 
 export type SyncTone = "calm" | "busy" | "waiting" | "needs";
@@ -40,6 +41,7 @@ export function syncTone(status: SyncStatus): SyncTone {
 
 /** The sentence at the top of the panel: the device's own, or what the word means. */
 export function syncSentence(status: SyncStatus): string {
+  if (status.full) return outOfSpace;
   if (status.detail !== "") return status.detail;
   if (!status.durable) return sentenceWithoutStorage(status.word);
   switch (status.word) {
@@ -90,7 +92,7 @@ export function syncReport(status: SyncStatus, log: readonly LogLine[], now: num
     `Relay: ${status.relay === null ? "none" : hostOf(status.relay)} (${status.connected ? "connected" : "not connected"})`,
     `Last acknowledgement: ${status.lastAckAt === null ? "never" : timeAgo(status.lastAckAt, now)}`,
     `Waiting: ${status.waiting}`,
-    `Keeps data on this device: ${status.durable ? "yes" : "no"}`,
+    `Keeps data on this device: ${status.durable ? "yes" : "no"}${status.full ? ", but there is no room" : ""}`,
     "",
     "Log:",
     ...log.map(

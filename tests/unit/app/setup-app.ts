@@ -1,4 +1,5 @@
 import { App } from "#client/app/state/app.svelte.ts";
+import type { StoragePromise } from "#client/app/state/storage.svelte.ts";
 import { createNoteDocuments } from "#client/app/state/note-documents.ts";
 import { loadAutomerge } from "#tests/support/automerge.ts";
 import { FakeDevice } from "#tests/support/fake-device.ts";
@@ -40,6 +41,27 @@ export class HandClock {
   }
 }
 
+/** A browser that answers when a test says so. */
+export class FakeStoragePromise implements StoragePromise {
+  given = false;
+  asked = 0;
+  answer: (isGiven: boolean) => void = () => {};
+
+  async isGiven(): Promise<boolean> {
+    return this.given;
+  }
+
+  ask(): Promise<boolean> {
+    this.asked += 1;
+    return new Promise((resolve) => {
+      this.answer = (isGiven) => {
+        this.given = isGiven;
+        resolve(isGiven);
+      };
+    });
+  }
+}
+
 /** Resolves when promises that are ready have run, however long their chain. */
 export async function settled(): Promise<void> {
   for (let turn = 0; turn < 50; turn++) await Promise.resolve();
@@ -56,6 +78,7 @@ export async function setupApp(arrange: (device: FakeDevice) => void = () => {})
   const faults: unknown[] = [];
   const saved: { name: string; text: string }[] = [];
   const preferences = new Map<string, string>();
+  const storagePromise = new FakeStoragePromise();
   const app = new App({
     device,
     lock,
@@ -67,6 +90,7 @@ export async function setupApp(arrange: (device: FakeDevice) => void = () => {})
       set: (name, value) => void preferences.set(name, value),
       clear: () => preferences.clear(),
     },
+    storagePromise,
     copyText: async (text) => void copied.push(text),
     saveTextFile: (name, text) => void saved.push({ name, text }),
     reload: () => void (reloads += 1),
@@ -74,5 +98,16 @@ export async function setupApp(arrange: (device: FakeDevice) => void = () => {})
   });
   device.onEvent((event) => app.receive(event));
   lock.onEvent((event) => app.receive(event));
-  return { app, device, lock, reloads: () => reloads, clock, copied, saved, faults, preferences };
+  return {
+    app,
+    device,
+    lock,
+    reloads: () => reloads,
+    clock,
+    copied,
+    saved,
+    faults,
+    preferences,
+    storagePromise,
+  };
 }

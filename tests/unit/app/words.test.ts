@@ -17,6 +17,7 @@ const calm: SyncStatus = {
   connected: true,
   lastAckAt: null,
   durable: true,
+  full: false,
 };
 
 function row(fields: Partial<NoteRow>): NoteRow {

@@ -135,12 +135,12 @@ describe("the word for how synchronising goes", () => {
     // What an old connection was refused says nothing about one that is broken.
     ["offline", { ...open, connected: false, failing: true, refusedCode: 505 }, 1],
   ] as const)("is %s", (word, session, waiting) => {
-    const described = describeSync(session, waiting, true);
+    const described = describeSync(session, waiting, true, false);
     expect(described.word).toBe(word);
     const isTrouble = !["up-to-date", "sending", "saved-here"].includes(word);
     expect(described.detail !== "").toBe(isTrouble);
     // Without storage the trouble is the same, and nothing is called saved.
-    const passing = describeSync(session, waiting, false);
+    const passing = describeSync(session, waiting, false, false);
     expect(passing.word).toBe(word);
     expect(passing.detail).not.toMatch(/saved/i);
   });
