@@ -46,7 +46,7 @@ async function setupFull(ports: Partial<DevicePorts> = {}) {
   const files = new LimitedFiles();
   const engine = await loadNodeEngine();
   const open = (): Store =>
-    openStore({ engine, files, key: new Uint8Array(32), clock: Date, random: nodeRandom });
+    openStore({ engine, files, key: new Uint8Array(32).fill(9), clock: Date, random: nodeRandom });
   const timers = new HandTimers();
   const store = open();
   const device = Device.open({
