@@ -65,6 +65,8 @@ export class FakeDevice implements DeviceApi {
     unused: 120_000,
     free: 8_400_000_000,
   };
+  /** What drafts and commits are refused with until it is taken away. */
+  failing: DeviceRefusal | null = null;
   /** Whether there is room when somebody looks. */
   hasRoom = true;
   log: { at: number; level: "info" | "warn" | "error"; text: string }[] = [];
@@ -215,9 +217,11 @@ export class FakeDevice implements DeviceApi {
   });
   closeNote = this.#method("closeNote", () => undefined);
   draft = this.#method("draft", (_id: string, draft: Draft) => {
+    if (this.failing !== null) throw this.failing;
     this.drafts.push(draft);
   });
   commit = this.#method("commit", (id: string, commit: Commit) => {
+    if (this.failing !== null) throw this.failing;
     const note = this.#note(id);
     this.commits.push(commit);
     note.document = A.applyChanges(note.document, [...commit.changes])[0];

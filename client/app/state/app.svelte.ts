@@ -111,7 +111,8 @@ export class App {
 
   async #noteSaved(): Promise<void> {
     await this.notes.load();
-    if (this.#hasRealNote && this.device.info.durable) this.storage.askOnce();
+    const isWorthKeeping = this.#hasRealNote || this.current.characters >= realNoteCharacters;
+    if (isWorthKeeping && this.device.info.durable) this.storage.askOnce();
   }
 
   /** Looks for room to write in; when there is some, what waits is saved. */

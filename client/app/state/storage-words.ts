@@ -43,11 +43,7 @@ export function keepingWords(keeping: Keeping): string {
 
 /** A name that every file system takes, made of what a note is called. */
 export function markdownFileName(title: string): string {
-  const plain = title
-    .replace(/[\p{Cc}\p{Cf}/\\:*?"<>|]+/gu, " ")
-    .replace(/\s+/g, " ")
-    .trim()
-    .replace(/^[.]+/, "");
+  const plain = title.replace(/[\p{Cc}\p{Cf}\s/\\:*?"<>|]+/gu, " ").replace(/^[. ]+/, "");
   const short = Array.from(plain)
     .slice(0, 60)
     .join("")
