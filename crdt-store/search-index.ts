@@ -213,7 +213,8 @@ export class SearchIndex {
     const match = [all.join(" "), ...none.map((phrase) => `NOT ${phrase}`)].join(" ");
     const newest = this.#candidates(query, match, null);
     const isMore = newest.length >= mostRanked;
-    const named = isMore && !all.every(isLetter) ? this.#candidates(query, match, all) : [];
+    const telling = all.filter((phrase) => !isShort(phrase));
+    const named = isMore && telling.length > 0 ? this.#candidates(query, match, telling) : [];
     const ranked = [...new Map([...newest, ...named].map((hit) => [hit.id, hit])).values()]
       .toSorted(byRank)
       .slice(0, query.most);
@@ -363,7 +364,7 @@ interface Filter {
   readonly params: readonly SqlValue[];
 }
 
-/** The SQL has as many forms as there are kinds of conditions, not as there are queries. */
+/** The SQL has as many forms as there are kinds of conditions and numbers of tags, not as there are queries. */
 function filterOf(query: IndexQuery): Filter {
   const parts: Filter[] = [{ sql: "e.trashed = ?", params: [query.trashed ? 1 : 0] }];
   if (query.pinned !== null) parts.push({ sql: "e.pinned = ?", params: [query.pinned ? 1 : 0] });
@@ -373,17 +374,11 @@ function filterOf(query: IndexQuery): Filter {
     const spaces = JSON.stringify(query.spaces.map(upperHex));
     parts.push({ sql: "hex(e.space) IN (SELECT value FROM json_each(?))", params: [spaces] });
   }
-  if (query.tags.length > 0) {
-    parts.push({
-      sql: `NOT EXISTS (SELECT 1 FROM json_each(?) wish WHERE NOT ${hasTag})`,
-      params: [wishes(query.tags)],
-    });
+  for (const wish of query.tags) {
+    parts.push({ sql: `e.id IN (${wishedTag})`, params: tagRange(wish) });
   }
-  if (query.withoutTags.length > 0) {
-    parts.push({
-      sql: `NOT EXISTS (SELECT 1 FROM json_each(?) wish WHERE ${hasTag})`,
-      params: [wishes(query.withoutTags)],
-    });
+  for (const wish of query.withoutTags) {
+    parts.push({ sql: `e.id NOT IN (${wishedTag})`, params: tagRange(wish) });
   }
   return {
     sql: parts.map((part) => part.sql).join(" AND "),
@@ -391,13 +386,11 @@ function filterOf(query: IndexQuery): Filter {
   };
 }
 
-// A tag has those below it: "garden" is met by "garden/beds". The last character of each wish says how far it may go on.
-const hasTag = `EXISTS (SELECT 1 FROM tag WHERE tag.entry = e.id AND (
-  tag.key = wish.value ->> 0 OR substr(tag.key, 1, length(wish.value ->> 0) + (wish.value ->> 2)) =
-    (wish.value ->> 0) || (wish.value ->> 1)))`;
+const wishedTag = `SELECT entry FROM tag WHERE key = ? UNION ALL SELECT entry FROM tag WHERE key >= ? AND key < ?`;
 
-function wishes(tags: readonly TagWish[]): string {
-  return JSON.stringify(tags.map(({ key, isPrefix }) => (isPrefix ? [key, "", 0] : [key, "/", 1])));
+/** A tag has those below it: "garden" is met by "garden/beds", and by "gardening" only while it is being typed. */
+function tagRange({ key, isPrefix }: TagWish): SqlValue[] {
+  return isPrefix ? [key, key, `${key}\u{10ffff}`] : [key, `${key}/`, `${key}0`];
 }
 
 function byRank(a: Candidate, b: Candidate): number {
@@ -406,9 +399,9 @@ function byRank(a: Candidate, b: Candidate): number {
   return difference || b.updatedAt - a.updatedAt || a.id - b.id;
 }
 
-/** A single letter stands in every note: more work would not find better ones. */
-function isLetter(phrase: string): boolean {
-  return phrase.length <= 4;
+/** A letter or two begin some word of nearly every note: more work would not find better ones. */
+function isShort(phrase: string): boolean {
+  return phrase.length <= `"ab*"`.length;
 }
 
 function upperHex(bytes: Uint8Array): string {
@@ -453,7 +446,9 @@ function createTables(sqlite: Sqlite): void {
 CREATE TABLE entry (
   id INTEGER PRIMARY KEY, doc BLOB NOT NULL UNIQUE, version INTEGER NOT NULL, space BLOB NOT NULL,
   updated_at INTEGER NOT NULL, trashed INTEGER NOT NULL, pinned INTEGER NOT NULL);
-CREATE TABLE tag (entry INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (entry, key)) WITHOUT ROWID;
+CREATE INDEX entry_by_time ON entry (updated_at);
+CREATE TABLE tag (key TEXT NOT NULL, entry INTEGER NOT NULL, PRIMARY KEY (key, entry)) WITHOUT ROWID;
+CREATE INDEX tag_by_entry ON tag (entry);
 CREATE VIRTUAL TABLE note_text USING fts4 (title, body, tags, order=DESC, prefix="1,2",
   tokenize=unicode61 "remove_diacritics=2" "tokenchars=${extraTokenCharacters()}");
 PRAGMA user_version = ${format};

@@ -68,19 +68,18 @@ export function phraseOf(text: string, isPrefix: boolean): string | null {
  * India and South-East Asia, and emoji. Accents it knows by itself, and folds.
  */
 export function extraTokenCharacters(): string {
-  const isExtra =
-    /^(?:(?![\u0300-\u0331\ufe00-\ufe0f])\p{M}|(?![\0-\xff])\p{Extended_Pictographic})$/u;
-  let characters = "";
-  for (const [first, last] of [
-    [0x2b0, 0xd7ff],
-    [0xf900, 0xffff],
-    [0x1_0000, 0x1_1fff],
-    [0x1_e000, 0x1_faff],
-  ] as const) {
-    for (let code = first; code <= last; code += 1) {
-      const character = String.fromCodePoint(code);
-      if (isExtra.test(character)) characters += character;
-    }
-  }
-  return characters;
+  const isExtra = /(?![\u0300-\u0331\ufe00-\ufe0f])\p{M}|(?![\0-\xff])\p{Extended_Pictographic}/gu;
+  // Where there are any, in the scripts and signs of today.
+  const blocks = [
+    [0x332, 0x1cff],
+    [0x20d0, 0x2bff],
+    [0x302a, 0x309a],
+    [0xa66f, 0xabff],
+    [0x1_f000, 0x1_faff],
+  ] as const;
+  // One search in one text: asked of each character by itself it takes several times as long.
+  const characters = blocks.flatMap(([first, last]) =>
+    Array.from({ length: last - first + 1 }, (_, ix) => String.fromCodePoint(first + ix)),
+  );
+  return characters.join("").match(isExtra)?.join("") ?? "";
 }

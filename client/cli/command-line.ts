@@ -10,6 +10,7 @@ export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
   ls                         list the notes
   search QUERY               find notes: words "a phrase" -word tag:T in:NOTEBOOK
                              is:pinned|trashed|shared after:2026-03 before:2026-03-14
+                             (-- in front of a query that begins with -)
   cat ID                     print a note's text
   edit ID [--base HEADS]     replace a note's text by standard input, as minimal changes
   rm ID                      move a note to the trash

@@ -37,6 +37,12 @@ describe("a line", () => {
       notebook: "N",
     });
     expect(commandOf("passphrase", "set")).toEqual({ name: "passphrase", action: "set" });
+    expect(commandOf("search", "second bed", "tag:garden")).toEqual({
+      name: "search",
+      query: "second bed tag:garden",
+    });
+    expect(commandOf("search", "--", "-bed")).toEqual({ name: "search", query: "-bed" });
+    expect(complaintAbout("search")).toBe("search needs something to look for.");
     expect(commandOf("cat", "A")).toEqual({ name: "cat", id: "A" });
     expect(commandOf("edit", "A")).toEqual({ name: "edit", id: "A", base: null });
     expect(commandOf("share")).toEqual({ name: "share", role: "edit", notebook: null });

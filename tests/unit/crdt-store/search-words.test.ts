@@ -7,7 +7,7 @@ function shown(text: string): string {
   return markWords(text).replaceAll(wordMark, "|");
 }
 
-describe("marks between words", () => {
+describe("marks between words", { timeout: 60_000 }, () => {
   it("stand where people write no spaces, and nowhere else", () => {
     expect(shown("Garden plan, naïve; ёж")).not.toContain("|");
     expect(shown("去花园")).toBe("|去|花|园|");
