@@ -52,7 +52,8 @@ function casesOf(sqlite: Sqlite, table: string, damage: Damaging): RowCase[] {
     [table],
   );
   const rows = sqlite.all<Row>(`SELECT * FROM "${table}"`);
-  const chosen = everyRow.has(table) ? rows : [...new Set([rows.at(0), rows.at(-1)])];
+  const middle = rows.at(Math.floor(rows.length / 2));
+  const chosen = everyRow.has(table) ? rows : [...new Set([rows.at(0), rows.at(-1), middle])];
   return chosen.flatMap((row, index) =>
     row === undefined
       ? []
@@ -82,7 +83,7 @@ function casesOfValue({ table, columns, row, index, column }: Place, damage: Dam
 }
 
 /** Null if the tables do not take the value, so that it cannot get there. */
-function damagedBy(
+export function damagedBy(
   engine: Engines["sqlite"],
   contents: FileContents,
   sql: string,
