@@ -53,6 +53,8 @@ export interface StormResult {
   /** Texts that were not what had been typed up to some key. */
   readonly gaps: number;
   readonly checks: number;
+  /** Changes in the journal in the end, and those that a snapshot stands for. */
+  readonly journal: { readonly changes: number; readonly packed: number };
   /** What the checks of the store found, and errors of the app. */
   readonly problems: readonly string[];
   /** Whether both devices showed the same three texts in the end. */
@@ -180,6 +182,7 @@ class Storm {
       lostUnacknowledged: this.#lostUnacknowledged,
       gaps: this.#gaps,
       checks: this.#checks,
+      journal: { changes: report.changes, packed: report.packed },
       problems: this.#problems,
       converged,
     };
@@ -278,13 +281,14 @@ export function isCalm(result: StormResult): boolean {
 }
 
 export function summary(result: StormResult): string {
-  const { deaths, acknowledged, lost, lostUnacknowledged, gaps, checks, problems, converged } =
-    result;
+  const { deaths, acknowledged, lost, lostUnacknowledged, gaps } = result;
+  const { checks, journal, problems, converged } = result;
   return [
     `cycles ${deaths.renderer + deaths.browser} (renderer ${deaths.renderer}, browser ${deaths.browser})`,
     `acknowledged calls ${acknowledged}`,
     `losses ${lost}, gaps ${gaps}`,
     `corruptions ${problems.length} in ${checks} checks of the store${problems.map((problem) => `\n  ${problem}`).join("")}`,
+    `changes in the journal ${journal.changes}, packed ${journal.packed}`,
     `both devices equal in the end: ${converged ? "yes" : "no"}`,
     `control, typed but never acknowledged: ${lostUnacknowledged} characters lost`,
   ].join("\n");
