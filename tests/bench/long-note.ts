@@ -11,6 +11,7 @@ import { Sqlite } from "#crdt-store/sqlite.ts";
 import { openStore, type Store } from "#crdt-store/store.ts";
 import { historyEdits, longHistory } from "./long-history.ts";
 import type { Measurement } from "./measurement.ts";
+import { benchTyping } from "./typing.ts";
 
 const doc = new Uint8Array(16).fill(7);
 const space = new Uint8Array(32).fill(9);
@@ -55,6 +56,7 @@ export async function benchLongNote(): Promise<Measurement[]> {
       ratio: packedBytes / rowBytes,
       note: `every change a row; ${megabytes(packedBytes)} of ${megabytes(rowBytes)} MB`,
     },
+    ...(await benchTyping(saved)),
   ];
 }
 
