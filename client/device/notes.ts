@@ -117,6 +117,7 @@ export class Notes {
     const docId = documentIdOf(space.id, space.device.publicKey, docNonce);
     const composed = documents.compose(documents.newActor(space, docId, "device"), note);
     const changes = documents.automerge.getAllChanges(composed);
+    documents.automerge.free(composed);
     const origin = signOrigin(ed, space.device, docId, docNonce, [rootOf(changes)]);
     this.#store.documents.add({ doc: docId, space: space.id, kind: "note", origin });
     documents.journal(space, docId, changes);
@@ -246,7 +247,9 @@ export class Notes {
     events.emit({ type: "changes", id, session: null, changes: made.changes });
     changedHere(space);
     const { title, body } = made.doc;
-    return { title, body, heads: documents.automerge.getHeads(made.doc) };
+    const after = documents.automerge.getHeads(made.doc);
+    documents.automerge.free(made.doc);
+    return { title, body, heads: after };
   }
 
   #spliceAt(
@@ -367,6 +370,7 @@ export class Notes {
       return spliced;
     });
     if (made === null) return;
+    documents.automerge.free(made.doc);
     const id = documentIdToText(docId);
     events.emit({ type: "changes", id, session: null, changes: made.changes });
     changedHere(space);
