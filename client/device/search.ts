@@ -94,7 +94,7 @@ export class Search implements NoteReader {
    * @param anew all rows may be others than they were: they are compared again
    */
   begin(anew = false): Promise<void> {
-    if (anew && this.#opening !== null) this.#touchAll();
+    if (anew && this.#opening !== null) this.#attempt(() => this.#touchAll());
     this.#opening ??= this.#open();
     return this.#opening;
   }
@@ -258,7 +258,16 @@ export class Search implements NoteReader {
       this.#log("warning", `Search does not work here (${failureWords(error)}).`);
       return;
     }
-    this.#touchAll();
+    this.#attempt(() => this.#touchAll());
+  }
+
+  /** Whatever the index does, it must not take the device with it. */
+  #attempt(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#giveUp(error);
+    }
   }
 
   /** Everything is compared anew, the note changed last first. */
@@ -283,7 +292,7 @@ export class Search implements NoteReader {
     this.#cancelNext = this.#ports.timers.after(this.#isResting ? restMs : ms, () => {
       this.#cancelNext = null;
       this.#isResting = false;
-      this.#guard((index) => this.#slice(index));
+      this.#attempt(() => void this.#guard((index) => this.#slice(index)));
       const isMore = this.#touched.size > 0 || this.#read.size > 0 || !this.#isTidy;
       if (isMore) this.#next();
     });
@@ -421,9 +430,20 @@ export class Search implements NoteReader {
       this.#isPreparing = true;
       this.#touchAll();
     } catch (error) {
-      this.#index = null;
-      index.close();
-      this.#log("error", `Search does not work any more (${failureWords(error)}).`);
+      this.#giveUp(error);
+    }
+  }
+
+  /** Until the next start. */
+  #giveUp(error: unknown): void {
+    const index = this.#index;
+    this.#index = null;
+    this.#ports.events.notify("search");
+    this.#log("error", `Search does not work any more (${failureWords(error)}).`);
+    try {
+      index?.close();
+    } catch {
+      // Its files fail too; why it was given up is in the log.
     }
   }
 

@@ -226,6 +226,21 @@ describe("the search index", { timeout: 60_000 }, () => {
     expect(await device.notes()).toHaveLength(2);
   });
 
+  it("that fails as nobody foresaw is given up, and the notes go on", async () => {
+    await using fixture = await setupDevice();
+    const { device } = fixture;
+    vi.spyOn(SearchIndex.prototype, "put").mockImplementation(() => {
+      throw new TypeError("a mistake of ours");
+    });
+    await device.createNote({ title: "One", body: "bed" });
+    await eventually(device, async () =>
+      (await device.syncLog()).some(({ text }) => text.includes("a mistake of ours")),
+    );
+    expect(await refusalOf(() => device.search("bed", 5))).toBe("unavailable");
+    await device.createNote({ title: "Two" });
+    expect(await device.notes()).toHaveLength(2);
+  });
+
   it("that finds no space says so once, and the notes go on", async () => {
     await using fixture = await setupDevice();
     const { device } = fixture;
