@@ -6,6 +6,7 @@ import { packHashes, unpackHashes } from "./hash-list.ts";
 import type { Inbox } from "./inbox.ts";
 import { Packs, type Pack } from "./packs.ts";
 import type { Sqlite } from "./sqlite.ts";
+import { StoreError } from "./store-error.ts";
 
 /** A change to be journalled: a parsed chunk and where it comes from. */
 export interface NewChange {
@@ -105,6 +106,8 @@ export class ChangeJournal {
   readonly #moved = new Map<string, Uint8Array>();
   /** The highest number a row ever had, as far as a pack remembers it; null while nobody has asked. */
   #lastRow: number | null = null;
+  /** Documents, in hex, some of whose rows cannot be read; each told of once. */
+  readonly #unreadable = new Set<string>();
   /** Documents that changes were added to since somebody asked. */
   readonly #grown = new Map<string, Uint8Array>();
 
@@ -129,14 +132,11 @@ export class ChangeJournal {
   /**
    * The changes of a document that stand in rows after number `after`, in the order they were journalled. A row whose
    * bytes are damaged goes to quarantine; one whose bytes are whole but not what stands beside them is mended from them.
+   * Rows on a page that cannot be read are left out and told of in quarantine; inside a transaction they throw
+   * {@link StoreError} `corrupt`, since SQLite may have undone it.
    */
   ofDocument(doc: Uint8Array, after = 0): JournalledChange[] {
-    // The plus keeps SQLite from walking through all rows after that number.
-    const rows = this.#sqlite.all<ChangeRow>(
-      `SELECT ${changeColumns} FROM change WHERE doc = ? AND +id > ? ORDER BY id`,
-      [doc, after],
-    );
-    return this.#soundOnes(doc, rows);
+    return this.#soundOnes(doc, this.#rowsOf(doc, after));
   }
 
   /** Of {@link ofDocument}, what is neither among `heads` nor below them. */
@@ -415,6 +415,62 @@ export class ChangeJournal {
     this.#moved.clear();
   }
 
+  #rowsOf(doc: Uint8Array, after: number): ChangeRow[] {
+    try {
+      // The plus keeps SQLite from walking through all rows after that number.
+      return this.#sqlite.all<ChangeRow>(
+        `SELECT ${changeColumns} FROM change WHERE doc = ? AND +id > ? ORDER BY id`,
+        [doc, after],
+      );
+    } catch (error) {
+      if (!isDamage(error) || this.#sqlite.isInTransaction) throw error;
+      const rows = this.#readableRows(doc, after);
+      // Nothing at all is not a note with a gap: what everything hangs on is damaged.
+      if (rows.length === 0) throw error;
+      return rows;
+    }
+  }
+
+  /** One by one, the numbers from the index: a page holds the rows of some changes, not of all. */
+  #readableRows(doc: Uint8Array, after: number): ChangeRow[] {
+    const ids = this.#sqlite
+      .all<{ id: number }>(
+        "SELECT id FROM change INDEXED BY change_by_actor WHERE doc = ? AND +id > ?",
+        [doc, after],
+      )
+      .map(({ id }) => id)
+      .sort((a, b) => a - b);
+    const rows = ids.flatMap((id) => this.#readableRow(id));
+    const unreadable = ids.length - rows.length;
+    const key = bytesToHex(doc);
+    if (rows.length > 0 && !this.#unreadable.has(key)) {
+      this.#unreadable.add(key);
+      for (let left = unreadable; left > 0; left -= 1) this.#tellOfUnreadable(doc);
+    }
+    return rows;
+  }
+
+  #readableRow(id: number): ChangeRow[] {
+    try {
+      return this.#sqlite.all<ChangeRow>(`SELECT ${changeColumns} FROM change WHERE id = ?`, [id]);
+    } catch (error) {
+      if (isDamage(error)) return [];
+      throw error;
+    }
+  }
+
+  #tellOfUnreadable(doc: Uint8Array): void {
+    this.#inbox.quarantine({
+      space: null,
+      pos: null,
+      doc,
+      entryId: null,
+      reason: "damaged-page",
+      bytes: new Uint8Array(0),
+      signer: null,
+    });
+  }
+
   #soundOnes(doc: Uint8Array, rows: readonly ChangeRow[]): JournalledChange[] {
     const damaged: ChangeRow[] = [];
     const crooked: JournalledChange[] = [];
@@ -579,6 +635,10 @@ function prefixOf(hash: Uint8Array): number {
   let prefix = 0;
   for (const byte of hash.subarray(0, 6)) prefix = prefix * 256 + byte;
   return prefix;
+}
+
+function isDamage(error: unknown): boolean {
+  return error instanceof StoreError && error.type === "corrupt";
 }
 
 /** Whether what stands beside a row's bytes is what they say. */

@@ -138,6 +138,10 @@ export class Sqlite {
     }
   }
 
+  get isInTransaction(): boolean {
+    return this.#depth > 0;
+  }
+
   /** Reads every page; throws {@link StoreError} `corrupt` unless all of it is sound. */
   checkIntegrity(): void {
     const found = this.all<{ integrity_check: string }>("PRAGMA integrity_check");

@@ -1,5 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { MemoryFiles } from "#crdt-store/files/memory.ts";
+import { StoreError } from "#crdt-store/store-error.ts";
+import { openStore, type Store } from "#crdt-store/store.ts";
+import { Chance } from "#tests/support/sim-chance.ts";
+import { syntheticChange } from "#tests/support/synthetic-change.ts";
 import { loadEngines, type Engines } from "#tests/support/world.ts";
 import { countByVerdict, isFailure } from "./case.ts";
 import { countSilentCuts, runFileCases } from "./file-cases.ts";
@@ -52,6 +57,84 @@ describe("a damaged file", () => {
   it("whose log is damaged would be cut in silence by SQLite alone", { timeout }, () => {
     expect(countSilentCuts(options(true))).toBeGreaterThan(50);
   });
+});
+
+describe("a damaged page of the journal", () => {
+  it("costs a note the changes on it, which is shown, and other notes nothing", { timeout }, () => {
+    const key = new Uint8Array(32).fill(8);
+    const { contents, docs } = journalOfTwo(key);
+    const tally = { lost: 0, refused: 0, whole: 0 };
+    for (let page = 1; page < contents.main.length / 4096; page += 1) {
+      const main = contents.main.slice();
+      main[page * 4096 + 100] = (main[page * 4096 + 100] ?? 0) ^ 1;
+      let store: Store;
+      try {
+        store = openOn(key, new MemoryFiles({ ...contents, main }));
+      } catch (error) {
+        expect(error).toBeInstanceOf(StoreError);
+        tally.refused += 1;
+        continue;
+      }
+      const found = docs.map((doc) => countOrRefusal(() => store.changes.ofDocument(doc).length));
+      const set = countOrRefusal(() => store.inbox.quarantined().length);
+      const missing = found.reduce((sum, count) => sum + (20 - count), 0);
+      if (found.includes(-1) || set === -1) tally.refused += 1;
+      else if (missing === 0) tally.whole += 1;
+      else {
+        tally.lost += 1;
+        expect(set).toBe(missing);
+        expect(missing).toBeLessThan(6);
+        expect(found).toContain(20);
+      }
+      closeQuietly(store);
+    }
+    expect(tally.lost).toBeGreaterThan(10);
+    expect(tally.whole).toBeGreaterThan(10);
+    // Pages that everything hangs on: the schema, the roots of the journal and its index, the quarantine.
+    expect(tally.refused).toBeLessThan(12);
+  });
+
+  function openOn(key: Uint8Array, files: MemoryFiles): Store {
+    const random = (count: number) => new Chance("nonces").bytes(count);
+    return openStore({ engine: engines.sqlite, files, key, clock: { now: () => 1 }, random });
+  }
+
+  /** Twenty changes of two kilobytes in each of two documents, one document after the other. */
+  function journalOfTwo(key: Uint8Array) {
+    const files = new MemoryFiles();
+    const store = openOn(key, files);
+    const docs = [new Uint8Array(16).fill(1), new Uint8Array(16).fill(2)];
+    for (const doc of docs) {
+      let deps: Uint8Array[] = [];
+      for (let seq = 1; seq <= 20; seq += 1) {
+        const filling = new Chance(`filling ${seq}`).bytes(2_000);
+        const change = syntheticChange({ actor: doc, seq, deps, filling });
+        deps = [change.hash];
+        const more = { opCount: 1, space: null, pos: null, signer: null, local: true, at: 1 };
+        store.changes.insert([{ ...change, doc, ...more }]);
+      }
+    }
+    store.close();
+    return { contents: files.snapshot(), docs };
+  }
+
+  /** -1 for what is refused as damaged. */
+  function countOrRefusal(count: () => number): number {
+    try {
+      return count();
+    } catch (error) {
+      if (error instanceof StoreError) return -1;
+      throw error;
+    }
+  }
+
+  function closeQuietly(store: Store): void {
+    try {
+      store.close();
+    } catch (error) {
+      expect(error).toBeInstanceOf(Error);
+    }
+  }
 });
 
 describe("a damaged row", () => {
