@@ -92,8 +92,8 @@ interface Edges {
 const changeColumns = "id, hash, hash_prefix AS prefix, pos, local, signer, space, length, bytes";
 
 /**
- * Every Automerge change this device knows, once each: the source of truth of all documents. Nothing is deleted, but
- * the bytes of changes that a proved snapshot holds and the relay has are let go ({@link pack}). Questions about hashes
+ * Every Automerge change this device knows, once each: the source of truth of all documents. Nothing is deleted but by
+ * {@link purge}, and the bytes of changes that a proved snapshot holds and the relay has are let go ({@link pack}). Questions about hashes
  * are answered as if they were still here; what returns bytes returns those of rows, and {@link unpack} makes rows again.
  */
 export class ChangeJournal {
@@ -353,6 +353,21 @@ export class ChangeJournal {
     this.#packs.remove(doc);
     this.#edgesByDocument.delete(bytesToHex(doc));
     this.#noteMoved(doc);
+  }
+
+  /** Deletes every change of a document, also what was let go; the outbox loses what waits of it. */
+  purge(doc: Uint8Array): void {
+    this.#sqlite.transaction(() => {
+      this.#sqlite.run("DELETE FROM change WHERE doc = ?", [doc]);
+      this.forgetPack(doc);
+    });
+    this.#grown.delete(bytesToHex(doc));
+  }
+
+  /** Whether some change of a document has no place in the relay's log that is known here. */
+  hasUnplaced(doc: Uint8Array): boolean {
+    const sql = "SELECT 1 AS found FROM change WHERE doc = ? AND pos IS NULL LIMIT 1";
+    return this.#sqlite.get(sql, [doc]) !== undefined;
   }
 
   /** Marks the packs with changes of this device among `docs`: those are to go to the relay again. */

@@ -88,6 +88,11 @@ export class Documents {
     );
   }
 
+  /** Deletes the signed heads of a document. */
+  purgeHeads(doc: Uint8Array): void {
+    this.#sqlite.run("DELETE FROM head WHERE doc = ?", [doc]);
+  }
+
   addActor(doc: Uint8Array, actor: OwnActor): void {
     this.#sqlite.run(
       "INSERT INTO actor (doc, actor, nonce, session) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",

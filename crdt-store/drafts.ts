@@ -50,6 +50,11 @@ export class Drafts {
     this.#sqlite.run("DELETE FROM draft WHERE doc = ? AND session = ?", [doc, session]);
   }
 
+  /** Deletes the drafts of every session. */
+  purge(doc: Uint8Array): void {
+    this.#sqlite.run("DELETE FROM draft WHERE doc = ?", [doc]);
+  }
+
   all(): Draft[] {
     return this.#sqlite.all<DraftRow>(`SELECT ${columns} FROM draft ORDER BY at`).map(draftOf);
   }

@@ -137,6 +137,17 @@ export class Inbox {
     );
   }
 
+  /** Whether something of a document was set aside that no relay is known to have. */
+  holdsUnsent(doc: Uint8Array): boolean {
+    const sql = "SELECT 1 AS found FROM quarantine WHERE doc = ? AND pos IS NULL LIMIT 1";
+    return this.#sqlite.get(sql, [doc]) !== undefined;
+  }
+
+  /** Deletes what was set aside of a document. */
+  purge(doc: Uint8Array): void {
+    this.#sqlite.run("DELETE FROM quarantine WHERE doc = ?", [doc]);
+  }
+
   /** Notes that device `dev` has seen up to `pos`; a lower position than before changes nothing. */
   setFrontier(space: Uint8Array, dev: Uint8Array, pos: number): void {
     this.#sqlite.run(

@@ -199,6 +199,15 @@ export class Outbox {
     this.#sqlite.run("DELETE FROM relayed WHERE doc = ?", [doc]);
   }
 
+  /** Forgets all that waited of a document or was sent: what of it is still under way may arrive, and nobody minds. */
+  purge(doc: Uint8Array): void {
+    this.#sqlite.transaction(() => {
+      this.#sqlite.run("DELETE FROM pending WHERE doc = ?", [doc]);
+      this.#sqlite.run("DELETE FROM sealed WHERE doc = ?", [doc]);
+      this.forgetRelayed(doc);
+    });
+  }
+
   /** The highest position at which the relay acknowledged an entry of this device for the document. */
   lastRelayed(doc: Uint8Array): number | null {
     return (

@@ -97,5 +97,10 @@ CREATE UNIQUE INDEX packed_by_actor ON packed (doc, actor, seq);
     sqlite.script(`
 CREATE TABLE answer (call TEXT PRIMARY KEY, at INTEGER NOT NULL, text TEXT NOT NULL) WITHOUT ROWID;
 `);
+    // Since when notes lie in the trash, and which were deleted from this device for ever.
+    sqlite.script(`
+CREATE TABLE trashed (doc BLOB PRIMARY KEY, mark INTEGER NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE purged (doc BLOB PRIMARY KEY, space BLOB NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
+`);
   },
 ];

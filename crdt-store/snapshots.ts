@@ -145,6 +145,11 @@ export class Snapshots {
     });
   }
 
+  /** Deletes all of them, also those that stand for changes without rows. */
+  purge(doc: Uint8Array): void {
+    this.#sqlite.run("DELETE FROM snapshot WHERE doc = ?", [doc]);
+  }
+
   removeAll(doc: Uint8Array): void {
     this.#sqlite.run("UPDATE snapshot SET removed = 1 WHERE doc = ?", [doc]);
   }

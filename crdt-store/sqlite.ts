@@ -169,6 +169,21 @@ export class Sqlite {
     };
   }
 
+  /** Puts the log into the main file and cuts it to nothing; false while the main file is held. Throws in a transaction. */
+  emptyLog(): boolean {
+    if (this.#depth > 0) throw new Error("the log cannot be emptied inside a transaction");
+    if (this.#isMainFileHeld) return false;
+    return this.get<{ busy: number }>("PRAGMA wal_checkpoint(TRUNCATE)")?.busy === 0;
+  }
+
+  /** Writes the database anew without its unused pages, in one commit; false while the main file is held. */
+  shrink(): boolean {
+    if (this.#depth > 0) throw new Error("files cannot be shortened inside a transaction");
+    if (this.#isMainFileHeld) return false;
+    this.run("VACUUM");
+    return this.emptyLog();
+  }
+
   /** Calls `listener` after every transaction that did not commit: what was read in it is void. */
   onRollback(listener: () => void): void {
     this.#rollbackListeners.push(listener);

@@ -39,7 +39,8 @@ function bytesIn(sqlite: Sqlite, table: string): number {
   return sqlite.get<{ bytes: number }>(sum)?.bytes ?? 0;
 }
 
-function unusedBytes(sqlite: Sqlite): number {
+/** Of {@link StorageUse}, what costs nothing to ask. */
+export function unusedBytes(sqlite: Sqlite): number {
   const free = sqlite.get<{ freelist_count: number }>("PRAGMA freelist_count")?.freelist_count ?? 0;
   return free * (sqlite.get<{ page_size: number }>("PRAGMA page_size")?.page_size ?? 0);
 }

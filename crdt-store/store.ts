@@ -16,11 +16,12 @@ import { Settings } from "./settings.ts";
 import { Snapshots, type Snapshot } from "./snapshots.ts";
 import { Spaces } from "./spaces.ts";
 import { Sqlite } from "./sqlite.ts";
-import { measureUse, type StorageUse } from "./storage-use.ts";
+import { measureUse, unusedBytes, type StorageUse } from "./storage-use.ts";
 import { auditStore, type StoreAudit } from "./store-audit.ts";
 import { StoreCopy } from "./store-copy.ts";
 import { StoreError } from "./store-error.ts";
 import { SyncLog } from "./sync-log.ts";
+import { Trash } from "./trash.ts";
 
 /** The newest proved snapshot of a document, if any, and the changes it lacks, repeats allowed. */
 export interface DocumentContent {
@@ -48,6 +49,7 @@ export class Store {
   readonly pins: Pins;
   readonly settings: Settings;
   readonly syncLog: SyncLog;
+  readonly trash: Trash;
   readonly keyValues: KeyValues;
   readonly #sqlite: Sqlite;
   readonly #files: FileSet;
@@ -69,6 +71,7 @@ export class Store {
     this.pins = new Pins(sqlite);
     this.settings = new Settings(sqlite);
     this.syncLog = new SyncLog(sqlite, now);
+    this.trash = new Trash(sqlite);
     this.keyValues = new KeyValues(sqlite);
   }
 
@@ -91,6 +94,47 @@ export class Store {
     const snapshot = this.snapshots.latest(doc);
     const changes = this.changes.beyond(doc, snapshot?.heads ?? []);
     return { snapshot, changes: changes.map(({ bytes }) => bytes), isWhole: pack === null };
+  }
+
+  /** Whether the relay has acknowledged everything that was written here in a document, and no typing waits. */
+  isAcknowledged(doc: Uint8Array): boolean {
+    return !(
+      this.outbox.isWaiting(doc) ||
+      this.changes.hasUnplaced(doc) ||
+      this.inbox.holdsUnsent(doc) ||
+      this.drafts.of(doc).length > 0
+    );
+  }
+
+  /**
+   * Deletes what is stored of a document, for good, and from then on takes nothing of it in ({@link Trash}). Under which
+   * names this device wrote in it is remembered: what comes back is known for its own. Its words are gone from the files
+   * after {@link emptyLog}.
+   */
+  purge(doc: Uint8Array, space: Uint8Array): void {
+    this.transaction(() => {
+      this.outbox.purge(doc);
+      this.changes.purge(doc);
+      this.snapshots.purge(doc);
+      this.drafts.purge(doc);
+      this.inbox.purge(doc);
+      this.documents.purgeHeads(doc);
+      this.notes.remove(doc);
+      this.trash.bury(doc, space, this.#now());
+    });
+  }
+
+  /** Puts the log into the main file and leaves it without a byte; false while a copy is being made. */
+  emptyLog(): boolean {
+    return this.#sqlite.emptyLog();
+  }
+
+  /**
+   * Writes everything anew without the unused pages and shortens the files; false while a copy is being made. Takes as
+   * much memory, and for a moment as much room, as everything else in the store takes. Safe at any moment of a crash.
+   */
+  shrink(): boolean {
+    return this.#sqlite.shrink();
   }
 
   /** Calls `listener` after every transaction that did not commit: what was read in it is void. */
@@ -125,6 +169,11 @@ export class Store {
   /** What the files take on the disk, in bytes. */
   fileBytes(): number {
     return bytesOfFiles(this.#files);
+  }
+
+  /** Inside the files and used again before they grow, in bytes. */
+  unusedBytes(): number {
+    return unusedBytes(this.#sqlite);
   }
 
   /** What takes the room. Reads the head of every row. */

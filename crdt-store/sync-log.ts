@@ -40,6 +40,11 @@ export class SyncLog {
     );
   }
 
+  /** Deletes the rows written before `at`, in ms since 1970. */
+  forgetBefore(at: number): void {
+    this.#sqlite.run("DELETE FROM sync_log WHERE at < ?", [at]);
+  }
+
   /** Oldest first. */
   all(): SyncLogRow[] {
     return this.#sqlite.all<SyncLogRow>("SELECT at, level, text FROM sync_log ORDER BY id");

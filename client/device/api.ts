@@ -87,6 +87,27 @@ export interface StorageReport {
   readonly free: number | null;
 }
 
+/** How long this device keeps what nobody needs any more, in days. */
+export interface RetentionSettings {
+  /** Null: until somebody empties the trash. */
+  readonly trashDays: null | 30 | 90 | 365;
+  readonly logDays: 7 | 30 | 90;
+}
+
+export interface TrashedNote {
+  readonly id: string;
+  /** When this device deletes it by itself (ms since 1970), if the relay has all of it then; null if never. */
+  readonly goesAt: number | null;
+  /** Some of it is only on this device. */
+  readonly unsent: boolean;
+}
+
+export interface EmptiedTrash {
+  readonly deleted: number;
+  /** Left in the trash because some of them is only on this device. */
+  readonly kept: number;
+}
+
 export interface DeviceInfo {
   readonly displayName: string;
   /** "unsaved": the words wait to be shown and confirmed; "saved": they are gone from this device. */
@@ -213,6 +234,8 @@ export interface DeviceRefusal {
     | "no-access"
     | "link-spent"
     | "refused"
+    /** What would be deleted is partly only on this device. */
+    | "unsent"
     | "storage"
     /** The notes are locked with a passphrase: nothing can be read or written until they are unlocked. */
     | "locked"
@@ -245,6 +268,19 @@ export interface DeviceApi {
   commit(id: string, commit: Commit): Promise<void>;
   trashNote(id: string): Promise<void>;
   restoreNote(id: string): Promise<void>;
+  /** What lies in the trash, what goes first in front. */
+  trash(): Promise<readonly TrashedNote[]>;
+  /**
+   * Deletes a note in the trash from this device for ever. The relay and other devices keep theirs; one of them that puts
+   * it back from the trash brings it back here. Refused with `unsent` if some of it is only here, unless `unsentToo`.
+   */
+  purgeNote(id: string, unsentToo: boolean): Promise<void>;
+  /** The same with everything in the trash; what is partly only here stays there unless `unsentToo`. */
+  emptyTrash(unsentToo: boolean): Promise<EmptiedTrash>;
+  retention(): Promise<RetentionSettings>;
+  setRetention(settings: RetentionSettings): Promise<void>;
+  /** Shortens the files by what is unused in them; how many bytes that was. */
+  freeSpace(): Promise<{ bytes: number }>;
   /**
    * The notes that answer what was typed (see client/notes/search-query.ts), the best first, at most `most` of them.
    * Any text is a query. Refused with `unavailable` where nothing can be searched.

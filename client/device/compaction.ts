@@ -205,6 +205,7 @@ export class Compaction {
   }
 
   #attempt(doc: Uint8Array, act: () => Step | null): Step | null {
+    if (this.#store.trash.isPurged(doc)) return null;
     try {
       return act();
     } catch (error) {

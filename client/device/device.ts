@@ -22,15 +22,18 @@ import type {
   DeviceEvent,
   DeviceInfo,
   Draft,
+  EmptiedTrash,
   FieldSplice,
   LinkPreview,
   NotebookRow,
   NoteField,
   NoteRow,
   OpenedNote,
+  RetentionSettings,
   SearchAnswer,
   StorageReport,
   SyncStatus,
+  TrashedNote,
 } from "./api.ts";
 import { Background } from "./background.ts";
 import { Carets } from "./carets.ts";
@@ -48,6 +51,7 @@ import { Notes, type NoteText } from "./notes.ts";
 import { Progress } from "./progress.ts";
 import { refuse } from "./refusal.ts";
 import { RelayDesk } from "./relay-desk.ts";
+import { Retention } from "./retention.ts";
 import { Search } from "./search.ts";
 import { Shelf } from "./shelf.ts";
 import { describeSync } from "./status-word.ts";
@@ -94,6 +98,7 @@ export class Device implements DeviceApi {
   readonly #compaction: Compaction;
   readonly #search: Search;
   readonly #notes: Notes;
+  readonly #retention: Retention;
   readonly #notebooks: Notebooks;
   readonly #admission: Admission;
   readonly #carets: Carets;
@@ -138,6 +143,7 @@ export class Device implements DeviceApi {
     this.#materialiser = materialiser;
     this.#search = new Search({ ...parts, materialiser });
     this.#notes = new Notes({ ...parts, rows, materialiser, changedHere });
+    this.#retention = new Retention({ ...parts, background, notes: this.#notes });
     this.#notebooks = new Notebooks({ ...parts, changedHere });
     this.#admission = new Admission({ ...parts, progress });
     this.#carets = new Carets({ desk, events, nameOf });
@@ -186,6 +192,7 @@ export class Device implements DeviceApi {
     this.#background.add(() => this.#compaction.resendMarked());
     this.#materialiser.soon();
     this.#compaction.soon();
+    this.#retention.begin();
   }
 
   #storageChanged(isFull: boolean): void {
@@ -219,6 +226,7 @@ export class Device implements DeviceApi {
     this.#storage.close();
     this.#materialiser.close();
     this.#compaction.close();
+    this.#retention.close();
     this.#events.close();
     await this.#background.close();
     await this.#search.close();
@@ -322,13 +330,17 @@ export class Device implements DeviceApi {
     await this.#materialiser.all();
   }
 
-  /** Packs what has grown enough, beginning nothing after `mostMs`: for a process that ends. */
+  /**
+   * Packs what has grown enough, beginning nothing after `mostMs`, and lets go what has been kept long enough: for a
+   * process that ends.
+   */
   async tidy(mostMs: number, scope: "everything" | "what-changed" = "everything"): Promise<void> {
     await this.#background.settled();
     try {
       await this.#compaction.now(mostMs, scope);
+      this.#retention.now();
     } catch (error) {
-      // What could not be packed stays as it is.
+      // What could not be packed or deleted stays as it is.
       if (!isDiskFull(error)) throw error;
     }
   }
@@ -381,6 +393,30 @@ export class Device implements DeviceApi {
 
   restoreNote(id: string): Promise<void> {
     return this.#notes.restore(id);
+  }
+
+  async trash(): Promise<readonly TrashedNote[]> {
+    return this.#retention.trash();
+  }
+
+  async purgeNote(id: string, unsentToo: boolean): Promise<void> {
+    this.#retention.purge(id, unsentToo);
+  }
+
+  async emptyTrash(unsentToo: boolean): Promise<EmptiedTrash> {
+    return this.#retention.emptyTrash(unsentToo);
+  }
+
+  async retention(): Promise<RetentionSettings> {
+    return this.#retention.settings();
+  }
+
+  async setRetention(settings: RetentionSettings): Promise<void> {
+    this.#retention.set(settings);
+  }
+
+  async freeSpace(): Promise<{ bytes: number }> {
+    return { bytes: this.#retention.freeSpace() };
   }
 
   search(typed: string, most: number): Promise<SearchAnswer> {

@@ -13,6 +13,7 @@ import type { Clock, Random } from "#client/sync/ports.ts";
 import type { Space } from "#client/sync/space.ts";
 import type { FieldSplice, NoteDocument } from "./api.ts";
 import { notebookIndexGenesis, vaultIndexGenesis, type Automerge } from "./index-document.ts";
+import { refuse } from "./refusal.ts";
 
 type Doc<T> = AutomergeModule.Doc<T>;
 
@@ -114,6 +115,13 @@ export class DeviceDocuments {
   /** Journals change chunks of this device's actors and queues them; others' are left alone. */
   journal(space: Space, docId: Uint8Array, chunks: readonly Uint8Array[]): readonly Uint8Array[] {
     return this.#store.transaction(() => {
+      // A tab may still have it open.
+      if (this.#store.trash.isPurged(docId)) {
+        refuse(
+          "no-such-note",
+          "This note was deleted from this device. What you just wrote in it was not saved.",
+        );
+      }
       const own = chunks.flatMap((bytes) => {
         const parsed = parseChange(bytes);
         if (parsed.type === "failed")

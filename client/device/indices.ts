@@ -6,6 +6,7 @@ import type * as AutomergeModule from "@automerge/automerge/slim";
 import type { NoteRow as StoredNote } from "#crdt-store/notes-index.ts";
 import type { Store } from "#crdt-store/store.ts";
 import { equal, parseHex, toHex } from "#relay/protocol/bytes.ts";
+import { chainStart } from "#relay/protocol/domain.ts";
 import { docIdBytes, spaceIdOf } from "#relay/protocol/genesis.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import { openProfile, signProfile } from "#client/crypto/profile.ts";
@@ -212,15 +213,39 @@ export class Indices {
 
   /** Rows of the list, name and members as the index document has them. */
   project(space: Space): void {
-    const { events } = this.#ports;
+    const { desk, events } = this.#ports;
     const index = this.#notebooks.get(space.hex);
     if (index === undefined) return;
-    this.#store.transaction(() => {
+    const isPutBack = this.#store.transaction(() => {
+      const putBack = this.#takeBack(space, index);
       this.#projectNotes(space, index);
       this.#projectFacts(space, index);
+      return putBack;
     });
+    if (isPutBack) desk.readAgain(space);
     events.notify("notes");
     events.notify("notebooks");
+  }
+
+  /**
+   * Notes that were deleted here for ever, and that another device has put back from the trash since: the whole log is
+   * read again, since what came of them meanwhile was left there. Whether there are any.
+   */
+  #takeBack(space: Space, index: NotebookIndex): boolean {
+    const { trash, inbox, syncLog } = this.#store;
+    const back = trash.purgedIn(space.id).filter((doc) => {
+      const key = toHex(doc);
+      const isGone = index.trash[key] !== undefined || index.moved[key] !== undefined;
+      return index.notes[key] !== undefined && !isGone;
+    });
+    if (back.length === 0) return false;
+    for (const doc of back) trash.unbury(doc);
+    inbox.rewind(space.id, 0, chainStart(space.id));
+    syncLog.add(
+      "info",
+      "A note that was deleted here has been put back from the trash on another device. It is fetched again.",
+    );
+    return true;
   }
 
   #projectNotes(space: Space, index: NotebookIndex): void {
@@ -229,10 +254,11 @@ export class Indices {
     const held = new Map(
       [...notes.list(), ...notes.list({ trashed: true })].map((row) => [toHex(row.doc), row]),
     );
+    const purged = new Set(this.#store.trash.purgedIn(space.id).map(toHex));
     for (const [key, packed] of Object.entries(index.notes)) {
       const doc = parseHex(key);
       const createdAt = unpackMoment(packed);
-      if (doc?.length !== docIdBytes || createdAt === null) continue;
+      if (doc?.length !== docIdBytes || createdAt === null || purged.has(toHex(doc))) continue;
       const row = held.get(toHex(doc));
       // A row of another space is that space's affair, whatever this index says; a row of none is damaged.
       const isAstray = row !== undefined && shelf.get(row.space) === undefined;

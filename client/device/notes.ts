@@ -81,7 +81,8 @@ export class Notes {
       : { docId, row, space };
   }
 
-  #must(id: string): FoundNote {
+  /** Refuses with `no-such-note`. */
+  must(id: string): FoundNote {
     return this.find(id) ?? refuse("no-such-note", "There is no such note on this device.");
   }
 
@@ -141,7 +142,7 @@ export class Notes {
   }
 
   async open(id: string, session: string): Promise<OpenedNote> {
-    const { docId, row, space } = this.#must(id);
+    const { docId, row, space } = this.must(id);
     await this.#recoverDraftsIfRoom(docId);
     const documents = await this.#ports.documents();
     const { snapshot, changes } = documents.contentOf(docId);
@@ -164,7 +165,7 @@ export class Notes {
   }
 
   draft(id: string, draft: Draft): void {
-    const { docId, space } = this.#must(id);
+    const { docId, space } = this.must(id);
     mustWrite(space);
     this.#store.drafts.put({
       doc: docId,
@@ -178,7 +179,7 @@ export class Notes {
 
   async commit(id: string, commit: Commit): Promise<void> {
     const { desk, materialiser, clock, events, changedHere } = this.#ports;
-    const { docId, row, space } = this.#must(id);
+    const { docId, row, space } = this.must(id);
     mustWrite(space);
     const documents = await this.#ports.documents();
     const { added, stale } = this.#store.transaction(() => {
@@ -204,7 +205,7 @@ export class Notes {
   }
 
   async read(id: string): Promise<NoteText & { readonly id: string }> {
-    const { docId } = this.#must(id);
+    const { docId } = this.must(id);
     await this.#recoverDraftsIfRoom(docId);
     const documents = await this.#ports.documents();
     const doc = documents.load<NoteDocument>(docId);
@@ -221,7 +222,7 @@ export class Notes {
     id: string,
     heads: readonly string[],
   ): Promise<{ readonly title: string; readonly body: string }> {
-    const { docId } = this.#must(id);
+    const { docId } = this.must(id);
     const documents = await this.#ports.documents();
     if (!documents.holds(docId, heads)) refuseVersion();
     const doc = documents.load<NoteDocument>(docId);
@@ -237,7 +238,7 @@ export class Notes {
     edits: readonly FieldSplice[],
   ): Promise<NoteText> {
     const { events, changedHere } = this.#ports;
-    const { docId, space } = this.#must(id);
+    const { docId, space } = this.must(id);
     mustWrite(space);
     const documents = await this.#ports.documents();
     const made = this.#store.transaction(() =>
@@ -273,7 +274,7 @@ export class Notes {
 
   async #setTrashed(id: string, at: number | null): Promise<void> {
     const { indices, changedHere } = this.#ports;
-    const { docId, space } = this.#must(id);
+    const { docId, space } = this.must(id);
     mustWrite(space);
     const documents = await this.#ports.documents();
     this.#store.transaction(() => {
@@ -289,7 +290,7 @@ export class Notes {
   /** Whatever its notebook allows: the mark is this person's own. */
   async pin(id: string, pinned: boolean): Promise<void> {
     const { indices } = this.#ports;
-    const { docId } = this.#must(id);
+    const { docId } = this.must(id);
     const documents = await this.#ports.documents();
     this.#store.transaction(() => indices.pin(documents, docId, pinned));
   }
@@ -297,7 +298,7 @@ export class Notes {
   /** A copy in the other notebook and a marker in the old one. */
   async move(id: string, notebook: string, call?: CallName): Promise<{ id: string }> {
     const { shelf, indices, changedHere } = this.#ports;
-    const { docId, row, space } = this.#must(id);
+    const { docId, row, space } = this.must(id);
     const target = shelf.mustNotebook(notebook);
     mustWrite(space);
     mustWrite(target);

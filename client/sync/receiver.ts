@@ -96,6 +96,8 @@ export class Receiver {
       this.#listener.acknowledged();
       return nothing;
     }
+    // Deleted here for ever; the relay has it, should another device put it back.
+    if (this.#store.trash.isPurged(docId)) return nothing;
     const verdict = judgeEntry(entry, pos, space);
     switch (verdict.type) {
       case "good": {

@@ -18,6 +18,7 @@ import type {
   NoteRow,
   NotebookRow,
   PeerCursor,
+  RetentionSettings,
   SearchAnswer,
   StorageReport,
   SyncStatus,
@@ -57,6 +58,7 @@ export class FakeDevice implements DeviceApi {
     durable: true,
     full: false,
   };
+  retentionNow: RetentionSettings = { trashDays: null, logDays: 30 };
   storageNow: StorageReport = {
     files: 2_400_000,
     notes: 1_300_000,
@@ -308,6 +310,27 @@ export class FakeDevice implements DeviceApi {
     if (this.hasRoom && this.statusNow.full) this.setStatus({ word: "saved-here", full: false });
     return this.hasRoom;
   });
+  trash = this.#method("trash", () =>
+    [...this.#notes.values()]
+      .filter(({ row }) => row.trashed)
+      .map(({ row }) => ({ id: row.id, goesAt: null, unsent: row.waiting > 0 })),
+  );
+  purgeNote = this.#method("purgeNote", (id: string, _unsentToo: boolean) => {
+    this.#notes.delete(id);
+    this.emit({ type: "notes" });
+  });
+  emptyTrash = this.#method("emptyTrash", (unsentToo: boolean) => {
+    const inTrash = [...this.#notes.values()].filter(({ row }) => row.trashed);
+    const going = inTrash.filter(({ row }) => unsentToo || row.waiting === 0);
+    for (const { row } of going) this.#notes.delete(row.id);
+    this.emit({ type: "notes" });
+    return { deleted: going.length, kept: inTrash.length - going.length };
+  });
+  retention = this.#method("retention", () => this.retentionNow);
+  setRetention = this.#method("setRetention", (settings: RetentionSettings) => {
+    this.retentionNow = settings;
+  });
+  freeSpace = this.#method("freeSpace", () => ({ bytes: this.storageNow.unused }));
   syncLog = this.#method("syncLog", () => this.log);
 
   #method<Args extends unknown[], Value>(
