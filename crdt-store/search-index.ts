@@ -14,10 +14,12 @@ import { StoreError } from "./store-error.ts";
  */
 
 /** Another one whenever the tables or the way words are told apart change: an index of another format is emptied. */
-const format = 1;
+const format = 2;
 
 /** So many matches, the newest, are ranked; a word that stands in more notes than that tells little about them. */
-const mostRanked = 500;
+const mostRanked = 300;
+/** And so many that have all of it in their title, however old. */
+const mostNamed = 100;
 /** Small steps of the tree's upkeep: a few ms each, instead of seconds once in a while. */
 const mergePages = 16;
 
@@ -211,34 +213,33 @@ export class SearchIndex {
     if (all.length === 0 && query.all.length > 0) return { hits: [], total: 0, isMore: false };
     if (all.length === 0) return this.#findPlain(query, none);
     const match = [all.join(" "), ...none.map((phrase) => `NOT ${phrase}`)].join(" ");
-    const newest = this.#candidates(query, match, null);
+    const newest = this.#candidates(query, "note_text", match, mostRanked);
     const isMore = newest.length >= mostRanked;
-    const telling = all.filter((phrase) => !isShort(phrase));
-    const named = isMore && telling.length > 0 ? this.#candidates(query, match, telling) : [];
-    const ranked = [...new Map([...newest, ...named].map((hit) => [hit.id, hit])).values()]
+    const hasNames = isMore && none.length === 0 && !all.every(isShort);
+    const named = hasNames ? this.#candidates(query, "title", match, mostNamed) : [];
+    const ranked = [...new Map([...named, ...newest].map((hit) => [hit.id, hit])).values()]
       .toSorted(byRank)
       .slice(0, query.most);
     return { hits: this.#hits(ranked, match), total: newest.length, isMore };
   }
 
-  /** @param inTitle phrases of which one stands in the title or the tags */
-  #candidates(query: IndexQuery, match: string, inTitle: readonly string[] | null): Candidate[] {
+  /** The newest matches, in any column or in the titles alone. */
+  #candidates(
+    query: IndexQuery,
+    column: "note_text" | "title",
+    match: string,
+    most: number,
+  ): Candidate[] {
     const filter = filterOf(query);
-    const any = inTitle?.join(" OR ") ?? "";
-    const named =
-      inTitle === null
-        ? ""
-        : `AND note_text.docid IN (SELECT docid FROM note_text WHERE title MATCH ?
-             UNION SELECT docid FROM note_text WHERE tags MATCH ?)`;
     return this.#sqlite
-      .all<{ id: number; doc: Uint8Array; updatedAt: number; info: Uint8Array }>(
-        `SELECT ${candidateColumns}, matchinfo(note_text, 'pcnalx') AS info
+      .all<{ id: number; doc: Uint8Array; updatedAt: number; length: number; info: Uint8Array }>(
+        `SELECT ${candidateColumns}, e.length, matchinfo(note_text, 'ncpx') AS info
          FROM note_text JOIN entry e ON e.id = note_text.docid
-         WHERE note_text MATCH ? ${named} AND ${filter.sql}
-         ORDER BY note_text.docid DESC LIMIT ${mostRanked}`,
-        [match, ...(inTitle === null ? [] : [any, any]), ...filter.params],
+         WHERE ${column} MATCH ? AND ${filter.sql}
+         ORDER BY note_text.docid DESC LIMIT ${most}`,
+        [match, ...filter.params],
       )
-      .map(({ info, ...row }) => ({ ...row, score: scoreOf(readMatchInfo(info)) }));
+      .map(({ info, length, ...row }) => ({ ...row, score: scoreOf(readMatchInfo(info), length) }));
   }
 
   #findPlain(query: IndexQuery, none: readonly string[]): IndexAnswer {
@@ -300,7 +301,8 @@ export class SearchIndex {
   #addEntry(note: IndexedNote): number {
     const id = this.#freeId(note.updatedAt);
     this.#sqlite.run(
-      `INSERT INTO entry (id, doc, version, space, updated_at, trashed, pinned) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO entry (id, doc, version, space, updated_at, trashed, pinned, length)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
       [
         id,
         note.doc,
@@ -309,6 +311,7 @@ export class SearchIndex {
         note.updatedAt,
         note.trashed ? 1 : 0,
         note.pinned ? 1 : 0,
+        note.body.length,
       ],
     );
     return id;
@@ -445,7 +448,8 @@ function createTables(sqlite: Sqlite): void {
   sqlite.script(`
 CREATE TABLE entry (
   id INTEGER PRIMARY KEY, doc BLOB NOT NULL UNIQUE, version INTEGER NOT NULL, space BLOB NOT NULL,
-  updated_at INTEGER NOT NULL, trashed INTEGER NOT NULL, pinned INTEGER NOT NULL);
+  updated_at INTEGER NOT NULL, trashed INTEGER NOT NULL, pinned INTEGER NOT NULL,
+  length INTEGER NOT NULL);
 CREATE INDEX entry_by_time ON entry (updated_at);
 CREATE TABLE tag (key TEXT NOT NULL, entry INTEGER NOT NULL, PRIMARY KEY (key, entry)) WITHOUT ROWID;
 CREATE INDEX tag_by_entry ON tag (entry);

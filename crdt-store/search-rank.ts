@@ -4,20 +4,20 @@
  */
 
 /** Title, body, tags. */
-const weights = [6, 1, 5] as const;
+const weights = [10, 1, 8] as const;
+const body = 1;
 const saturation = 1.2;
+/** How much a long text counts its words for less, 0 to 1, and how long, in UTF-16 units, it ordinarily is. */
+const lengthNormalisation = 0.6;
+const ordinaryLength = 2_000;
 /** What a word that stands in every note still counts: it may stand in a title. */
 const commonWord = 0.2;
-/** How much a long text counts its words for less, 0 to 1. */
-const lengthNormalisation = 0.6;
 
-/** What FTS4's matchinfo('pcnalx') says of one row: 32-bit numbers in the platform's order, little-endian everywhere. */
+/** What FTS4's matchinfo('ncpx') says of one row: 32-bit numbers in the platform's order, little-endian everywhere. */
 export interface MatchInfo {
-  readonly phrases: number;
-  readonly columns: number;
   readonly rows: number;
-  readonly averageLengths: readonly number[];
-  readonly lengths: readonly number[];
+  readonly columns: number;
+  readonly phrases: number;
   /** For each phrase, for each column: hits in this row, hits in all rows, rows with hits. */
   readonly hits: readonly number[];
 }
@@ -27,32 +27,28 @@ export function readMatchInfo(blob: Uint8Array): MatchInfo {
   const numbers = Array.from({ length: blob.byteLength / 4 }, (_, ix) =>
     view.getUint32(ix * 4, true),
   );
-  const [phrases = 0, columns = 0, rows = 0, ...rest] = numbers;
-  return {
-    phrases,
-    columns,
-    rows,
-    averageLengths: rest.slice(0, columns),
-    lengths: rest.slice(columns, 2 * columns),
-    hits: rest.slice(2 * columns),
-  };
+  const [rows = 0, columns = 0, phrases = 0, ...hits] = numbers;
+  return { rows, columns, phrases, hits };
 }
 
-/** How well a row answers the query; higher is better. */
-export function scoreOf(info: MatchInfo): number {
+/** How well a row whose body has so many UTF-16 units answers the query; higher is better. */
+export function scoreOf(info: MatchInfo, bodyLength: number): number {
+  const share = Math.min(bodyLength / ordinaryLength, 50);
+  const norm = 1 - lengthNormalisation + lengthNormalisation * share;
   let score = 0;
-  for (let phrase = 0; phrase < info.phrases; phrase += 1) score += phraseScore(info, phrase);
+  for (let phrase = 0; phrase < info.phrases; phrase += 1) {
+    score += phraseScore(info, phrase, norm);
+  }
   return score;
 }
 
-function phraseScore(info: MatchInfo, phrase: number): number {
+function phraseScore(info: MatchInfo, phrase: number, bodyNorm: number): number {
   let count = 0;
   let rowsWithHits = 0;
   for (let column = 0; column < info.columns; column += 1) {
     const at = 3 * (phrase * info.columns + column);
-    const length = (info.lengths[column] ?? 0) / Math.max(1, info.averageLengths[column] ?? 1);
-    const norm = 1 - lengthNormalisation + lengthNormalisation * length;
-    count += ((weights[column] ?? 1) * (info.hits[at] ?? 0)) / norm;
+    const weighted = (weights[column] ?? 1) * (info.hits[at] ?? 0);
+    count += column === body ? weighted / bodyNorm : weighted;
     rowsWithHits = Math.max(rowsWithHits, info.hits[at + 2] ?? 0);
   }
   const rarity = Math.log(1 + (info.rows - rowsWithHits + 0.5) / (rowsWithHits + 0.5));

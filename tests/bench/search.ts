@@ -143,7 +143,7 @@ const nothing: IndexQuery = {
   pinned: null,
   from: null,
   before: null,
-  most: 50,
+  most: 30,
 };
 
 function whole(text: string): Phrase {

@@ -2,7 +2,7 @@ import type { DeviceApi, SearchAnswer, SearchHit } from "#client/device/api.ts";
 
 import { sentenceOf } from "./refusal.ts";
 
-const mostShown = 50;
+const mostShown = 30;
 
 /** What is looked for in this window, and what the device found. */
 export class SearchState {

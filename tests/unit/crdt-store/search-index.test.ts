@@ -185,9 +185,9 @@ describe("what is found", { timeout: 60_000 }, () => {
       ),
     ]);
     const answer = index.find(query("plan", { most: 20 }));
-    expect(answer).toMatchObject({ total: 500, isMore: true });
+    expect(answer).toMatchObject({ total: 300, isMore: true });
     expect(answer.hits).toHaveLength(20);
-    // Older than the 500 newest, but named so.
+    // Older than the 300 newest, but named so.
     expect(titlesOf(answer)[0]).toBe("the old plan");
     expect(index.find(query("old pla"))).toMatchObject({ total: 1, isMore: false });
   });
