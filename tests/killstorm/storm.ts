@@ -63,9 +63,9 @@ export interface StormResult {
 
 const [together, alone, theirs] = ["Together", "Alone", "Theirs"] as const;
 const wordsPerCycle = 1_500;
-const wordsElsewhere = 60;
+const wordsElsewhere = 10;
 const fewestAnswers = 4;
-const mostAnswers = 40;
+const mostAnswers = 24;
 /** And then so many keys: death comes at any time between two answers. */
 const mostKeys = 48;
 const arrivalLimitMs = 20_000;
