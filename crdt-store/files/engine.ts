@@ -45,7 +45,7 @@ export class EngineDatabase {
 
   /** Whether the log, of which SQLite has recovered so many frames, has lost more than a power cut takes. */
   isLogDamaged(recoveredFrames: number): boolean {
-    return isLogDamaged(this.#attachment.files.wal, recoveredFrames);
+    return isLogDamaged(this.#attachment.files.wal, this.#attachment.files.main, recoveredFrames);
   }
 
   exec(sql: string): void {

@@ -1,4 +1,5 @@
 import {
+  FileFault,
   frameBytes,
   frameHeaderBytes,
   logHeaderBytes,
@@ -25,16 +26,18 @@ const strangersInARow = 64;
 
 /**
  * Whether a log from which SQLite has recovered the first `recovered` frames has lost more than a power cut takes.
- * `log` gives pages in clear. Reads little where nothing follows the recovered frames.
+ * Both files give pages in clear. Reads little where nothing follows the recovered frames.
  */
-export function isLogDamaged(log: DatabaseFile, recovered: number): boolean {
+export function isLogDamaged(log: DatabaseFile, main: DatabaseFile, recovered: number): boolean {
   const frames = Math.floor((log.size() - logHeaderBytes) / frameBytes);
   if (frames <= recovered) return false;
   const header = new Uint8Array(logHeaderBytes);
   log.read(header, 0);
-  // The header is flushed before the first frame is written, and a sector is not torn.
   const start = checksumOf(header.subarray(0, 24), [0, 0]);
-  if (!isFormat(header) || !equals(start, storedChecksum(header, 24))) return true;
+  if (!isFormat(header) || !equals(start, storedChecksum(header, 24))) {
+    // The header of a new round may be torn over the frames of the last, but only once the main file has all of those.
+    return lastCommitted(log, frames).some(({ frame, page }) => !isInMain(log, main, frame, page));
+  }
   return goesOnBehindABreak(log, header.subarray(16, 24), recovered, frames);
 }
 
@@ -62,6 +65,41 @@ function goesOnBehindABreak(
     strangers = isOfThisRound ? 0 : strangers + 1;
   }
   return false;
+}
+
+/** The newest frame of each page, up to the last commit of the round that the log begins with. */
+function lastCommitted(log: DatabaseFile, frames: number) {
+  const frame = new Uint8Array(frameBytes);
+  const view = new DataView(frame.buffer);
+  const frameByPage = new Map<number, number>();
+  const committed = new Map<number, number>();
+  let before: Checksum | null = null;
+  for (let index = 0; index < frames; index += 1) {
+    log.read(frame, logHeaderBytes + index * frameBytes);
+    const stored = storedChecksum(frame, 16);
+    if (before !== null && !equals(frameChecksum(frame, before), stored)) break;
+    before = stored;
+    frameByPage.set(view.getUint32(0), index);
+    const pages = view.getUint32(4);
+    if (pages === 0) continue;
+    for (const [page, at] of frameByPage) if (page <= pages) committed.set(page, at);
+    for (const page of committed.keys()) if (page > pages) committed.delete(page);
+    frameByPage.clear();
+  }
+  return [...committed].map(([page, at]) => ({ page, frame: at }));
+}
+
+function isInMain(log: DatabaseFile, main: DatabaseFile, index: number, page: number): boolean {
+  const frame = new Uint8Array(frameBytes);
+  const stored = new Uint8Array(frameBytes - frameHeaderBytes);
+  log.read(frame, logHeaderBytes + index * frameBytes);
+  try {
+    if (main.read(stored, (page - 1) * stored.length) < stored.length) return false;
+  } catch (error) {
+    if (error instanceof FileFault) return false;
+    throw error;
+  }
+  return stored.every((byte, at) => byte === frame[frameHeaderBytes + at]);
 }
 
 function checksumBefore(log: DatabaseFile, index: number): Checksum {
