@@ -76,7 +76,10 @@ async function start(state: StartState): Promise<void> {
       if (!visible) void app.current.flush();
     },
     // Once the page leaves, its own worker has no time left.
-    onAboutToLeave: () => void app.current.flush(),
+    onAboutToLeave: () => {
+      void app.current.flush();
+      return app.holdsUnsaved;
+    },
     onLeaving: () => void app.current.flush(),
   });
   watchInput(() => app.lock.noteInput());

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Page } from "playwright";
 import { describe, expect, it } from "vitest";
-import { launchPerson, type Person } from "#tests/support/browser.ts";
+import { launchPerson, type Person, type PersonOptions } from "#tests/support/browser.ts";
 import { buildConnectionPage } from "#tests/support/connection-page.ts";
 import { rendererBusyWith } from "#tests/support/processes.ts";
 import type { Product } from "#tests/support/product.ts";
@@ -18,6 +18,15 @@ import {
 } from "#tests/support/product.ts";
 import { startStaticServer } from "#tests/support/static-server.ts";
 
+declare global {
+  interface Window {
+    /** Of a lock that the test holds. */
+    letGo?: () => void;
+  }
+}
+
+/** On a machine that is busy with something else, too. */
+const soon = { timeout: 30_000 };
 const trouble = { expectedErrors: networkTrouble };
 const holding = "Another tab is holding your notes";
 const lines = ["A:", "B:", "C:"];
@@ -27,9 +36,10 @@ async function openTabs(
   product: Product,
   count: number,
   prepare?: (person: Person) => Promise<void>,
+  options: PersonOptions = {},
 ) {
   const profile = product.profile("ana");
-  const person = await product.person(profile, trouble);
+  const person = await product.person(profile, { ...trouble, ...options });
   await prepare?.(person);
   await openApp(person.page, product.address);
   await parts(person.page).title.fill("Shared");
@@ -54,7 +64,7 @@ async function openAnother(person: Person, address: string): Promise<Page> {
 
 async function openNote(tab: Page): Promise<void> {
   await parts(tab).list.getByText("Shared").first().click();
-  await expect.poll(() => bodyText(tab)).toContain(lines.at(-1));
+  await expect.poll(() => bodyText(tab), soon).toContain(lines.at(-1));
 }
 
 /** The note when the tabs have typed these. */
@@ -63,7 +73,7 @@ function expected(typed: readonly string[]): string {
 }
 
 async function expectText(tabs: readonly Page[], text: string): Promise<void> {
-  for (const tab of tabs) await expect.poll(() => bodyText(tab), { timeout: 15_000 }).toBe(text);
+  for (const tab of tabs) await expect.poll(() => bodyText(tab), soon).toBe(text);
 }
 
 /** Types into the tab's own line, slowly enough for something to happen meanwhile. */
@@ -97,7 +107,7 @@ async function textOnDisk(
   text: string,
 ): Promise<string> {
   await expectText(tabs, text);
-  for (const tab of tabs) await expect.poll(() => tab.getByText("Saving…").count()).toBe(0);
+  for (const tab of tabs) await expect.poll(() => tab.getByText("Saving…").count(), soon).toBe(0);
   await person.context.close();
   const again = await product.person(profile, trouble);
   await openApp(again.page, product.address);
@@ -165,13 +175,13 @@ describe("typing goes on in the other tab, and nothing is lost or doubled,", () 
     // Between two documents there is nothing to ask.
     const reloads = (): Promise<string | null> =>
       leader.evaluate(() => sessionStorage.getItem("reloads")).catch(() => null);
-    await expect.poll(reloads, { timeout: 30_000 }).toBe("0");
+    await expect.poll(reloads, soon).toBe("0");
     await parts(leader).body.waitFor();
     await openNote(leader);
     await typeAfter(leader, "A: before", " after");
     const text = expected([" before after", ` before${inTheMiddle.repeat(2)}`]);
     await expectText(tabs, text);
-    await expect.poll(() => locksOf(other)).toEqual(locksBefore);
+    await expect.poll(() => locksOf(other), soon).toEqual(locksBefore);
     expect(await textOnDisk(product, { person, profile }, tabs, text)).toBe(text);
   });
 
@@ -251,6 +261,18 @@ async function withoutServiceWorker({ context }: Person): Promise<void> {
   });
 }
 
+/** What the browser asks when the tab is to be reloaded; the answer is no. */
+async function questionOnReload(tab: Page): Promise<string> {
+  const question = tab.waitForEvent("dialog");
+  await tab.evaluate(() => {
+    // Not before this has been answered.
+    setTimeout(() => location.reload());
+  });
+  const dialog = await question;
+  await dialog.dismiss();
+  return dialog.type();
+}
+
 describe("a leader that is stopped and does not answer", () => {
   it("is named to the person, typing is kept, and all is saved when it goes on", async () => {
     await using product = await startProduct();
@@ -262,6 +284,7 @@ describe("a leader that is stopped and does not answer", () => {
       await typeAfter(other, "B: before", " into silence");
       await other.getByRole("alert").getByText(holding).waitFor();
       expect(await bodyText(other)).toContain("B: before into silence");
+      expect(await questionOnReload(other)).toBe("beforeunload");
     } finally {
       process.kill(pid, "SIGCONT");
     }
@@ -285,6 +308,89 @@ describe("a leader that is stopped and does not answer", () => {
     await openNote(third);
     const text = expected([" before", " before into silence"]);
     expect(await textOnDisk(product, { person, profile }, [other, third], text)).toBe(text);
+  });
+});
+
+/** The store's files as they lie there: a digest of their bytes, or null if a worker has them open. */
+function digestOf(tab: Page, mode: "even if open" | "if closed"): Promise<string | null> {
+  return tab.evaluate(async (wanted) => {
+    const root = await navigator.storage.getDirectory();
+    const directory = await root.getDirectoryHandle("sealeaf-notes");
+    const digests: string[] = [];
+    for (const name of ["main", "wal", "journal"]) {
+      const handle = await directory.getFileHandle(name);
+      if (wanted === "if closed") {
+        try {
+          // Refused while a worker has the file open; nothing is written.
+          await (await handle.createWritable({ keepExistingData: true })).abort();
+        } catch {
+          return null;
+        }
+      }
+      const bytes = await (await handle.getFile()).arrayBuffer();
+      const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+      digests.push(Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join(""));
+    }
+    return digests.join(" ");
+  }, mode);
+}
+
+describe("a lock stolen from a stopped leader", () => {
+  it("gives the thief no files; the robbed worker wakes, writes nothing, and makes way", async () => {
+    await using product = await startProduct();
+    const { person, profile, tabs } = await openTabs(product, 2);
+    const [leader, other] = tabs;
+    const pid = await processOf(leader, profile);
+    for (const tab of tabs) {
+      await expect.poll(() => parts(tab).status.innerText(), soon).toContain("Up to date");
+    }
+    process.kill(pid, "SIGSTOP");
+    await other.evaluate(async () => {
+      await new Promise<void>((stolen) => {
+        const keep = new Promise<void>((release) => (window.letGo = release));
+        void navigator.locks.request("sealeaf-leader", { steal: true }, () => {
+          stolen();
+          return keep;
+        });
+      });
+    });
+    expect(await digestOf(other, "if closed")).toBeNull();
+    const before = await digestOf(other, "even if open");
+    process.kill(pid, "SIGCONT");
+    await expect.poll(() => digestOf(other, "if closed"), soon).toBe(before);
+    await other.evaluate(() => window.letGo?.());
+    await typeAfter(leader, "A: before", " robbed");
+    const text = expected([" before robbed", " before"]);
+    expect(await textOnDisk(product, { person, profile }, tabs, text)).toBe(text);
+  });
+});
+
+/** The driver takes a page that the browser throws out of its cache for one that has crashed: it goes back by itself. */
+async function goesBackWhenTold({ context }: Person): Promise<void> {
+  await context.addInitScript(() => {
+    if (location.pathname !== "/relay.json") return;
+    new BroadcastChannel("test").addEventListener("message", () => history.back());
+  });
+}
+
+describe("a tab that is left for another page and comes back", () => {
+  it("keeps no lock in the browser's cache of pages, and starts anew", async () => {
+    await using product = await startProduct();
+    const { person, profile, tabs } = await openTabs(product, 2, goesBackWhenTold, {
+      pageCache: true,
+    });
+    const [leader, other] = tabs;
+    // The leader waits for the lock of every tab.
+    const living = async (): Promise<number | undefined> =>
+      (await locksOf(other))["pending sealeaf-tab-…"];
+    await expect.poll(living, soon).toBe(2);
+    await leader.goto(`${product.address}relay.json`);
+    await typeAfter(other, "B: before", " meanwhile");
+    await expect.poll(living, soon).toBe(1);
+    await other.evaluate(() => new BroadcastChannel("test").postMessage("back"));
+    await expect.poll(living, soon).toBe(2);
+    const text = expected([" before", " before meanwhile"]);
+    expect(await textOnDisk(product, { person, profile }, [other], text)).toBe(text);
   });
 });
 

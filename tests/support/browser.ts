@@ -85,6 +85,8 @@ export interface PersonOptions {
   readonly colorScheme?: "light" | "dark";
   /** No transitions: what is looked at has arrived. */
   readonly reducedMotion?: boolean;
+  /** Pages left are kept aside and come back as they were, as in any browser but a driven one. */
+  readonly pageCache?: boolean;
   /** More of the browser's own switches. */
   readonly switches?: readonly string[];
 }
@@ -110,12 +112,14 @@ export async function launchPerson(
     viewport,
     colorScheme,
     reducedMotion = false,
+    pageCache = false,
     switches = [],
   } = options;
   const context = await chromium.launchPersistentContext(profileDir, {
     executablePath: findBrowser(),
     args: [...launchArguments, ...switches],
     headless: true,
+    ...(pageCache && { ignoreDefaultArgs: ["--disable-back-forward-cache"] }),
     ...(viewport && { viewport }),
     ...(colorScheme && { colorScheme }),
     ...(reducedMotion && { reducedMotion: "reduce" as const }),

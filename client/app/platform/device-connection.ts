@@ -23,6 +23,7 @@ export function connectDevice(): Promise<DeviceConnection> {
       typeof SharedWorker === "undefined"
         ? null
         : new SharedWorker(scriptUrl(brokerUrl), { type: "module", name }).port,
+    reload: () => location.reload(),
     onFault: (error) => console.error(error),
   });
 }

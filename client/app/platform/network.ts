@@ -2,14 +2,16 @@
 export interface PageListener {
   onOnline?(online: boolean): void;
   onVisible?(visible: boolean): void;
-  /** The page is asked whether it may go, some milliseconds before it does; it may yet stay. */
-  onAboutToLeave?(): void;
+  /** The page is asked whether it may go, some milliseconds before it does: true, if the person is to be asked. */
+  onAboutToLeave?(): boolean;
   /** The page may not run again: what is buffered is to be written out now. */
   onLeaving?(): void;
-  /** The page runs again after it was frozen or kept aside. */
+  /** The page runs again after it was frozen. */
   onBack?(): void;
-  /** The page will never run again. */
-  onGone?(): void;
+  /** The page is left. The browser may keep it as it is, to show it again. */
+  onLeft?(): void;
+  /** The page that was left is shown again as it was. */
+  onReturned?(): void;
 }
 
 /** Forwards the browser's events until the returned function is called. */
@@ -18,19 +20,25 @@ export function watchPage(listener: PageListener): () => void {
   const { signal } = stop;
   addEventListener("online", () => listener.onOnline?.(true), { signal });
   addEventListener("offline", () => listener.onOnline?.(false), { signal });
-  addEventListener("beforeunload", () => listener.onAboutToLeave?.(), { signal });
-  window.addEventListener(
+  addEventListener(
+    "beforeunload",
+    (event) => {
+      if (listener.onAboutToLeave?.() === true) event.preventDefault();
+    },
+    { signal },
+  );
+  addEventListener(
     "pagehide",
-    ({ persisted }) => {
+    () => {
       listener.onLeaving?.();
-      if (!persisted) listener.onGone?.();
+      listener.onLeft?.();
     },
     { signal },
   );
   window.addEventListener(
     "pageshow",
     ({ persisted }) => {
-      if (persisted) listener.onBack?.();
+      if (persisted) listener.onReturned?.();
     },
     { signal },
   );

@@ -45,6 +45,8 @@ export interface TabParts {
   startWorker(): Worker;
   /** A new connection to the broker of that name, null where the browser has no shared workers. */
   connectBroker(name: string): MessagePort | null;
+  /** Loads the page anew. */
+  reload(): void;
   readonly onFault: (error: unknown) => void;
 }
 
@@ -82,6 +84,7 @@ class TabConnection implements DeviceConnection {
   readonly #restarts = new Subscribers<void>();
   #state: ConnectionState = { kind: "connecting" };
 
+  #letGo: () => void = () => {};
   #worker: Worker | null = null;
   #workers = 0;
   /** While the worker of this tab leads, as far as is known here. */
@@ -147,7 +150,7 @@ class TabConnection implements DeviceConnection {
   async open(): Promise<void> {
     const { locks, bulletin } = this.#parts;
     // Before anything else: the leader takes the absence of this lock for the absence of the tab.
-    await holdLock(locks, tabLock(this.session));
+    this.#letGo = await holdLock(locks, tabLock(this.session));
     await this.#visibility.follow(isVisible());
     bulletin.listen((notice) => this.#hear(notice));
     this.#useBroker(FIRST_BROKER);
@@ -158,7 +161,8 @@ class TabConnection implements DeviceConnection {
       onVisible: (visible) => this.#tell(this.#visibilityChanged(visible)),
       onLeaving: () => this.#toWorker({ type: "leaving" }),
       onBack: () => this.#back(),
-      onGone: () => this.#toBroker({ type: "bye" }),
+      onLeft: () => this.#leave(),
+      onReturned: () => this.#parts.reload(),
     });
   }
 
@@ -316,10 +320,23 @@ class TabConnection implements DeviceConnection {
     await this.api.setVisible(await isAnyTabVisible(this.#parts.locks, null));
   }
 
-  /** After a freeze, or from the cache of pages left: what was called out meanwhile may be lost. */
+  /**
+   * A page that the browser keeps must hold nothing: a sleeping worker would have the notes in its hands, and
+   * Chromium's renderer crashes when it throws such a page out. Should the page be shown again, it starts anew.
+   */
+  #leave(): void {
+    this.#toBroker({ type: "bye" });
+    this.#broker?.port.close();
+    this.#worker?.terminate();
+    this.#worker = null;
+    this.#search.end();
+    this.#letGo();
+    this.#watch(this.#visibility.follow(false));
+  }
+
+  /** After a freeze: what was called out meanwhile may be lost. */
   #back(): void {
     this.#toWorker({ type: "visible", visible: isVisible() });
-    this.#toBroker({ type: "tab" });
     this.#ask();
   }
 

@@ -59,6 +59,12 @@ export class App {
       !this.#wordsPostponed &&
       (this.current.characters >= realNoteCharacters || this.#hasRealNote),
   );
+  /** What was typed last exists in this window only, and not just for a moment. */
+  readonly holdsUnsaved = $derived.by(
+    () =>
+      this.current.saving === "not-saved" ||
+      (this.current.saving === "saving" && this.device.reachability.kind !== "connected"),
+  );
   readonly hasOwnNotes = $derived.by(() => this.notes.rows.some((row) => !isBlank(row)));
 
   constructor(parts: AppParts) {

@@ -10,31 +10,35 @@ function transition(type: string, persisted: boolean): Event {
 describe("what the browser says about the page", () => {
   it("is forwarded until the watcher is stopped", () => {
     const heard: string[] = [];
+    const asked: boolean[] = [];
     const stop = watchPage({
       onOnline: (online) => heard.push(online ? "online" : "offline"),
       onVisible: (visible) => heard.push(visible ? "visible" : "hidden"),
-      onAboutToLeave: () => heard.push("about to leave"),
+      onAboutToLeave: () => heard.push("about to leave") > 0,
       onLeaving: () => heard.push("leaving"),
       onBack: () => heard.push("back"),
-      onGone: () => heard.push("gone"),
+      onLeft: () => heard.push("left"),
+      onReturned: () => heard.push("returned"),
     });
     const everything = (): void => {
       dispatchEvent(new Event("offline"));
       dispatchEvent(new Event("online"));
       document.dispatchEvent(new Event("visibilitychange"));
-      dispatchEvent(new Event("beforeunload"));
+      const question = new Event("beforeunload", { cancelable: true });
+      dispatchEvent(question);
+      asked.push(question.defaultPrevented);
       document.dispatchEvent(new Event("freeze"));
       document.dispatchEvent(new Event("resume"));
-      dispatchEvent(transition("pagehide", true));
+      dispatchEvent(new Event("pagehide"));
       dispatchEvent(transition("pageshow", true));
       dispatchEvent(transition("pageshow", false));
-      dispatchEvent(transition("pagehide", false));
     };
     everything();
     stop();
     everything();
     expect(heard.join(", ")).toBe(
-      "offline, online, visible, about to leave, leaving, back, leaving, back, leaving, gone",
+      "offline, online, visible, about to leave, leaving, back, leaving, left, returned",
     );
+    expect(asked).toEqual([true, false]);
   });
 });

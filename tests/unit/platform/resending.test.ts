@@ -1,6 +1,6 @@
 /** A leader that dies after it has committed and before it has answered: its successor is asked again. */
 import * as A from "@automerge/automerge/slim";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { DeviceApi, DeviceEvent, NoteDocument } from "#client/device/api.ts";
 import { DEVICE_METHODS } from "#client/worker/device-methods.ts";
 import { connect, serve } from "#client/worker/rpc.ts";
@@ -8,6 +8,11 @@ import { deferred } from "#tests/support/deferred.ts";
 import { ManualTimers } from "#tests/support/manual-timers.ts";
 import type { DeviceFixture } from "../device/setup-device.ts";
 import { filesAfterCrash, onlyNotebook, setupDevice } from "../device/setup-device.ts";
+
+// The engines are loaded once; on a busy machine that takes longer than a test may.
+beforeAll(async () => {
+  await using _loaded = await setupDevice();
+}, 60_000);
 
 const session = "5".repeat(32);
 const open: MessagePort[] = [];

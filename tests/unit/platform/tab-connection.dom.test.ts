@@ -69,6 +69,7 @@ async function oneTab() {
   const ports: { readonly broker: string; readonly reign: string; readonly port: MessagePort }[] =
     [];
   const others = air.bulletin();
+  let reloads = 0;
 
   const connection = await connectTab({
     session: "a".repeat(32),
@@ -91,6 +92,7 @@ async function oneTab() {
       port1.start();
       return port2;
     },
+    reload: () => (reloads += 1),
     onFault: (error) => faults.push(error),
   });
   let restarts = 0;
@@ -105,6 +107,9 @@ async function oneTab() {
     brokers,
     brokerEnds,
     ports,
+    get reloads() {
+      return reloads;
+    },
     get restarts() {
       return restarts;
     },
@@ -178,6 +183,22 @@ describe("a tab", () => {
     expect(tab.questions()).toHaveLength(asked + 1);
     await tab.lead("y.1");
     expect(tab.connection.state.kind).toBe("connected");
+  });
+});
+
+describe("a tab that is left", () => {
+  it("holds no worker and no lock, asks nothing more, and starts anew when it is shown again", async () => {
+    const tab = await oneTab();
+    expect((await tab.locks.query()).held).toHaveLength(2);
+    window.dispatchEvent(new Event("pagehide"));
+    await settled();
+    expect(tab.workers.map(({ isTerminated }) => isTerminated)).toEqual([true]);
+    expect((await tab.locks.query()).held).toEqual([]);
+    tab.timers.advance(ASK_EVERY_MS * 3);
+    expect(tab.questions()).toHaveLength(1);
+    expect(tab.reloads).toBe(0);
+    window.dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
+    expect(tab.reloads).toBe(1);
   });
 });
 
