@@ -1,6 +1,7 @@
 /** A real Firefox for tests, through WebDriver BiDi, and a person sitting in front of it. */
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
+import { onTestFinished } from "vitest";
 import puppeteer from "puppeteer-core";
 import type { Browser, Page } from "puppeteer-core";
 import type { EnginePage } from "./engine-page.ts";
@@ -78,6 +79,10 @@ export async function launchFirefox(
     errors.filter((error) => !expectedErrors.some((expected) => expected.test(error)));
 
   let ended = false;
+  // A test that fails half-way leaves no browser behind.
+  onTestFinished(async () => {
+    if (!ended) await Targets.family(pid).kill();
+  });
   async function close(): Promise<void> {
     if (ended) return;
     ended = true;

@@ -5,6 +5,7 @@ import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
+import { onTestFinished } from "vitest";
 import type { EnginePage } from "./engine-page.ts";
 import { webkitPrograms } from "./engines.ts";
 import { Targets } from "./processes.ts";
@@ -73,6 +74,12 @@ export async function launchWebkit(
     );
 
   let ended = false;
+  // A test that fails half-way leaves no browser behind.
+  onTestFinished(async () => {
+    if (ended) return;
+    await end(driver.child);
+    await end(screen.child);
+  });
   async function close(): Promise<void> {
     if (ended) return;
     ended = true;
