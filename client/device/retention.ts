@@ -2,7 +2,7 @@
  * How long things stay on this device: notes in the trash and lines of the sync log; and giving back to the disk what
  * they took. By default the trash is kept until somebody empties it: nothing goes in silence.
  */
-import { documentIdToText } from "#crdt-store/document-id.ts";
+import { documentIdToText, parseDocumentId } from "#crdt-store/document-id.ts";
 import type { Trashed } from "#crdt-store/trash.ts";
 import type { Store } from "#crdt-store/store.ts";
 import { isDiskFull } from "#crdt-store/store-error.ts";
@@ -91,6 +91,9 @@ export class Retention {
 
   /** Deletes a note in the trash from this device for ever. */
   purge(id: string, unsentToo: boolean): void {
+    const doc = parseDocumentId(id);
+    // Asked again, because the answer was lost.
+    if (doc !== undefined && this.#store.trash.isPurged(doc)) return;
     const { docId, row } = this.#ports.notes.must(id);
     if (row.trashedAt === null) {
       refuse("refused", "Only a note in the trash can be deleted for ever. Nothing was deleted.");

@@ -1,6 +1,6 @@
 import { createContext } from "svelte";
 
-import type { NotebookRow, SearchHit } from "#client/device/api.ts";
+import type { NotebookRow, NoteRow, SearchHit } from "#client/device/api.ts";
 import { Refusal } from "#client/device/refusal.ts";
 import type { WorkerEvent } from "#client/worker/lock-api.ts";
 
@@ -20,6 +20,8 @@ import { outOfSpace, markdownFileName } from "./storage-words.ts";
 import { StorageState } from "./storage.svelte.ts";
 import { SyncState } from "./sync-status.svelte.ts";
 import { Theme } from "./theme.svelte.ts";
+import { emptiedWords } from "./trash-words.ts";
+import { TrashState } from "./trash.svelte.ts";
 
 const realNoteCharacters = 40;
 
@@ -33,6 +35,7 @@ export class App {
   readonly search: SearchState;
   readonly sync: SyncState;
   readonly storage: StorageState;
+  readonly bin: TrashState;
   readonly current: CurrentNote;
   readonly theme: Theme;
   readonly notices: Notices;
@@ -80,6 +83,7 @@ export class App {
     this.search = new SearchState(parts.device);
     this.sync = new SyncState(parts.device);
     this.storage = new StorageState(parts);
+    this.bin = new TrashState(parts.device);
     this.current = new CurrentNote(parts, () => this.#noteSaved());
     this.theme = new Theme(parts.preferences);
     this.notices = new Notices(parts.timers);
@@ -254,6 +258,30 @@ export class App {
   async restore(id: string): Promise<void> {
     await this.parts.device.restoreNote(id);
     await this.notes.load();
+  }
+
+  /**
+   * Deletes a note in the trash from this device for ever, or everything in it.
+   * @param note null for everything
+   * @param unsentToo also what is only on this device
+   */
+  async deleteForEver(note: NoteRow | null, unsentToo: boolean): Promise<void> {
+    if (note === null) this.notices.show(emptiedWords(await this.bin.empty(unsentToo)));
+    else {
+      await this.bin.purge(note.id, unsentToo);
+      this.notices.show("Deleted for ever.");
+    }
+    await this.notes.load();
+    if (this.openRow !== null || this.current.id === null) return;
+    this.navigation.pane = "list";
+    await this.current.close();
+  }
+
+  /** How many bytes the files are shorter now. */
+  async freeSpace(): Promise<number> {
+    const { bytes } = await this.parts.device.freeSpace();
+    await this.storage.load();
+    return bytes;
   }
 
   /** Resolves to the note's id in the other notebook. */

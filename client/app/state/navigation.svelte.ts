@@ -6,6 +6,8 @@ export type Sheet =
   | { readonly type: "words" }
   | { readonly type: "restore" }
   | { readonly type: "settings" }
+  /** Deleting for ever; null for everything in the trash. */
+  | { readonly type: "delete"; readonly note: NoteRow | null }
   | { readonly type: "new-notebook" };
 
 /** A piece of a note's body: where it stood, in UTF-16 units, and what it says. */

@@ -1,0 +1,42 @@
+/** What a person is told about the trash, and about deleting for ever. */
+import type { EmptiedTrash, RetentionSettings, TrashedNote } from "#client/device/api.ts";
+import { bytesInWords } from "#client/notes/bytes-in-words.ts";
+
+const dayMs = 24 * 60 * 60 * 1000;
+
+/** How long a note stays in the trash, for a narrow place; null if nothing takes it away by itself. */
+export function leftWords({ goesAt, unsent }: TrashedNote, now: number): string | null {
+  if (goesAt === null) return null;
+  if (unsent) return "waits for the relay";
+  const days = Math.ceil((goesAt - now) / dayMs);
+  if (days <= 0) return "goes today";
+  return days === 1 ? "1 day left" : `${days} days left`;
+}
+
+export function windowWords(days: RetentionSettings["trashDays"]): string {
+  return days === null
+    ? "Notes stay here until you delete them."
+    : `Notes are deleted from this device after ${daysInWords(days)} here.`;
+}
+
+export function daysInWords(days: number): string {
+  return days === 365 ? "a year" : `${days} days`;
+}
+
+/** What deleting for ever would lose, besides what is elsewhere too; null if nothing. */
+export function onlyHereWords(unsent: number, ofAll: boolean): string | null {
+  if (unsent === 0) return null;
+  if (!ofAll) return "Some of this note is only on this device. It would be lost.";
+  const notes = unsent === 1 ? "One note is" : `${unsent} notes are`;
+  return `${notes} partly only on this device, and would stay in the trash.`;
+}
+
+export function emptiedWords({ deleted, kept }: EmptiedTrash): string {
+  const gone = deleted === 1 ? "One note was" : `${deleted} notes were`;
+  const stays = kept === 1 ? " One stays" : ` ${kept} stay`;
+  return `${gone} deleted for ever.${kept === 0 ? "" : `${stays}: not all of it is on the relay.`}`;
+}
+
+export function freedWords(bytes: number): string {
+  return bytes === 0 ? "There was nothing to give back." : `${bytesInWords(bytes)} given back.`;
+}

@@ -1,0 +1,77 @@
+// @vitest-environment happy-dom
+import { describe, expect, it } from "vitest";
+
+import {
+  emptiedWords,
+  freedWords,
+  leftWords,
+  onlyHereWords,
+} from "#client/app/state/trash-words.ts";
+
+import { setupApp } from "./setup-app.ts";
+
+const dayMs = 24 * 60 * 60 * 1000;
+
+describe("a window that deletes for ever", () => {
+  it("closes the note and leaves the others", async () => {
+    const { app, device } = await setupApp((fake) => fake.addNote({ title: "Tent" }));
+    const id = device.addNote({ title: "Stove" });
+    await app.start({ opensNote: true });
+    await app.trash(id);
+    await app.openNote(id);
+    const row = app.notes.row(id);
+    if (row === null) throw new Error("the note has a row");
+    await app.deleteForEver(row, false);
+    expect(app.current.id).toBeNull();
+    expect(app.notes.rows.map(({ title }) => title)).toEqual(["Tent"]);
+    expect(app.notices.list.map(({ text }) => text)).toContain("Deleted for ever.");
+  });
+
+  it("empties the trash, and the note in front stays open if it was not in there", async () => {
+    const { app, device } = await setupApp((fake) => fake.addNote({ title: "Tent" }));
+    const id = device.addNote({ title: "Stove" });
+    await app.start({ opensNote: true });
+    await app.trash(id);
+    const [kept] = app.notes.shown;
+    await app.openNote(kept?.id ?? "");
+    await app.deleteForEver(null, true);
+    expect(app.current.id).toBe(kept?.id);
+    expect(app.notices.list.map(({ text }) => text)).toContain("One note was deleted for ever.");
+  });
+
+  it("changes one window and leaves the other", async () => {
+    const { app, device } = await setupApp();
+    await app.bin.load();
+    await app.bin.keep({ trashDays: 90 });
+    expect(device.retentionNow).toEqual({ trashDays: 90, logDays: 30 });
+    expect(app.bin.retention).toEqual({ trashDays: 90, logDays: 30 });
+  });
+});
+
+describe("the trash in words", () => {
+  const note = { id: "n", unsent: false };
+
+  it.each([
+    [null, null],
+    [10 * dayMs, "10 days left"],
+    [1.5 * dayMs, "2 days left"],
+    [1, "1 day left"],
+    [-1, "goes today"],
+  ])("a note that goes in %s ms: %s", (ms, words) =>
+    expect(leftWords({ ...note, goesAt: ms === null ? null : 5 * dayMs + ms }, 5 * dayMs)).toBe(
+      words,
+    ),
+  );
+
+  it("says what is only here and what was done", () => {
+    expect(leftWords({ id: "n", unsent: true, goesAt: 1 }, 0)).toBe("waits for the relay");
+    expect(onlyHereWords(0, true)).toBeNull();
+    expect(onlyHereWords(1, true)).toMatch(/^One note is partly only on this device/);
+    expect(onlyHereWords(1, false)).toMatch(/would be lost/);
+    expect(emptiedWords({ deleted: 2, kept: 1 })).toBe(
+      "2 notes were deleted for ever. One stays: not all of it is on the relay.",
+    );
+    expect(freedWords(0)).toBe("There was nothing to give back.");
+    expect(freedWords(3_200_000)).toBe("3.2 MB given back.");
+  });
+});
