@@ -358,6 +358,8 @@ export class ChangeJournal {
   /** Deletes every change of a document, also what was let go; the outbox loses what waits of it. */
   purge(doc: Uint8Array): void {
     this.#sqlite.transaction(() => {
+      // Read before the highest may go, so that this process does not give its number again.
+      this.#lastRow = this.#lastRowNumber();
       this.#sqlite.run("DELETE FROM change WHERE doc = ?", [doc]);
       this.forgetPack(doc);
     });

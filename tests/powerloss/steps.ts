@@ -42,7 +42,7 @@ type Work = (store: Store, chance: Chance) => void;
 
 function pickWork(chance: Chance): Work {
   const works: readonly (readonly [share: number, work: Work])[] = [
-    [40, write],
+    [38, write],
     [10, typeDraft],
     [10, seal],
     [8, acknowledge],
@@ -53,6 +53,7 @@ function pickWork(chance: Chance): Work {
     [4, describeNote],
     [2, keepAccess],
     [2, forgetAndRemember],
+    [2, purge],
   ];
   let left = chance.below(100);
   for (const [share, work] of works) {
@@ -178,6 +179,12 @@ function forgetAndRemember(store: Store, chance: Chance): void {
   const key = ["values", String(chance.below(4))];
   if (store.keyValues.get(key) === undefined) store.keyValues.put(key, chance.bytes(9_000));
   else store.keyValues.remove(key);
+}
+
+/** A document goes for good; another one's change keeps the numbers of rows growing, also for a store that opens anew. */
+function purge(store: Store, chance: Chance): void {
+  store.purge(pickDoc(chance), space);
+  write(store, chance);
 }
 
 function journalChanges(

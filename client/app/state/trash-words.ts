@@ -8,7 +8,7 @@ const dayMs = 24 * 60 * 60 * 1000;
 export function leftWords({ goesAt, unsent }: TrashedNote, now: number): string | null {
   if (goesAt === null) return null;
   if (unsent) return "waits for the relay";
-  const days = Math.ceil((goesAt - now) / dayMs);
+  const days = Math.round((goesAt - now) / dayMs);
   if (days <= 0) return "goes today";
   return days === 1 ? "1 day left" : `${days} days left`;
 }

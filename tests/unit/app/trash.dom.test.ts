@@ -54,8 +54,9 @@ describe("the trash in words", () => {
   it.each([
     [null, null],
     [10 * dayMs, "10 days left"],
-    [1.5 * dayMs, "2 days left"],
-    [1, "1 day left"],
+    [10 * dayMs + 60_000, "10 days left"],
+    [dayMs, "1 day left"],
+    [1, "goes today"],
     [-1, "goes today"],
   ])("a note that goes in %s ms: %s", (ms, words) =>
     expect(leftWords({ ...note, goesAt: ms === null ? null : 5 * dayMs + ms }, 5 * dayMs)).toBe(

@@ -143,6 +143,8 @@ describe("a note deleted for ever", { timeout: 60_000 }, () => {
     expect(holds(files.snapshot(), secret)).toBe(true);
     await device.purgeNote(id, true);
     expect(holds(files.snapshot(), secret)).toBe(false);
+    // A tab that lost the answer asks again.
+    await device.purgeNote(id, true);
     expect(store.outbox.waitingDocuments()).not.toContainEqual(docOf(id));
     store.checkIntegrity();
   });
