@@ -1,4 +1,6 @@
 /** What may come of damage, and the sum of many cases. */
+import type { MemoryFiles, FileContents } from "#crdt-store/files/memory.ts";
+import { fileRoles } from "#crdt-store/files/file.ts";
 
 export const verdicts = {
   /** A StoreError at opening, and no byte was changed. */
@@ -42,4 +44,10 @@ export function countByVerdict(findings: readonly Finding[]): Partial<Record<Ver
   const counts: Partial<Record<Verdict, number>> = {};
   for (const { verdict } of findings) counts[verdict] = (counts[verdict] ?? 0) + 1;
   return counts;
+}
+
+/** Whether the files still hold every byte that they were given, and no other. */
+export function isUnchanged(files: MemoryFiles, contents: FileContents): boolean {
+  const now = files.snapshot();
+  return fileRoles.every((role) => Buffer.compare(now[role], contents[role]) === 0);
 }

@@ -8,6 +8,7 @@ import { syntheticChange } from "#tests/support/synthetic-change.ts";
 import { loadEngines, type Engines } from "#tests/support/world.ts";
 import { countByVerdict, isFailure } from "./case.ts";
 import { countSilentCuts, runFileCases } from "./file-cases.ts";
+import { runKeyCases } from "./key-cases.ts";
 import { Patient } from "./patient.ts";
 import { damagedBy, listRowCases, runRowCase, type RowCase } from "./row-cases.ts";
 
@@ -56,6 +57,17 @@ describe("a damaged file", () => {
 
   it("whose log is damaged would be cut in silence by SQLite alone", { timeout }, () => {
     expect(countSilentCuts(options(true))).toBeGreaterThan(50);
+  });
+});
+
+describe("a wrong key", () => {
+  it("is refused in words in every state of the files, and no byte is changed", { timeout }, () => {
+    const findings = runKeyCases({ engine: engines.sqlite, cuts: 20 });
+    expect(findings.filter(isFailure)).toEqual([]);
+    const tried = findings.filter(({ name }) => !name.startsWith("the right key"));
+    expect(tried.filter(({ verdict }) => verdict !== "refused")).toEqual([]);
+    // The same files open under the right one: what is refused is the key.
+    expect(countByVerdict(findings).harmless).toBe(2 * (8 + 20));
   });
 });
 

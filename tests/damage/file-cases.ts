@@ -1,6 +1,6 @@
 /**
  * Every kind of byte of a store's files, damaged one at a time: pages of the main file, frames of the log before and
- * after it was recovered, lengths, and the key.
+ * after it was recovered, and lengths.
  */
 import { sha256 } from "@noble/hashes/sha2.js";
 import type { SqliteEngine } from "#crdt-store/files/engine.ts";
@@ -14,7 +14,7 @@ import { Store } from "#crdt-store/store.ts";
 import { performStep } from "#tests/powerloss/steps.ts";
 import { difference, readTables, type Tables } from "#tests/powerloss/tables.ts";
 import { Chance } from "#tests/support/sim-chance.ts";
-import type { Finding, Verdict } from "./case.ts";
+import { isUnchanged, type Finding, type Verdict } from "./case.ts";
 
 export interface FileCaseOptions {
   readonly engine: SqliteEngine;
@@ -54,7 +54,6 @@ export function runFileCases(options: FileCaseOptions): Finding[] {
     ...frames(contents, options.stride).map((damage) => examine(patient, damage, "log")),
     ...frames(contents, options.stride).map((damage) => examineLive(patient, damage)),
     ...lengths(contents).map((damage) => examine(patient, damage, "length")),
-    ...otherKeys(patient),
   ];
 }
 
@@ -278,35 +277,8 @@ function lengths(contents: FileContents): Damage[] {
   ];
 }
 
-function otherKeys(patient: Patient): Finding[] {
-  const keys = [
-    ["another key", sha256(new TextEncoder().encode("another key"))],
-    ["no key", null],
-    ["a key", rightKey],
-  ] as const;
-  return keys
-    .filter(([, key]) => key !== patient.key)
-    .flatMap(([name, key]) => {
-      const { contents } = patient;
-      const closed = { ...contents, wal: new Uint8Array(0) };
-      return [
-        examine({ ...patient, key }, { name: `${name}, with a log`, contents }, "key"),
-        examine({ ...patient, key }, { name: `${name}, without`, contents: closed }, "key"),
-      ];
-    });
-}
-
 function finding(name: string, verdict: Verdict, error: unknown): Finding {
   return { name, verdict, detail: String(error) };
-}
-
-function isUnchanged(files: MemoryFiles, contents: FileContents): boolean {
-  const now = files.snapshot();
-  return (
-    Buffer.compare(now.main, contents.main) === 0 &&
-    Buffer.compare(now.wal, contents.wal) === 0 &&
-    Buffer.compare(now.journal, contents.journal) === 0
-  );
 }
 
 function closeQuietly(sqlite: Sqlite): void {

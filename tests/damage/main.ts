@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { loadEngines } from "#tests/support/world.ts";
 import { countByVerdict, isFailure, verdicts, type Finding, type Verdict } from "./case.ts";
 import { countSilentCuts, runFileCases } from "./file-cases.ts";
+import { runKeyCases } from "./key-cases.ts";
 import { Patient } from "./patient.ts";
 import { listRowCases, runRowCase } from "./row-cases.ts";
 
@@ -19,7 +20,10 @@ const { values } = parseArgs({
 
 const engines = await loadEngines();
 let hasFailed = false;
-if (values.only === undefined) damageFiles(Number(values.stride));
+if (values.only === undefined) {
+  report("wrong keys", runKeyCases({ engine: engines.sqlite, cuts: 200 }));
+  damageFiles(Number(values.stride));
+}
 await damageRows(values.only ?? "");
 process.exitCode = hasFailed ? 1 : 0;
 
