@@ -629,6 +629,8 @@ export class ChangeJournal {
 
   #quarantine(doc: Uint8Array, rows: readonly ChangeRow[]): void {
     this.#sqlite.transaction(() => {
+      // Read before the highest may go: a pack that is being made may end at its number.
+      this.#lastRow = this.#lastRowNumber();
       for (const row of rows) {
         this.#inbox.quarantine({
           space: row.space,
