@@ -86,7 +86,7 @@ it("a worker killed after a save leaves it for the next one, which waits for the
 it("another key is refused in words", async () => {
   const { adapter, directory } = await setupAdapter();
   await adapter.call({ method: "close" });
-  const opening = adapter.call({ method: "open", directory, key: new Uint8Array(32).fill(9) });
+  const opening = adapter.call({ method: "open", directory, key: new Uint8Array(32).fill(1) });
   await expect(opening).rejects.toThrow("do not open with this key");
   await adapter.call({ method: "wipe", directory });
   adapter.terminate();
