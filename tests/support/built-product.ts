@@ -10,7 +10,13 @@ const PRODUCTS = ["dist/client/headers.json", "dist/sealeaf-relay.js", "dist/sea
 
 export default function setup(): void {
   if (!isStale()) return;
-  execFileSync("npm", ["run", "build"], { cwd: root, stdio: "inherit", timeout: 300_000 });
+  execFileSync("npm", ["run", "build"], {
+    cwd: root,
+    stdio: "inherit",
+    timeout: 300_000,
+    // The runner says "test", for which the app would be built with the framework's aids for development.
+    env: { ...process.env, NODE_ENV: "production" },
+  });
 }
 
 function isStale(): boolean {

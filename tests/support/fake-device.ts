@@ -69,6 +69,8 @@ export class FakeDevice implements DeviceApi {
   };
   /** What drafts and commits are refused with until it is taken away. */
   failing: DeviceRefusal | null = null;
+  /** Nothing is carried out before this has resolved. */
+  silence: Promise<void> | null = null;
   /** Whether there is room when somebody looks. */
   hasRoom = true;
   log: { at: number; level: "info" | "warn" | "error"; text: string }[] = [];
@@ -338,6 +340,7 @@ export class FakeDevice implements DeviceApi {
     run: (...args: Args) => Value,
   ): (...args: Args) => Promise<Value> {
     return async (...args) => {
+      if (this.silence !== null) await this.silence;
       const refusal = this.refusals.get(name);
       this.refusals.delete(name);
       if (refusal !== undefined) throw refusal;

@@ -81,7 +81,7 @@ export class App {
     this.notes = new Notes(parts.device);
     this.notebooks = new Notebooks(parts.device);
     this.search = new SearchState(parts.device);
-    this.sync = new SyncState(parts.device);
+    this.sync = new SyncState(parts.device, () => this.current.ahead);
     this.storage = new StorageState(parts);
     this.bin = new TrashState(parts.device);
     this.current = new CurrentNote(parts, () => this.#noteSaved());

@@ -1,6 +1,6 @@
 import type { DeviceApi, SyncStatus } from "#client/device/api.ts";
 
-import { syncSentence, syncText, syncTone } from "./sync-words.ts";
+import { statusWhileTyping, syncSentence, syncText, syncTone } from "./sync-words.ts";
 import type { LogLine } from "./sync-words.ts";
 
 // Until the device has answered, nothing is promised about a relay.
@@ -18,14 +18,20 @@ const beforeFirstAnswer: SyncStatus = {
 /** What the footer and its panel say about saving and sending. */
 export class SyncState {
   readonly #device: DeviceApi;
+  readonly #isTyping: () => boolean;
+  /** As the device said it last. */
   status = $state.raw<SyncStatus>(beforeFirstAnswer);
   log = $state.raw<readonly LogLine[]>([]);
-  readonly text = $derived(syncText(this.status));
-  readonly tone = $derived(syncTone(this.status));
-  readonly sentence = $derived(syncSentence(this.status));
+  /** With what the device has not heard of yet. */
+  readonly shown = $derived.by(() => statusWhileTyping(this.status, this.#isTyping()));
+  readonly text = $derived(syncText(this.shown));
+  readonly tone = $derived(syncTone(this.shown));
+  readonly sentence = $derived(syncSentence(this.shown));
 
-  constructor(device: DeviceApi) {
+  /** @param isTyping whether something was typed that no committed change holds yet */
+  constructor(device: DeviceApi, isTyping: () => boolean) {
     this.#device = device;
+    this.#isTyping = isTyping;
   }
 
   async load(): Promise<void> {

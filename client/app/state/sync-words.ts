@@ -6,6 +6,18 @@ import { timeAgo } from "./time-words.ts";
 
 export type SyncTone = "calm" | "busy" | "waiting" | "needs";
 
+/**
+ * What is true while something typed has not become a change: the device's last word may be old, and its next one long in
+ * coming when another worker is taking over.
+ */
+export function statusWhileTyping(status: SyncStatus, isTyping: boolean): SyncStatus {
+  if (!isTyping || status.word !== "up-to-date") return status;
+  const detail = status.durable
+    ? "What you type is being saved on this device and sent to the relay."
+    : "";
+  return { ...status, word: "sending", waiting: 1, detail };
+}
+
 export function syncText(status: SyncStatus): string {
   switch (status.word) {
     case "saved-here":

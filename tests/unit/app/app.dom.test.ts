@@ -65,6 +65,32 @@ describe("the open note", () => {
     expect(app.openRow).toMatchObject({ state: "saved-here", waiting: 1 });
   });
 
+  it("is not called up to date while something typed has not become a change", async () => {
+    const { app, device, clock } = await setupApp((made) => {
+      made.addNote({ title: "Plan", body: long, state: "on-relay" });
+    });
+    await app.start({ opensNote: true });
+    app.receive({ type: "status", status: { ...app.sync.status, word: "up-to-date" } });
+    expect(app.sync.text).toBe("Up to date");
+
+    // Another worker is taking over: nobody answers, and nobody says that the status is old.
+    let endSilence = () => {};
+    device.silence = new Promise((resolve) => {
+      endSilence = resolve;
+    });
+    app.current.note?.edit("body", [{ at: 0, remove: 0, insert: "!" }]);
+    expect(app.sync.text).toBe("Sending 1");
+    await clock.pass(3000);
+    expect(app.sync.text).toBe("Sending 1");
+    expect(app.sync.sentence).toContain("is being saved");
+
+    device.silence = null;
+    endSilence();
+    await clock.pass(3000);
+    expect(app.current.ahead).toBe(false);
+    expect(app.sync.text).toBe("Up to date");
+  });
+
   it("says that it is not saved when the device refuses", async () => {
     const { app, device, clock } = await setupApp();
     await app.start({ opensNote: true });
