@@ -170,9 +170,11 @@ export class Retention {
       this.#giveBack();
       return false;
     }
+    const going = due.slice(0, sliceNotes);
     this.#store.transaction(() => {
-      for (const { doc, space } of due.slice(0, sliceNotes)) this.#store.purge(doc, space);
+      for (const { doc, space } of going) this.#store.purge(doc, space);
     });
+    this.#store.syncLog.add("info", deletedWords(going.length));
     this.#afterPurge();
     return true;
   }
@@ -183,9 +185,14 @@ export class Retention {
   }
 
   #afterPurge(): void {
-    this.#store.emptyLog();
     this.#ports.events.notify("notes");
     this.#ports.events.notify("status");
+    try {
+      this.#store.emptyLog();
+    } catch (error) {
+      // They are gone all the same; the sealed remains in the log wait for its next emptying.
+      if (!isDiskFull(error)) throw error;
+    }
   }
 
   #giveBack(): void {
@@ -195,6 +202,12 @@ export class Retention {
       this.#store.shrink();
     }
   }
+}
+
+function deletedWords(notes: number): string {
+  return notes === 1
+    ? "A note was deleted from this device: its time in the trash had passed."
+    : `${notes} notes were deleted from this device: their time in the trash had passed.`;
 }
 
 /** As `set` wrote them; a damaged value is as good as none. */

@@ -58,6 +58,16 @@ describe.each(["light", "dark"] as const)("the app in the %s theme", (colorSchem
     expect(await faults(page)).toEqual([]);
     await page.getByRole("button", { name: "Back to the list" }).click();
     expect(await faults(page)).toEqual([]);
+    await parts(page).list.getByText("Garden plan").click();
+    await page.getByRole("button", { name: "More about this note" }).click();
+    await page.getByRole("menuitem", { name: "Move to trash" }).click();
+    await page.getByRole("button", { name: "Open menu" }).click();
+    await page.getByRole("button", { name: "Trash", exact: true }).click();
+    await page.getByText("Notes stay here until you delete them.").waitFor();
+    expect(await faults(page)).toEqual([]);
+    await page.getByRole("button", { name: "Empty trash…" }).click();
+    await page.getByRole("dialog", { name: "Empty the trash" }).waitFor();
+    expect(await faults(page)).toEqual([]);
   });
 
   it("has none where it is locked either", async () => {

@@ -24,7 +24,7 @@ describe("the trash", { timeout: 120_000 }, () => {
 
     await page.getByRole("button", { name: "Empty trash…" }).click();
     const sheet = page.getByRole("dialog", { name: "Empty the trash" });
-    await sheet.getByText("keep their copies").waitFor();
+    await sheet.getByText("keep what they have").waitFor();
     await sheet.getByRole("button", { name: "Cancel" }).click();
     await list.getByText("The one that goes.").first().waitFor();
     await page.getByRole("button", { name: "Empty trash…" }).click();
@@ -38,6 +38,30 @@ describe("the trash", { timeout: 120_000 }, () => {
     expect(await list.getByText("The one that goes.").count()).toBe(0);
     await page.getByRole("button", { name: "Trash", exact: true }).click();
     await page.getByText("Nothing in the trash.").waitFor();
+  });
+
+  it("takes a deleted note off the screens of other tabs too", async () => {
+    await using product = await startProduct();
+    const { page, context } = await product.person(product.profile("ana"));
+    await openApp(page, product.address);
+    await parts(page).body.click();
+    await page.keyboard.insertText("Open in two tabs.");
+    await expect.poll(() => parts(page).status.innerText()).toContain("Up to date");
+    await page.getByRole("button", { name: "More about this note" }).click();
+    await page.getByRole("menuitem", { name: "Move to trash" }).click();
+    const other = await context.newPage();
+    await other.goto(product.address);
+    await other.getByRole("button", { name: "Trash", exact: true }).click();
+    await parts(other).list.getByText("Open in two tabs.").first().click();
+    await expect.poll(() => bodyText(other)).toBe("Open in two tabs.");
+
+    await page.getByRole("button", { name: "Trash", exact: true }).click();
+    await page.getByRole("button", { name: "Empty trash…" }).click();
+    const sheet = page.getByRole("dialog", { name: "Empty the trash" });
+    await expect.poll(() => parts(page).status.innerText()).toContain("Up to date");
+    await sheet.getByRole("button", { name: "Empty trash" }).click();
+    await other.getByText("Choose a note, or begin a new one.").waitFor();
+    expect(await parts(other).body.count()).toBe(0);
   });
 
   it("keeps what is only here unless one insists", async () => {

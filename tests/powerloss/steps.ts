@@ -181,7 +181,10 @@ function forgetAndRemember(store: Store, chance: Chance): void {
   else store.keyValues.remove(key);
 }
 
-/** A document goes for good; another one's change keeps the numbers of rows growing, also for a store that opens anew. */
+/**
+ * A document goes for good. The change after it has the highest number of a row: the twin, which is never opened anew,
+ * would not give again what the store may.
+ */
 function purge(store: Store, chance: Chance): void {
   store.purge(pickDoc(chance), space);
   write(store, chance);

@@ -49,6 +49,8 @@ export class App {
   #wordsPostponed = $state(false);
   /** After joining or restoring: the first note to arrive is shown. */
   #awaitsNote = false;
+  /** The note that was thrown away last, and the notice that offers it back. */
+  #undo: { readonly note: string; readonly notice: number } | null = null;
 
   readonly openRow = $derived.by(() => this.notes.row(this.current.id));
   readonly openNotebook = $derived.by(() => this.notebooks.row(this.openRow?.notebook ?? null));
@@ -107,11 +109,20 @@ export class App {
     const wasFull = this.sync.status.full;
     await Promise.all([
       this.device.load(),
-      this.notes.load(),
+      this.#loadNotes(),
       this.notebooks.load(),
       this.sync.load(),
     ]);
     this.#afterStatus(wasFull);
+  }
+
+  /** A note that was deleted for ever, here or in another tab or by its window, is on the screen no longer. */
+  async #loadNotes(): Promise<void> {
+    const before = this.openRow;
+    await this.notes.load();
+    if (before?.trashed !== true || before.id !== this.current.id || this.openRow !== null) return;
+    this.navigation.pane = "list";
+    await this.current.close();
   }
 
   #afterStatus(wasFull: boolean): void {
@@ -154,7 +165,7 @@ export class App {
         return;
       case "notes":
         this.attempt(async () => {
-          await this.notes.load();
+          await this.#loadNotes();
           if (this.#awaitsNote) await this.#openNewestToCome();
         });
         return;
@@ -249,10 +260,11 @@ export class App {
       if (next === null) await this.current.close();
       else await this.current.open(next);
     }
-    this.notices.show("Moved to trash.", {
+    const notice = this.notices.show("Moved to trash.", {
       label: "Undo",
       run: () => this.attempt(() => this.restore(id)),
     });
+    this.#undo = { note: id, notice };
   }
 
   async restore(id: string): Promise<void> {
@@ -271,10 +283,10 @@ export class App {
       await this.bin.purge(note.id, unsentToo);
       this.notices.show("Deleted for ever.");
     }
-    await this.notes.load();
-    if (this.openRow !== null || this.current.id === null) return;
-    this.navigation.pane = "list";
-    await this.current.close();
+    await this.#loadNotes();
+    if (this.#undo !== null && this.notes.row(this.#undo.note) === null) {
+      this.notices.dismiss(this.#undo.notice);
+    }
   }
 
   /** How many bytes the files are shorter now. */

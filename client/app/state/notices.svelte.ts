@@ -18,13 +18,15 @@ export class Notices {
     this.#timers = timers;
   }
 
-  show(text: string, action: Notice["action"] = null): void {
+  /** The id to dismiss it by. */
+  show(text: string, action: Notice["action"] = null): number {
     this.#lastId += 1;
     const id = this.#lastId;
     // The same sentence twice in a row says nothing new.
     const others = this.list.filter((notice) => notice.text !== text);
     this.list = [...others, { id, text, action }].slice(-3);
     this.#timers.after(visibleMs, () => this.dismiss(id));
+    return id;
   }
 
   dismiss(id: number): void {

@@ -19,8 +19,14 @@ export function windowWords(days: RetentionSettings["trashDays"]): string {
     : `Notes are deleted from this device after ${daysInWords(days)} here.`;
 }
 
-export function daysInWords(days: number): string {
+function daysInWords(days: number): string {
   return days === 365 ? "a year" : `${days} days`;
+}
+
+/** What is about to be deleted when the trash is emptied. */
+export function inTrashWords(notes: number): string {
+  if (notes === 0) return "Nothing is in the trash.";
+  return notes === 1 ? "One note" : `All ${notes} notes in the trash`;
 }
 
 /** What deleting for ever would lose, besides what is elsewhere too; null if nothing. */
@@ -32,9 +38,9 @@ export function onlyHereWords(unsent: number, ofAll: boolean): string | null {
 }
 
 export function emptiedWords({ deleted, kept }: EmptiedTrash): string {
-  const gone = deleted === 1 ? "One note was" : `${deleted} notes were`;
-  const stays = kept === 1 ? " One stays" : ` ${kept} stay`;
-  return `${gone} deleted for ever.${kept === 0 ? "" : `${stays}: not all of it is on the relay.`}`;
+  const gone = deleted === 1 ? "One note was" : `${deleted === 0 ? "No" : deleted} notes were`;
+  const stays = kept === 1 ? "One stays" : `${kept} stay`;
+  return `${gone} deleted for ever.${kept === 0 ? "" : ` ${stays}: partly only on this device.`}`;
 }
 
 export function freedWords(bytes: number): string {

@@ -28,10 +28,13 @@ export class TrashState {
     return this.#noteById.get(id) ?? null;
   }
 
+  /** Shown at once; if the device refuses, what holds is shown again. */
   async keep(changed: Partial<RetentionSettings>): Promise<void> {
     if (this.retention === null) return;
+    const wanted = { ...this.retention, ...changed };
+    this.retention = wanted;
     try {
-      await this.#device.setRetention({ ...this.retention, ...changed });
+      await this.#device.setRetention(wanted);
     } finally {
       await this.load();
     }

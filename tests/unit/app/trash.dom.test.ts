@@ -4,11 +4,12 @@ import { describe, expect, it } from "vitest";
 import {
   emptiedWords,
   freedWords,
+  inTrashWords,
   leftWords,
   onlyHereWords,
 } from "#client/app/state/trash-words.ts";
 
-import { setupApp } from "./setup-app.ts";
+import { settled, setupApp } from "./setup-app.ts";
 
 const dayMs = 24 * 60 * 60 * 1000;
 
@@ -37,6 +38,37 @@ describe("a window that deletes for ever", () => {
     await app.deleteForEver(null, true);
     expect(app.current.id).toBe(kept?.id);
     expect(app.notices.list.map(({ text }) => text)).toContain("One note was deleted for ever.");
+  });
+
+  it("no longer shows a note that another tab deleted, nor offers it back", async () => {
+    const { app, device } = await setupApp((fake) => fake.addNote({ title: "Tent" }));
+    const id = device.addNote({ title: "Stove" });
+    await app.start({ opensNote: true });
+    await app.trash(id);
+    await app.openNote(id);
+    await device.purgeNote(id, false);
+    await settled();
+    expect(app.current.id).toBeNull();
+
+    const [kept] = app.notes.shown;
+    await app.openNote(kept?.id ?? "");
+    await app.trash(kept?.id ?? "");
+    expect(app.notices.list.some(({ action }) => action !== null)).toBe(true);
+    await app.deleteForEver(null, false);
+    expect(app.notices.list.some(({ action }) => action !== null)).toBe(false);
+  });
+
+  it("shows another choice at once, and what holds when it is refused", async () => {
+    const { app, device } = await setupApp();
+    await app.bin.load();
+    const both = [app.bin.keep({ trashDays: 30 }), app.bin.keep({ logDays: 7 })];
+    expect(app.bin.retention).toEqual({ trashDays: 30, logDays: 7 });
+    await Promise.all(both);
+    expect(device.retentionNow).toEqual({ trashDays: 30, logDays: 7 });
+
+    device.refusals.set("setRetention", { code: "storage", message: "No space." });
+    await expect(app.bin.keep({ trashDays: 365 })).rejects.toThrow("No space.");
+    expect(app.bin.retention).toEqual({ trashDays: 30, logDays: 7 });
   });
 
   it("changes one window and leaves the other", async () => {
@@ -70,8 +102,16 @@ describe("the trash in words", () => {
     expect(onlyHereWords(1, true)).toMatch(/^One note is partly only on this device/);
     expect(onlyHereWords(1, false)).toMatch(/would be lost/);
     expect(emptiedWords({ deleted: 2, kept: 1 })).toBe(
-      "2 notes were deleted for ever. One stays: not all of it is on the relay.",
+      "2 notes were deleted for ever. One stays: partly only on this device.",
     );
+    expect(emptiedWords({ deleted: 0, kept: 2 })).toBe(
+      "No notes were deleted for ever. 2 stay: partly only on this device.",
+    );
+    expect([0, 1, 2].map(inTrashWords)).toEqual([
+      "Nothing is in the trash.",
+      "One note",
+      "All 2 notes in the trash",
+    ]);
     expect(freedWords(0)).toBe("There was nothing to give back.");
     expect(freedWords(3_200_000)).toBe("3.2 MB given back.");
   });

@@ -1,5 +1,5 @@
 /** Deleting for ever: by hand and when a window has passed, what stays out, and what comes back. */
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { RetentionSettings } from "#client/device/api.ts";
 import { parseDocumentId } from "#crdt-store/document-id.ts";
 import { bytesOfFiles } from "#crdt-store/files/file.ts";
@@ -149,6 +149,22 @@ describe("a note deleted for ever", { timeout: 60_000 }, () => {
     store.checkIntegrity();
   });
 
+  it("is gone and told so, also where there is no room to empty the log", async () => {
+    await using fixture = await setupDevice();
+    const { device, files, events } = fixture;
+    const { id } = await device.createNote({ title: secret });
+    await device.trashNote(id);
+    events.length = 0;
+    const refused = vi.spyOn(files.main, "write").mockImplementation(() => {
+      throw Object.assign(new Error("no space"), { code: "ENOSPC" });
+    });
+    await device.purgeNote(id, true);
+    expect(refused).toHaveBeenCalled();
+    refused.mockRestore();
+    expect(await device.notes()).toEqual([]);
+    await eventually(device, async () => events.some(({ type }) => type === "notes"));
+  });
+
   it("was in the trash, and all of it at the relay, unless one insists", async () => {
     await using fixture = await setupDevice();
     const { device } = fixture;
@@ -193,13 +209,17 @@ describe("the trash's window", { timeout: 60_000 }, () => {
 
   it("deletes what has lain there so long, and tells before when", async () => {
     await using trash = await setupTrashed(relay.url);
-    await trash.device.setRetention(month);
+    await trash.device.setRetention({ ...month, logDays: 90 });
     expect(await trash.after(29)).toEqual([trash.id]);
     const [row] = await trash.device.trash();
     const left = ((row?.goesAt ?? 0) - (Date.now() + 29 * dayMs)) / dayMs;
     expect(left).toBeGreaterThan(0.9);
     expect(left).toBeLessThanOrEqual(1);
     expect(await trash.after(1.1)).toEqual([]);
+    const log = await trash.device.syncLog();
+    expect(log.map(({ text }) => text)).toContain(
+      "A note was deleted from this device: its time in the trash had passed.",
+    );
   });
 
   it("keeps what is only on this device", async () => {
