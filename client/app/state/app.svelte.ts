@@ -57,10 +57,11 @@ export class App {
   readonly #hasRealNote = $derived.by(() =>
     this.notes.rows.some((row) => row.preview.length >= realNoteCharacters),
   );
-  /** The words wait, and there is something worth keeping. */
+  /** The words wait, there is something worth keeping, and nothing more urgent to say. */
   readonly offersWords = $derived.by(
     () =>
       this.device.info.words === "unsaved" &&
+      !this.sync.status.full &&
       !this.#wordsPostponed &&
       (this.current.characters >= realNoteCharacters || this.#hasRealNote),
   );

@@ -41,6 +41,8 @@ export class CurrentNote {
   phase = $state.raw<OpenPhase>({ type: "none" });
   peers = $state.raw<readonly PeerCursor[]>([]);
   saving = $state<Saving>("settled");
+  /** The notes with typing that the device has refused so far, also those that were left. */
+  refused = $state.raw<ReadonlySet<string>>(new Set());
   /** Typing that no committed change holds yet: what the device says of the note is older. */
   ahead = $state(false);
   words = $state(0);
@@ -210,6 +212,7 @@ export class CurrentNote {
       },
       onFault: (fault) => this.#parts.onFault(fault),
     });
+    note.onState((state) => this.#markRefused(id, state === "not-saved"));
     this.#show(id, note, opened.role);
   }
 
@@ -302,6 +305,12 @@ export class CurrentNote {
         this.#cancelSettle = this.#parts.timers.after(settleMs, () => (this.saving = "settled"));
         return;
     }
+  }
+
+  #markRefused(id: string, isRefused: boolean): void {
+    if (this.refused.has(id) === isRefused) return;
+    const others = [...this.refused].filter((other) => other !== id);
+    this.refused = new Set(isRefused ? [...others, id] : others);
   }
 
   async #committed(id: string, upTo: number): Promise<void> {

@@ -16,7 +16,7 @@ export function leftWords({ goesAt, unsent }: TrashedNote, now: number): string 
 export function windowWords(days: RetentionSettings["trashDays"]): string {
   return days === null
     ? "Notes stay here until you delete them."
-    : `Notes are deleted from this device after ${daysInWords(days)} here.`;
+    : `Deleted from this device after ${daysInWords(days)}.`;
 }
 
 function daysInWords(days: number): string {
@@ -33,14 +33,16 @@ export function inTrashWords(notes: number): string {
 export function onlyHereWords(unsent: number, ofAll: boolean): string | null {
   if (unsent === 0) return null;
   if (!ofAll) return "Some of this note is only on this device. It would be lost.";
-  const notes = unsent === 1 ? "One note is" : `${unsent} notes are`;
-  return `${notes} partly only on this device, and would stay in the trash.`;
+  return unsent === 1
+    ? "One note is partly only on this device. It stays in the trash, unless you mean it too."
+    : `${unsent} notes are partly only on this device. They stay in the trash, unless you mean them too.`;
 }
 
 export function emptiedWords({ deleted, kept }: EmptiedTrash): string {
   const gone = deleted === 1 ? "One note was" : `${deleted === 0 ? "No" : deleted} notes were`;
-  const stays = kept === 1 ? "One stays" : `${kept} stay`;
-  return `${gone} deleted for ever.${kept === 0 ? "" : ` ${stays}: partly only on this device.`}`;
+  if (kept === 0) return `${gone} deleted for ever.`;
+  const stays = kept === 1 ? "One stays: some of it is" : `${kept} stay: some of what they say is`;
+  return `${gone} deleted for ever. ${stays} only on this device.`;
 }
 
 export function freedWords(bytes: number): string {

@@ -24,6 +24,7 @@ describe("a window on a device without room", () => {
     await app.openNote(other);
     expect(app.current.note?.text("title")).toBe("Stove");
     expect(app.current.holdsUnsaved).toBe(true);
+    expect([...app.current.refused]).toEqual([id]);
     await app.openNote(id);
     expect(app.current.note?.text("body")).toBe("Pegs.");
     expect(app.current.saving).toBe("not-saved");
@@ -31,6 +32,7 @@ describe("a window on a device without room", () => {
     device.failing = null;
     await clock.pass(10_000);
     expect(app.current.saving).toBe("settled");
+    expect(app.current.refused.size).toBe(0);
     expect(device.text(id).body).toBe("Pegs.");
   });
 
@@ -56,6 +58,7 @@ describe("a window on a device without room", () => {
     await settled();
     expect(device.text(id).body).toBe("Pegs.");
     expect(app.current.holdsUnsaved).toBe(false);
+    expect(app.current.refused.size).toBe(0);
   });
 
   it("does not wait for ever to trash a note: it says why it cannot", async () => {

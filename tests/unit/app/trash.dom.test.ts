@@ -102,10 +102,10 @@ describe("the trash in words", () => {
     expect(onlyHereWords(1, true)).toMatch(/^One note is partly only on this device/);
     expect(onlyHereWords(1, false)).toMatch(/would be lost/);
     expect(emptiedWords({ deleted: 2, kept: 1 })).toBe(
-      "2 notes were deleted for ever. One stays: partly only on this device.",
+      "2 notes were deleted for ever. One stays: some of it is only on this device.",
     );
     expect(emptiedWords({ deleted: 0, kept: 2 })).toBe(
-      "No notes were deleted for ever. 2 stay: partly only on this device.",
+      "No notes were deleted for ever. 2 stay: some of what they say is only on this device.",
     );
     expect([0, 1, 2].map(inTrashWords)).toEqual([
       "Nothing is in the trash.",
