@@ -94,8 +94,8 @@ export type StoreFailure = "moved" | "full" | "unusable" | "closed" | "failed";
 export class StoreError extends Error {
   readonly failure: StoreFailure;
 
-  constructor(failure: StoreFailure, message: string) {
-    super(message);
+  constructor(failure: StoreFailure, message: string, options?: ErrorOptions) {
+    super(message, options);
     this.name = "StoreError";
     this.failure = failure;
   }

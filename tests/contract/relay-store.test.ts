@@ -1,13 +1,15 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DatabaseSync } from "@photostructure/sqlite";
+import { openPostgresStore } from "#relay/store/postgres.ts";
 import { openSqliteStore } from "#relay/store/sqlite.ts";
 import type { Store } from "#relay/store/store.ts";
 import { describeRelayStore, type StoreUnderTest } from "#tests/contract/relay-store.ts";
 import { buildRelay, type BuiltRelay } from "#tests/support/built-relay.ts";
 import { MemoryRelayDisk, MemoryRelayStore } from "#tests/support/memory-relay-store.ts";
+import { startPostgres, type TestPostgres } from "#tests/support/postgres.ts";
 import { bytesNamed } from "#tests/support/space-identities.ts";
 
 describeRelayStore("SQLite", () => openUnderTest(null));
@@ -19,6 +21,17 @@ describe("in its worker", () => {
     built ??= await buildRelay();
     return openUnderTest(built.workerUrl);
   });
+});
+
+describe("on a server", () => {
+  let server: TestPostgres;
+  beforeAll(async () => {
+    server = await startPostgres();
+  }, 60_000);
+  afterAll(() => server.stop());
+  describeRelayStore("PostgreSQL", async () =>
+    openPostgresUnderTest(await server.createDatabase()),
+  );
 });
 
 describeRelayStore("memory", () => {
@@ -109,6 +122,22 @@ async function openUnderTest(workerUrl: URL | null): Promise<StoreUnderTest> {
     async dispose() {
       await Promise.allSettled(opened.map((store) => store.close()));
       rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+async function openPostgresUnderTest(address: string): Promise<StoreUnderTest> {
+  const opened: Store[] = [];
+  const open = async () => {
+    const store = await openPostgresStore({ address, node: `node-${opened.length}` });
+    opened.push(store);
+    return store;
+  };
+  return {
+    store: await open(),
+    reopen: open,
+    async dispose() {
+      await Promise.allSettled(opened.map((store) => store.close()));
     },
   };
 }
