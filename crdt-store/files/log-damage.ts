@@ -24,6 +24,9 @@ type Checksum = readonly [number, number];
 /** A log may have frames of earlier rounds behind those of this one: the search ends after so many in a row. */
 const strangersInARow = 64;
 
+/** The least that disks write as a whole. */
+const sectorBytes = 512;
+
 /**
  * Whether a log from which SQLite has recovered the first `recovered` frames has lost more than a power cut takes.
  * Both files give pages in clear. Reads little where nothing follows the recovered frames.
@@ -60,11 +63,21 @@ function goesOnBehindABreak(
     if (isOfThisRound && ends.some((end) => equals(frameChecksum(frame, end), stored))) return true;
     const isLastOfCommit = new DataView(frame.buffer).getUint32(4) !== 0;
     // The checksum itself may be what is bad: then the true one is that of the contents.
-    ends = isLastOfCommit ? [stored, frameChecksum(frame, before)] : [];
+    const ofContents = frameChecksum(frame, before);
+    ends = isLastOfCommit ? [ofContents, ...(liesInTwoSectors(index) ? [] : [stored])] : [];
     before = stored;
     strangers = isOfThisRound ? 0 : strangers + 1;
   }
   return false;
+}
+
+/**
+ * Whether a cut may part what a frame's header says of a commit from its checksum. If writing goes on after a failed
+ * flush, one transaction's frames replace another's, and such a header may then be half of each.
+ */
+function liesInTwoSectors(index: number): boolean {
+  const at = logHeaderBytes + index * frameBytes;
+  return Math.floor(at / sectorBytes) !== Math.floor((at + frameHeaderBytes - 1) / sectorBytes);
 }
 
 /** The newest frame of each page, up to the last commit of the round that the log begins with. */

@@ -37,7 +37,7 @@ for (const mode of modes) {
       `  again: npm run test:powerloss -- --mode ${mode} --seed ${life} --cycles ${cyclesPerLife} --control 0`,
     );
   }
-  if (controlCycles > 0) hasFailed ||= !runControls(mode);
+  if (controlCycles > 0 && !runControls(mode)) hasFailed = true;
 }
 process.exitCode = hasFailed ? 1 : 0;
 

@@ -26,6 +26,21 @@ async function setupLog(options: { checkpointed: boolean; after?: number }): Pro
   return contents;
 }
 
+/** Four rows, and pages of a transaction that was cut off before its end: a hundred, without a commit. */
+async function setupUnfinished(): Promise<FileContents> {
+  const files = new MemoryFiles();
+  const sqlite = await openOn(files);
+  sqlite.run("CREATE TABLE t (n)");
+  for (let n = 1; n <= 4; n += 1) sqlite.run("INSERT INTO t VALUES (?)", [n]);
+  sqlite.run("PRAGMA cache_size=5");
+  const contents = sqlite.transaction(() => {
+    for (let n = 0; n < 130; n += 1) sqlite.run("INSERT INTO t VALUES (zeroblob(3000))");
+    return files.snapshot();
+  });
+  sqlite.close();
+  return contents;
+}
+
 async function rowsOf(contents: FileContents): Promise<number | undefined> {
   const sqlite = await openOn(new MemoryFiles(contents));
   const count = sqlite.get<{ n: number }>("SELECT count(*) AS n FROM t")?.n;
@@ -61,6 +76,16 @@ describe("a log with a bad frame", () => {
     const contents = await setupLog({ checkpointed: false });
     const torn = withLog(contents, (wal) => wal.fill(0, wal.length - 700));
     expect(await rowsOf(torn)).toBe(3);
+  });
+
+  it("ends there when half of the frame's header is that of an undone commit", async () => {
+    const contents = await setupUnfinished();
+    expect(contents.wal.length).toBeGreaterThan(32 + 70 * frameBytes);
+    const withCommitAt = (frame: number): FileContents =>
+      withLog(contents, (wal) => wal.set([0, 0, 0, 9], 32 + frame * frameBytes + 4));
+    // The headers of these frames lie in two sectors of 512 bytes, of which a cut may let one through.
+    for (const frame of [41, 62]) expect(await rowsOf(withCommitAt(frame))).toBe(4);
+    await expect(rowsOf(withCommitAt(40))).rejects.toMatchObject({ type: "corrupt" });
   });
 
   it("may go on with frames of an earlier round", async () => {
