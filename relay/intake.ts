@@ -3,7 +3,7 @@
  * signatures last, then one decision and one transaction (docs/protocol.md, PUSH, CTRL). Nothing is
  * answered as stored before it is durable.
  */
-import { equal } from "#relay/protocol/bytes.ts";
+import { equal, toHex } from "#relay/protocol/bytes.ts";
 import {
   certificateMessage,
   controlMessage,
@@ -11,32 +11,42 @@ import {
   parseControl,
   type SignedControl,
 } from "#relay/protocol/control.ts";
+import { chainStart } from "#relay/protocol/domain.ts";
 import { entryMessage, parseEntry, type Entry } from "#relay/protocol/entry.ts";
 import { refusals, type RefusalName } from "#relay/protocol/errors.ts";
 import { spaceIdOf } from "#relay/protocol/genesis.ts";
 import { maxMessageBytes, protocolVersion, type Limits } from "#relay/protocol/limits.ts";
 import type { ControlAck, PushAck } from "#relay/protocol/messages.ts";
+import { parseCover } from "#relay/protocol/snapshot.ts";
 import type { Addition, Ledger, OpenSpace } from "#relay/ledger.ts";
 import {
+  admitCard,
   admitCertificate,
   admitControls,
   admitEntry,
   holdsCertificate,
   judgeCertificate,
   judgeEntry,
+  judgeRight,
   lackingFrom,
   lastCtrOf,
   mayHold,
+  noAdditions,
   openSpace,
+  whatIs,
   type SpaceState,
 } from "#relay/space.ts";
 import {
   StoreError,
+  type CardRow,
   type CertificateRow,
   type CounterRow,
+  type DocumentRow,
   type LogRow,
   type Place,
+  type SnapshotRow,
   type Store,
+  type StoredDocument,
 } from "#relay/store/store.ts";
 
 export type Verify = (
@@ -100,9 +110,10 @@ export class Intake<By> {
     onDecided: () => void,
   ): Promise<readonly PushResult[]> {
     const spaces = await this.#openAll(prepared);
+    await this.#knowDocuments(spaces);
     // From here to the commit nothing waits: the decisions and their order are one.
-    const drafts = new Map<OpenSpace, EntriesDraft>();
-    const outcomes = prepared.map((item): PushResult | PendingLook | PendingRow => {
+    const drafts = new Map<OpenSpace, Draft>();
+    const outcomes = prepared.map((item): PushResult | Pending => {
       if (item.type === "answered") return item.result;
       const { entry } = item;
       const space = spaces.get(entry);
@@ -110,15 +121,12 @@ export class Intake<By> {
       if (space === undefined || working === null || working === undefined) {
         return refused("NO_SPACE");
       }
-      const draft = drafts.get(space) ?? { space, from: working, to: working, ...noRows() };
+      const draft = drafts.get(space) ?? openDraft(space, working);
       if (mayHold(draft.to, entry)) return { type: "look", space, entry };
-      const decision = admitEntry(draft.to, entry, this.#limits);
-      if (!decision.ok) return refused(decision.refusal);
-      draft.to = decision.state;
-      draft.rows.push(decision.row);
-      draft.counters.push(decision.counter);
-      drafts.set(space, draft);
-      return { type: "row", row: decision.row };
+      const outcome =
+        whatIs(entry) === "card" ? this.#draftCard(draft, entry) : this.#draftEntry(draft, entry);
+      if ("type" in outcome) drafts.set(space, draft);
+      return outcome;
     });
     const committed = this.#commit([...drafts.values()], by);
     onDecided();
@@ -127,7 +135,8 @@ export class Intake<By> {
       outcomes.map(async (outcome) => {
         if (!("type" in outcome)) return outcome;
         if (outcome.type === "look") return this.#lookUp(outcome.space, outcome.entry);
-        return failure === null ? stored(outcome.row) : refused(failure);
+        if (failure !== null) return refused(failure);
+        return outcome.type === "row" ? stored(outcome.row) : cardKept;
       }),
     );
   }
@@ -167,7 +176,7 @@ export class Intake<By> {
     const decision = this.#admitControls(from, signed);
     if (!decision.ok) return this.#controlsRefused(space, signed, decision.refusal);
     const { state: to, rows } = decision;
-    const addition: Addition = { space, from, to, ...noRows(), rows };
+    const addition: Addition = { space, from, to, ...noAdditions, rows };
     const failure = await this.#commit(rows.length === 0 ? [] : [addition], by);
     if (failure !== null) return controlAck(failure);
     // Records held already may still be on their way to the disk with somebody else's push.
@@ -187,7 +196,7 @@ export class Intake<By> {
     const early = await this.#ledger.open(certificate.spaceId);
     if (early.working === null) return refusals.NO_SPACE.code;
     if (holdsCertificate(early.working, certificate)) return this.#certificateHeld(early);
-    const foreseen = judgeCertificate(early.working, certificate);
+    const foreseen = judgeCertificate(early.working, certificate, this.#now());
     if (foreseen !== null) return refusals[foreseen].code;
     const message = certificateMessage(certificate);
     if (!(await this.#verify(certificate.capPub, message, certificate.signature))) {
@@ -198,10 +207,10 @@ export class Intake<By> {
     const from = space.working;
     if (from === null) return refusals.NO_SPACE.code;
     if (holdsCertificate(from, certificate)) return this.#certificateHeld(space);
-    const decision = admitCertificate(from, bytes);
+    const decision = admitCertificate(from, bytes, this.#now());
     if (!decision.ok) return refusals[decision.refusal].code;
     const certificates: CertificateRow[] = [decision.certificate];
-    const addition: Addition = { space, from, to: decision.state, ...noRows(), certificates };
+    const addition: Addition = { space, from, to: decision.state, ...noAdditions, certificates };
     const failure = await this.#commit([addition], by);
     return failure === null ? 0 : refusals[failure].code;
   }
@@ -221,8 +230,12 @@ export class Intake<By> {
     if (space.working === null) return answered(refused("NO_SPACE"));
     if (space.working.authority.deleted) return answered(refused("SPACE_DELETED"));
     if (mayHold(space.working, entry)) return answered(await this.#lookUp(space, entry));
-    const refusal = judgeEntry(space.working, entry, this.#limits);
+    const early = judgeRight(space.working, entry);
+    if (early !== null) return answered(refused(early));
+    await this.#ledger.know(space, [entry.docId]);
+    const refusal = this.#judge(space, space.working, entry);
     if (refusal !== null) return answered(refused(refusal));
+    if (!(await this.#coversThisLog(space, entry))) return answered(refused("BAD_COVER"));
     if (!(await this.#verify(entry.devPub, entryMessage(entry.entryId), entry.signature))) {
       onWrongSignature();
       return answered(refused("BAD_SIGNATURE"));
@@ -236,9 +249,56 @@ export class Intake<By> {
     if (place !== null) return stored(place);
     const state = space.committed;
     if (state === null || space.isBroken) return refused("INTERNAL");
-    const refusal = judgeEntry(state, entry, this.#limits) ?? "CTR_REPLAY";
+    const refusal = judgeRight(state, entry) ?? "CTR_REPLAY";
     const lastCtr = refusal === "CTR_REPLAY" ? lastCtrOf(state, entry.devPub) : 0;
     return { ...refused(refusal), lastCtr };
+  }
+
+  #judge(space: OpenSpace, state: SpaceState, entry: Entry): RefusalName | null {
+    return judgeEntry(state, documentOf(space, entry), entry, this.#limits);
+  }
+
+  /** Whether the chain that a snapshot says it covers is this log's: a position never changes it. */
+  async #coversThisLog(space: OpenSpace, entry: Entry): Promise<boolean> {
+    if (whatIs(entry) !== "snapshot") return true;
+    const cover = parseCover(entry.ext);
+    if (!cover.ok) return false;
+    const { coversPos, chain } = cover.value;
+    if (coversPos === 0) return equal(chain, chainStart(space.spaceId));
+    await space.settled;
+    const stored = await this.#store.chainAt(space.spaceId, coversPos);
+    return stored !== null && equal(chain, stored);
+  }
+
+  #draftEntry(draft: Draft, entry: Entry): PushResult | Pending {
+    const document = documentOf(draft.space, entry);
+    const decision = admitEntry(draft.to, document, entry, this.#now(), this.#limits);
+    if (!decision.ok) return refused(decision.refusal);
+    draft.to = decision.state;
+    draft.rows.push(decision.row);
+    draft.counters.push(decision.counter);
+    draft.documents.push(decision.document);
+    if (decision.snapshot !== null) draft.snapshots.push(decision.snapshot);
+    draft.space.documents.set(toHex(entry.docId), decision.document);
+    return { type: "row", row: decision.row };
+  }
+
+  #draftCard(draft: Draft, entry: Entry): PushResult | Pending {
+    const decision = admitCard(draft.to, documentOf(draft.space, entry), entry, this.#limits);
+    if (!decision.ok) return refused(decision.refusal);
+    if (decision.card === null) return cardKept;
+    draft.to = decision.state;
+    draft.cards.push(decision.card);
+    draft.space.documents.set(toHex(entry.docId), decision.document);
+    return { type: "card" };
+  }
+
+  async #knowDocuments(spaces: ReadonlyMap<Entry, OpenSpace>): Promise<void> {
+    const docIds = new Map<OpenSpace, Uint8Array[]>();
+    for (const [entry, space] of spaces) {
+      docIds.set(space, [...(docIds.get(space) ?? []), entry.docId]);
+    }
+    await Promise.all([...docIds].map(([space, ids]) => this.#ledger.know(space, ids)));
   }
 
   async #openAll(prepared: readonly Prepared[]): Promise<ReadonlyMap<Entry, OpenSpace>> {
@@ -283,26 +343,41 @@ export class Intake<By> {
   }
 }
 
-interface EntriesDraft extends Addition {
+/** What a push adds to one space, while it is being decided. */
+interface Draft extends Addition {
   to: SpaceState;
-  rows: LogRow[];
-  counters: CounterRow[];
+  readonly rows: LogRow[];
+  readonly counters: CounterRow[];
+  readonly documents: DocumentRow[];
+  readonly snapshots: SnapshotRow[];
+  readonly cards: CardRow[];
 }
 
-interface PendingLook {
-  readonly type: "look";
-  readonly space: OpenSpace;
-  readonly entry: Entry;
+function openDraft(space: OpenSpace, working: SpaceState): Draft {
+  return {
+    ...noAdditions,
+    space,
+    from: working,
+    to: working,
+    rows: [],
+    counters: [],
+    documents: [],
+    snapshots: [],
+    cards: [],
+  };
 }
 
-interface PendingRow {
-  readonly type: "row";
-  readonly row: LogRow;
+type Pending =
+  | { readonly type: "look"; readonly space: OpenSpace; readonly entry: Entry }
+  | { readonly type: "row"; readonly row: LogRow }
+  | { readonly type: "card" };
+
+function documentOf(space: OpenSpace, entry: Entry): StoredDocument | null {
+  return space.documents.get(toHex(entry.docId)) ?? null;
 }
 
-function noRows(): { rows: LogRow[]; certificates: CertificateRow[]; counters: CounterRow[] } {
-  return { rows: [], certificates: [], counters: [] };
-}
+/** A card has no position. */
+const cardKept: PushResult = { status: 0, pos: 0, chain: new Uint8Array(32), lastCtr: 0 };
 
 function answered(result: PushResult): Prepared {
   return { type: "answered", result };

@@ -10,7 +10,13 @@
  */
 import { toHex } from "#relay/protocol/bytes.ts";
 import { restoreSpace, writeOf, type Additions, type SpaceState } from "#relay/space.ts";
-import { StoreError, type Place, type SpaceWrite, type Store } from "#relay/store/store.ts";
+import {
+  StoreError,
+  type Place,
+  type SpaceWrite,
+  type Store,
+  type StoredDocument,
+} from "#relay/store/store.ts";
 
 /** A space in memory. */
 export class OpenSpace {
@@ -23,6 +29,10 @@ export class OpenSpace {
   /** Settled once every write so far is; never rejects. */
   settled: Promise<void> = Promise.resolve();
   isBroken = false;
+  /** Documents that were asked for, as the working state leaves them; null for one without an entry. */
+  readonly documents = new Map<string, StoredDocument | null>();
+  /** Questions for documents on their way. */
+  asking = 0;
 
   constructor(spaceId: Uint8Array, stored: SpaceState | null) {
     this.spaceId = spaceId;
@@ -41,8 +51,14 @@ export interface Addition extends Additions {
 /** @param by whoever the caller says made the write; handed on as it is */
 export type CommitListener<By> = (write: SpaceWrite, state: SpaceState, by: By) => void;
 
-/** Spaces kept in memory; one that has no write on its way may leave it. */
-const maxOpenSpaces = 10_000;
+/** Spaces kept in memory, ten documents counted as one; one that has no write on its way may leave it. */
+const maxOpenWeight = 20_000;
+/** Documents of one space that are remembered; more are forgotten together and asked for anew. */
+const maxKnownDocuments = 50_000;
+
+function weightOf(space: OpenSpace | null): number {
+  return 1 + (space?.documents.size ?? 0) / 10;
+}
 
 export class Ledger<By> {
   readonly #store: Store;
@@ -50,10 +66,12 @@ export class Ledger<By> {
   /** In order of use, the longest unused first. */
   readonly #slots = new Map<string, Slot>();
   readonly #busy = new Set<Promise<void>>();
+  readonly #now: () => number;
 
   /** @param onCommitted told of each durable write, in the order of its space's log */
-  constructor(store: Store, onCommitted: CommitListener<By>) {
+  constructor(store: Store, now: () => number, onCommitted: CommitListener<By>) {
     this.#store = store;
+    this.#now = now;
     this.#onCommitted = onCommitted;
   }
 
@@ -80,9 +98,10 @@ export class Ledger<By> {
     if (additions.some(({ space }) => space.isBroken)) {
       throw new StoreError("failed", "an earlier write of this space failed");
     }
-    const steps = additions.map(({ space, from, to, rows, certificates, counters }) => ({
+    const at = this.#now();
+    const steps = additions.map(({ space, from, to, ...added }) => ({
       space,
-      ...writeOf(from, to, { rows, certificates, counters }),
+      ...writeOf(from, to, added, at),
     }));
     for (const { space, state } of steps) {
       space.working = state;
@@ -109,6 +128,27 @@ export class Ledger<By> {
     void quiet.then(() => this.#busy.delete(quiet));
     for (const { space } of steps) space.settled = quiet;
     await appended;
+  }
+
+  /**
+   * Sees to it that `space.documents` knows these. Nobody writes of a document that it does not know,
+   * so what the store says of one is not outdated.
+   */
+  async know(space: OpenSpace, docIds: readonly Uint8Array[]): Promise<void> {
+    const missing = docIds.filter((docId) => !space.documents.has(toHex(docId)));
+    if (missing.length === 0) return;
+    const isStill = space.outstanding === 0 && space.asking === 0;
+    if (isStill && space.documents.size > maxKnownDocuments) space.documents.clear();
+    space.asking += 1;
+    const found = await this.#store.readDocuments(space.spaceId, missing).finally(() => {
+      space.asking -= 1;
+    });
+    const rows = new Map(found.map((document) => [toHex(document.docId), document]));
+    for (const docId of missing) {
+      const key = toHex(docId);
+      // Somebody else may have asked, and written, meanwhile.
+      if (!space.documents.has(key)) space.documents.set(key, rows.get(key) ?? null);
+    }
   }
 
   /** Where an entry stands, once what is being written is durable; null if it is not stored. */
@@ -142,10 +182,14 @@ export class Ledger<By> {
   }
 
   #makeRoom(): void {
+    let weight = 0;
+    for (const { space } of this.#slots.values()) weight += weightOf(space);
     for (const [key, { space }] of this.#slots) {
-      if (this.#slots.size < maxOpenSpaces) return;
+      if (weight < maxOpenWeight) return;
       // One that is being read or written stays: two writers must not meet.
-      if (space !== null && space.outstanding === 0) this.#slots.delete(key);
+      if (space === null || space.outstanding > 0) continue;
+      weight -= weightOf(space);
+      this.#slots.delete(key);
     }
   }
 }

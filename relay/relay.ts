@@ -99,7 +99,7 @@ export class Relay {
         ports.log("error", errorEvent("reading the log failed", error));
       },
     });
-    this.#ledger = new Ledger(store, (write, state, by) => {
+    this.#ledger = new Ledger(store, now, (write, state, by) => {
       this.#hub.committed(write.spaceId, write.rows, state, by);
     });
     this.#intake = new Intake({ store, ledger: this.#ledger, verify, limits, now });

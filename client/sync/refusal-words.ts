@@ -4,6 +4,8 @@ const words: Partial<Record<RefusalName, string>> = {
   RATE: "it asks this device to slow down",
   TOO_MANY: "it asks this device to slow down",
   QUOTA_SPACE: "the notebook has used up its room there",
+  QUOTA_DOCUMENT: "the note is as large as the relay takes",
+  QUOTA_MEMBER: "this person has used up their share of the notebook’s room there",
   DISK_FULL: "the relay is full",
   SHUTTING_DOWN: "the relay is restarting",
   SLOW_CONSUMER: "this device took too long to read",

@@ -21,6 +21,7 @@ export const refusals = {
   STALE_EPOCH: { code: 402, class: "action" },
   CTR_REPLAY: { code: 403, class: "action" },
   BAD_ENTRY: { code: 404, class: "final" },
+  BAD_COVER: { code: 405, class: "action" },
   CTRL_CONFLICT: { code: 406, class: "action" },
   NOT_ADMIN: { code: 407, class: "final" },
   LINK_SPENT: { code: 408, class: "final" },
@@ -32,6 +33,8 @@ export const refusals = {
   SLOW_CONSUMER: { code: 503, class: "retry" },
   TOO_MANY: { code: 504, class: "retry" },
   DISK_FULL: { code: 505, class: "retry" },
+  QUOTA_DOCUMENT: { code: 506, class: "retry" },
+  QUOTA_MEMBER: { code: 507, class: "retry" },
   INTERNAL: { code: 600, class: "retry" },
   SHUTTING_DOWN: { code: 601, class: "retry" },
 } as const satisfies Record<string, { code: number; class: RefusalClass }>;

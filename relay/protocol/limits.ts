@@ -14,13 +14,19 @@ export const maxPresenceBytes = 2048;
 export const maxControlBytes = 256 << 10;
 export const maxMetaBytes = 2048;
 export const maxCapabilities = 1024;
+/** A card is a title, a few lines and tags. */
+export const maxCardBytes = 4096;
 export const maxErrorDetailBytes = 128;
 
 export interface Limits {
   /** One sealed entry, header and signature included. */
   readonly entryBytes: number;
-  /** All stored bytes of a space. */
+  /** All stored bytes of a space, blobs included. */
   readonly spaceBytes: number;
+  /** Stored entries of one document. */
+  readonly documentBytes: number;
+  /** One blob, all its chunks. */
+  readonly blobBytes: number;
   readonly entriesPerSecond: number;
   readonly entryBurst: number;
   readonly presencePerSecond: number;
@@ -33,6 +39,8 @@ export interface Limits {
 export const defaultLimits: Limits = {
   entryBytes: 256 << 10,
   spaceBytes: 1 << 30,
+  documentBytes: 64 << 20,
+  blobBytes: 64 << 20,
   entriesPerSecond: 50,
   entryBurst: 500,
   presencePerSecond: 10,

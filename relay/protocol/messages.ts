@@ -63,8 +63,8 @@ export interface Hello {
 
 /**
  * `ver u16 | relayPub 32 | storeId 16 | relayNonce 16 | access u8 (0 open) | entryBytes u32
- * | spaceBytes u64 | entriesPerSecond u32 | entryBurst u32 | presencePerSecond u32
- * | connectionsPerAddress u32 | windowBytes u32 | handshakeMs u32 | sig 64`
+ * | spaceBytes u64 | documentBytes u64 | blobBytes u64 | entriesPerSecond u32 | entryBurst u32
+ * | presencePerSecond u32 | connectionsPerAddress u32 | windowBytes u32 | handshakeMs u32 | sig 64`
  */
 export interface Welcome {
   readonly type: "welcome";
@@ -324,6 +324,8 @@ export function encodeWelcomeBody(welcome: Omit<Welcome, "type" | "signature">):
     .u8(welcome.access)
     .u32(limits.entryBytes)
     .u64(limits.spaceBytes)
+    .u64(limits.documentBytes)
+    .u64(limits.blobBytes)
     .u32(limits.entriesPerSecond)
     .u32(limits.entryBurst)
     .u32(limits.presencePerSecond)
@@ -488,6 +490,8 @@ function readMessage(type: Message["type"], reader: Reader): Message {
         limits: {
           entryBytes: reader.u32(),
           spaceBytes: reader.u64(),
+          documentBytes: reader.u64(),
+          blobBytes: reader.u64(),
           entriesPerSecond: reader.u32(),
           entryBurst: reader.u32(),
           presencePerSecond: reader.u32(),

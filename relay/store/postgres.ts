@@ -167,6 +167,18 @@ class PostgresStore implements Store {
     return rows.map((row) => bytes(row.bytes));
   }
 
+  readonly readDocuments = notKeptHere;
+  readonly listDocuments = notKeptHere;
+  readonly readDocument = notKeptHere;
+  readonly readBlob = notKeptHere;
+  readonly readBlobsOf = notKeptHere;
+  readonly putChunk = notKeptHere;
+  readonly readChunk = notKeptHere;
+  readonly listSpaces = notKeptHere;
+  readonly readDue = notKeptHere;
+  readonly readBodies = notKeptHere;
+  readonly reclaim = notKeptHere;
+
   async totalBytes(): Promise<number> {
     const [row] = await this.#rows<{ total: string }>(
       "SELECT coalesce(sum(counted_bytes), 0)::int8 AS total FROM sealeaf.space",
@@ -322,19 +334,26 @@ function spaceFrom(rows: readonly SpacePart[]): StoredSpace | null {
     revision: Number(space.a),
     head: Number(space.b),
     chain: bytes(space.y),
+    base: 1,
     countedBytes: Number(space.c),
+    deletedAt: null,
     controls: rows.flatMap(({ part, a, x }) =>
       part === "control" ? [{ pos: Number(a), bytes: bytes(x) }] : [],
     ),
     certificates: rows.flatMap(({ part, x, y, z }) =>
       part === "certificate" && y !== null && z !== null
-        ? [{ devPub: bytes(x), capPub: bytes(y), bytes: bytes(z) }]
+        ? [{ devPub: bytes(x), capPub: bytes(y), bytes: bytes(z), at: 0 }]
         : [],
     ),
     counters: rows.flatMap(({ part, a, x }) =>
-      part === "counter" ? [{ devPub: bytes(x), ctr: Number(a) }] : [],
+      part === "counter" ? [{ devPub: bytes(x), ctr: Number(a), countedBytes: 0, at: 0 }] : [],
     ),
   };
+}
+
+/** Documents, cards and blobs are kept by SQLite alone so far. */
+function notKeptHere(): Promise<never> {
+  return Promise.reject(new StoreError("failed", "PostgreSQL keeps no documents yet"));
 }
 
 function readItem(row: ItemRow): LogItem {

@@ -5,13 +5,25 @@
  */
 import { Worker } from "node:worker_threads";
 import { answerCall, type Answer, type Call } from "#relay/store/sqlite-calls.ts";
-import { SqliteDatabase, type AppendOutcome } from "#relay/store/sqlite-database.ts";
+import {
+  SqliteDatabase,
+  type ChunkWrite,
+  type Keepable,
+  type Outcome,
+} from "#relay/store/sqlite-database.ts";
 import {
   StoreError,
+  type BlobRow,
+  type Deadlines,
+  type DueInSpace,
+  type KeptBody,
+  type ListedDocument,
   type LogItem,
   type Place,
   type SpaceWrite,
   type Store,
+  type StoredBlob,
+  type StoredDocument,
   type StoredSpace,
   type StoreIdentity,
 } from "#relay/store/store.ts";
@@ -36,15 +48,16 @@ interface Caller {
   call(operation: Call["operation"], ...values: readonly unknown[]): Promise<unknown>;
 }
 
-interface WaitingAppend {
-  readonly writes: readonly SpaceWrite[];
-  readonly resolve: () => void;
+interface Waiting {
+  readonly item: Keepable;
+  /** @param isKnown false for a chunk of a blob nobody announced */
+  readonly resolve: (isKnown: boolean) => void;
   readonly reject: (error: StoreError) => void;
 }
 
 class SqliteStore implements Store {
   readonly #caller: Caller;
-  #waiting: WaitingAppend[] = [];
+  #waiting: Waiting[] = [];
   #flushing: Promise<void> | null = null;
 
   constructor(caller: Caller) {
@@ -59,11 +72,8 @@ class SqliteStore implements Store {
     return this.#call("loadSpace", spaceId);
   }
 
-  append(writes: readonly SpaceWrite[]): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ writes, resolve, reject });
-      this.#flushing ??= this.#flush();
-    });
+  async append(writes: readonly SpaceWrite[]): Promise<void> {
+    await this.#keep(writes);
   }
 
   positionOf(spaceId: Uint8Array, itemId: Uint8Array): Promise<Place | null> {
@@ -96,6 +106,77 @@ class SqliteStore implements Store {
     return this.#call("readCertificates", spaceId);
   }
 
+  readDocuments(
+    spaceId: Uint8Array,
+    docIds: readonly Uint8Array[],
+  ): Promise<readonly StoredDocument[]> {
+    return this.#call("readDocuments", spaceId, docIds);
+  }
+
+  listDocuments(
+    spaceId: Uint8Array,
+    afterDocId: Uint8Array,
+    limit: number,
+  ): Promise<readonly ListedDocument[]> {
+    return this.#call("listDocuments", spaceId, afterDocId, limit);
+  }
+
+  readDocument(
+    spaceId: Uint8Array,
+    docId: Uint8Array,
+    after: number,
+    byteBudget: number,
+  ): Promise<readonly LogItem[]> {
+    return this.#call("readDocument", spaceId, docId, after, byteBudget);
+  }
+
+  readBlob(spaceId: Uint8Array, blobId: Uint8Array): Promise<StoredBlob | null> {
+    return this.#call("readBlob", spaceId, blobId);
+  }
+
+  readBlobsOf(spaceId: Uint8Array, docId: Uint8Array): Promise<readonly BlobRow[]> {
+    return this.#call("readBlobsOf", spaceId, docId);
+  }
+
+  putChunk(
+    spaceId: Uint8Array,
+    blobId: Uint8Array,
+    index: number,
+    bytes: Uint8Array,
+  ): Promise<boolean> {
+    const chunk: ChunkWrite = { spaceId, blobId, index, bytes };
+    return this.#keep(chunk);
+  }
+
+  readChunk(spaceId: Uint8Array, blobId: Uint8Array, index: number): Promise<Uint8Array | null> {
+    return this.#call("readChunk", spaceId, blobId, index);
+  }
+
+  listSpaces(
+    afterSpaceId: Uint8Array,
+    limit: number,
+  ): Promise<readonly { spaceId: Uint8Array; deletedAt: number | null }[]> {
+    return this.#call("listSpaces", afterSpaceId, limit);
+  }
+
+  readDue(spaceId: Uint8Array, deadlines: Deadlines, limit: number): Promise<DueInSpace> {
+    return this.#call("readDue", spaceId, deadlines, limit);
+  }
+
+  readBodies(
+    spaceId: Uint8Array,
+    docId: Uint8Array | null,
+    after: number,
+    upTo: number,
+    limit: number,
+  ): Promise<readonly KeptBody[]> {
+    return this.#call("readBodies", spaceId, docId, after, upTo, limit);
+  }
+
+  reclaim(): Promise<boolean> {
+    return this.#call("reclaim");
+  }
+
   totalBytes(): Promise<number> {
     return this.#call("totalBytes");
   }
@@ -110,31 +191,38 @@ class SqliteStore implements Store {
     return (await this.#caller.call(operation, ...values)) as T;
   }
 
+  #keep(item: Keepable): Promise<boolean> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ item, resolve, reject });
+      this.#flushing ??= this.#flush();
+    });
+  }
+
   async #flush(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
     while (this.#waiting.length > 0) {
       const batch = this.#waiting;
       this.#waiting = [];
-      await this.#appendBatch(batch);
+      await this.#keepBatch(batch);
     }
     this.#flushing = null;
   }
 
-  async #appendBatch(batch: readonly WaitingAppend[]): Promise<void> {
-    let outcomes: readonly AppendOutcome[];
+  async #keepBatch(batch: readonly Waiting[]): Promise<void> {
+    let outcomes: readonly Outcome[];
     try {
       outcomes = await this.#call(
-        "appendAll",
-        batch.map(({ writes }) => writes),
+        "keepAll",
+        batch.map(({ item }) => item),
       );
     } catch (error) {
       const failure = error instanceof StoreError ? error.failure : "failed";
       outcomes = batch.map(() => failure);
     }
     for (const [ix, { resolve, reject }] of batch.entries()) {
-      const failure = outcomes[ix] ?? null;
-      if (failure === null) resolve();
-      else reject(new StoreError(failure, `the append failed: ${failure}`));
+      const outcome = outcomes[ix] ?? "failed";
+      if (outcome === "kept" || outcome === "unknown") resolve(outcome === "kept");
+      else reject(new StoreError(outcome, `the append failed: ${outcome}`));
     }
   }
 }

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DatabaseSync } from "@photostructure/sqlite";
+import { noAdditions } from "#relay/space.ts";
 import { openPostgresStore } from "#relay/store/postgres.ts";
 import { openSqliteStore } from "#relay/store/sqlite.ts";
 import type { Store } from "#relay/store/store.ts";
@@ -63,7 +64,7 @@ describe("the SQLite store's directory", () => {
     const store = await openSqliteStore({ dir, workerUrl: null });
     await store.close();
     const db = new DatabaseSync(join(dir, "relay.db"));
-    db.exec("PRAGMA user_version = 2");
+    db.exec("PRAGMA user_version = 99");
     db.close();
     await expect(openSqliteStore({ dir, workerUrl: null })).rejects.toThrow("newer relay");
     rmSync(dir, { recursive: true });
@@ -88,12 +89,13 @@ describe("the memory store", () => {
       spaceId: bytesNamed("space", 32),
       genesis: bytesNamed("genesis", 52),
       revision: 0,
+      at: 0,
       head: 0,
       chain: bytesNamed("chain", 32),
+      base: 1,
       countedBytes: 0,
-      rows: [],
-      certificates: [],
-      counters: [],
+      deletedAt: null,
+      ...noAdditions,
     };
     void store.append([write]).then(() => {
       isAnswered = true;

@@ -122,6 +122,8 @@ const messageArbitraries: {
     limits: fc.record({
       entryBytes: u32,
       spaceBytes: u64,
+      documentBytes: u64,
+      blobBytes: u64,
       entriesPerSecond: u32,
       entryBurst: u32,
       presencePerSecond: u32,

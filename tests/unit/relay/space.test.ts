@@ -11,7 +11,7 @@ import {
   holdsCertificate,
   judgeEntry,
   lackingFrom,
-  maxCertificatesPerCapability,
+  maxDevicesInUse,
   mayHold,
   openSpace,
   restoreSpace,
@@ -42,7 +42,7 @@ function opened(space: TestSpace): SpaceState {
 }
 
 function certified(state: SpaceState, certificate: Uint8Array): SpaceState {
-  const decision = admitCertificate(state, certificate);
+  const decision = admitCertificate(state, certificate, now);
   if (!decision.ok) throw new Error(decision.refusal);
   return decision.state;
 }
@@ -57,7 +57,7 @@ describe("a space's log", () => {
   it("[LOG-1] gives records and entries one run of positions, each chained to the one before", () => {
     const { space, device, state } = setupSpace();
     const entry = parsed(device.entry());
-    const first = admitEntry(state, entry, defaultLimits);
+    const first = admitEntry(state, null, entry, now, defaultLimits);
     if (!first.ok) throw new Error(first.refusal);
     const rotation = space.rotate([]);
     const second = admitControls(first.state, [rotation], now, defaultLimits);
@@ -83,19 +83,21 @@ describe("a space's log", () => {
     const { device, state } = setupSpace();
     const fifth = parsed(device.entryAt(5));
     expect(mayHold(state, fifth)).toBe(false);
-    const decision = admitEntry(state, fifth, defaultLimits);
+    const decision = admitEntry(state, null, fifth, now, defaultLimits);
     if (!decision.ok) throw new Error(decision.refusal);
     expect(mayHold(decision.state, fifth)).toBe(true);
-    expect(judgeEntry(decision.state, parsed(device.entryAt(4)), defaultLimits)).toBe("CTR_REPLAY");
-    expect(judgeEntry(decision.state, parsed(device.entryAt(50)), defaultLimits)).toBeNull();
+    expect(judgeEntry(decision.state, null, parsed(device.entryAt(4)), defaultLimits)).toBe(
+      "CTR_REPLAY",
+    );
+    expect(judgeEntry(decision.state, null, parsed(device.entryAt(50)), defaultLimits)).toBeNull();
     // The state that was decided upon is untouched: a failed write falls back to it.
     expect(mayHold(state, fifth)).toBe(false);
   });
 
   it("[LIM-3] counts an entry as at least 1 KiB", () => {
     const { device, state } = setupSpace();
-    const small = admitEntry(state, parsed(device.entry({ size: 20 })), defaultLimits);
-    const large = admitEntry(state, parsed(device.entry({ size: 5000 })), defaultLimits);
+    const small = admitEntry(state, null, parsed(device.entry({ size: 20 })), now, defaultLimits);
+    const large = admitEntry(state, null, parsed(device.entry({ size: 5000 })), now, defaultLimits);
     if (!small.ok || !large.ok) throw new Error("both fit");
     expect(small.state.countedBytes - state.countedBytes).toBe(1024);
     expect(large.state.countedBytes - state.countedBytes).toBe(large.row.bytes.length);
@@ -109,7 +111,7 @@ describe("restoring a space", () => {
     const counters: CounterRow[] = [];
     let last = state;
     for (const bytes of [device.entry(), device.entry()]) {
-      const decision = admitEntry(last, parsed(bytes), defaultLimits);
+      const decision = admitEntry(last, null, parsed(bytes), now, defaultLimits);
       if (!decision.ok) throw new Error(decision.refusal);
       last = decision.state;
       rows.push(decision.row);
@@ -117,13 +119,17 @@ describe("restoring a space", () => {
     }
     const certificate = parseCertificate(device.certificate);
     if (!certificate.ok) throw new Error(certificate.error);
-    const certificates: CertificateRow[] = [{ ...certificate.value, bytes: device.certificate }];
+    const certificates: CertificateRow[] = [
+      { ...certificate.value, bytes: device.certificate, at: now },
+    ];
     const restored = restoreSpace({
       genesis: space.genesis,
       revision: last.revision,
       head: last.head,
       chain: last.chain,
+      base: 1,
       countedBytes: last.countedBytes,
+      deletedAt: null,
       controls: space.recordBytes.map((bytes, ix) => ({ pos: ix + 1, bytes })),
       certificates,
       counters: counters.slice(-1),
@@ -138,7 +144,9 @@ describe("restoring a space", () => {
       revision: 1,
       head: state.head,
       chain: state.chain,
+      base: 1,
       countedBytes: 0,
+      deletedAt: null,
       controls: space.recordBytes.toReversed().map((bytes, ix) => ({ pos: ix + 1, bytes })),
       certificates: [],
       counters: [],
@@ -188,9 +196,9 @@ describe("certificates", () => {
     const phone = new TestDevice(space, "phone", reader);
     const entry = parsed(phone.entry());
     const asReader = certified(admitted.state, phone.certificate);
-    expect(judgeEntry(asReader, entry, defaultLimits)).toBe("NOT_A_WRITER");
+    expect(judgeEntry(asReader, null, entry, defaultLimits)).toBe("NOT_A_WRITER");
     const second = certificateOf(space.spaceId, writer, phone.signer.pub);
-    expect(judgeEntry(certified(asReader, second), entry, defaultLimits)).toBeNull();
+    expect(judgeEntry(certified(asReader, second), null, entry, defaultLimits)).toBeNull();
   });
 
   it("[RIGHT-3] are limited per capability, so that one member cannot use up a space's", () => {
@@ -200,13 +208,18 @@ describe("certificates", () => {
     const admitted = admitControls(state, space.records, now, defaultLimits);
     if (!admitted.ok) throw new Error(admitted.refusal);
     let full = admitted.state;
-    for (let n = 1; n < maxCertificatesPerCapability; n += 1) {
+    for (let n = 1; n < maxDevicesInUse; n += 1) {
       full = certified(full, new TestDevice(space, `device ${n}`).certificate);
     }
     const oneMore = new TestDevice(space, "one more");
-    expect(admitCertificate(full, oneMore.certificate)).toMatchObject({ refusal: "TOO_MANY" });
+    expect(admitCertificate(full, oneMore.certificate, now)).toMatchObject({
+      refusal: "TOO_MANY",
+    });
+    // Those that have not written for 90 days are in use no more.
+    const later = now + 90 * 86_400_000;
+    expect(admitCertificate(full, oneMore.certificate, later)).toMatchObject({ ok: true });
     const ofFriend = new TestDevice(space, "of friend", friend);
-    expect(admitCertificate(full, ofFriend.certificate)).toMatchObject({ ok: true });
+    expect(admitCertificate(full, ofFriend.certificate, now)).toMatchObject({ ok: true });
     const held = parseCertificate(device.certificate);
     if (!held.ok) throw new Error(held.error);
     expect(holdsCertificate(full, held.value)).toBe(true);
