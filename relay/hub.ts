@@ -84,6 +84,14 @@ export class Hub {
     this.#ports = ports;
   }
 
+  get spaceCount(): number {
+    return this.#topics.size;
+  }
+
+  get subscriptionCount(): number {
+    return [...this.#topics.values()].reduce((sum, { feeds }) => sum + feeds.size, 0);
+  }
+
   connect(session: Session, wire: Wire): Outlet {
     return new Outlet(this, this.#ports, session, wire);
   }

@@ -18,6 +18,7 @@ import { spaceIdOf } from "#relay/protocol/genesis.ts";
 import { maxMessageBytes, protocolVersion, type Limits } from "#relay/protocol/limits.ts";
 import type { ControlAck, PushAck } from "#relay/protocol/messages.ts";
 import { parseCover } from "#relay/protocol/snapshot.ts";
+import type { Gate } from "#relay/access.ts";
 import type { Addition, Ledger, OpenSpace } from "#relay/ledger.ts";
 import {
   admitCard,
@@ -71,6 +72,7 @@ export class Intake<By> {
   readonly #ledger: Ledger<By>;
   readonly #verify: Verify;
   readonly #limits: Limits;
+  readonly #gate: Gate;
   readonly #now: () => number;
 
   constructor(ports: {
@@ -78,12 +80,14 @@ export class Intake<By> {
     readonly ledger: Ledger<By>;
     readonly verify: Verify;
     readonly limits: Limits;
+    readonly gate: Gate;
     readonly now: () => number;
   }) {
     this.#store = ports.store;
     this.#ledger = ports.ledger;
     this.#verify = ports.verify;
     this.#limits = ports.limits;
+    this.#gate = ports.gate;
     this.#now = ports.now;
   }
 
@@ -141,11 +145,15 @@ export class Intake<By> {
     );
   }
 
-  /** A CTRL_PUSH: all of its records or none. */
+  /**
+   * A CTRL_PUSH: all of its records or none.
+   * @param accessPub of the connection; null if it has shown none
+   */
   async pushControls(
     genesis: Uint8Array,
     records: readonly Uint8Array[],
     by: By,
+    accessPub: Uint8Array | null,
   ): Promise<ControlAck> {
     const signed: SignedControl[] = [];
     for (const bytes of records) {
@@ -170,6 +178,10 @@ export class Intake<By> {
       ),
     );
     if (!verdicts.every(Boolean)) return controlAck("BAD_SIGNATURE");
+    if (early.working === null) {
+      const refusal = await this.#gate.refusesSpace(spaceId, accessPub);
+      if (refusal !== null) return controlAck(refusal);
+    }
 
     const space = await this.#ledger.open(spaceId);
     const from = space.working ?? opening.state;
@@ -236,6 +248,8 @@ export class Intake<By> {
     const refusal = this.#judge(space, space.working, entry);
     if (refusal !== null) return answered(refused(refusal));
     if (!(await this.#coversThisLog(space, entry))) return answered(refused("BAD_COVER"));
+    const closed = await this.#gate.refusesMore(entry.spaceId, bytes.length);
+    if (closed !== null) return answered(refused(closed));
     if (!(await this.#verify(entry.devPub, entryMessage(entry.entryId), entry.signature))) {
       onWrongSignature();
       return answered(refused("BAD_SIGNATURE"));

@@ -2,7 +2,7 @@
  * The relay without a network: connections come in as sockets that can send and close, time, chance,
  * storage and signatures as ports. The server (server.ts) and the simulations run this same class.
  */
-import { equal } from "#relay/protocol/bytes.ts";
+import { concat, equal } from "#relay/protocol/bytes.ts";
 import { chainTag, inDomain, sha256Of } from "#relay/protocol/domain.ts";
 import { refusals, type RefusalName } from "#relay/protocol/errors.ts";
 import { protocolVersion, type Limits } from "#relay/protocol/limits.ts";
@@ -11,11 +11,13 @@ import {
   encodeMessage,
   encodeWelcomeBody,
   sessionNonceBytes,
+  type Auth,
   type Hello,
   type Message,
   type Subscribe,
   type Subscribed,
 } from "#relay/protocol/messages.ts";
+import type { AccessControl } from "#relay/access.ts";
 import { Hub, maxSubscriptionsPerConnection, type Outlet } from "#relay/hub.ts";
 import { Intake, type Verify } from "#relay/intake.ts";
 import { Ledger } from "#relay/ledger.ts";
@@ -49,7 +51,7 @@ export interface RelayIdentity {
 
 /** Numbers only: no id, key or address can get into a log by it. */
 export type Log = (
-  level: "info" | "warn" | "error",
+  level: "debug" | "info" | "warn" | "error",
   event: string,
   numbers?: Readonly<Record<string, number>>,
 ) => void;
@@ -62,6 +64,7 @@ export interface RelayPorts {
   random(bytes: number): Uint8Array;
   readonly verify: Verify;
   readonly identity: RelayIdentity;
+  readonly access: AccessControl;
   readonly limits: Limits;
   readonly log: Log;
   /** Whether the relay answers to the origin a client says it dialled. */
@@ -102,7 +105,14 @@ export class Relay {
     this.#ledger = new Ledger(store, now, (write, state, by) => {
       this.#hub.committed(write.spaceId, write.rows, state, by);
     });
-    this.#intake = new Intake({ store, ledger: this.#ledger, verify, limits, now });
+    this.#intake = new Intake({
+      store,
+      ledger: this.#ledger,
+      verify,
+      limits,
+      gate: ports.access,
+      now,
+    });
     this.#cancelSweep = ports.timers.after(sweepMs, () => {
       this.#sweep();
     });
@@ -110,6 +120,15 @@ export class Relay {
 
   get connectionCount(): number {
     return this.#connections.size;
+  }
+
+  get subscriptionCount(): number {
+    return this.#hub.subscriptionCount;
+  }
+
+  /** Spaces somebody is subscribed to. */
+  get spaceCount(): number {
+    return this.#hub.spaceCount;
   }
 
   connect(socket: RelaySocket): RelayConnection {
@@ -166,6 +185,10 @@ class Connection implements RelayConnection {
   /** Settled when all requests but pushes received so far have taken effect. */
   #ordered: Promise<void> = Promise.resolve();
   readonly #work = new Set<Promise<void>>();
+  /** Bodies of HELLO and WELCOME: what AUTH signs. Null before WELCOME. */
+  #transcript: Uint8Array | null = null;
+  /** The access key this connection has shown. */
+  #accessPub: Uint8Array | null = null;
   #isFinishing = false;
   #isClosed = false;
 
@@ -250,30 +273,65 @@ class Connection implements RelayConnection {
       );
       return;
     }
-    const { identity, limits } = this.#ports;
+    const { identity, limits, access } = this.#ports;
     const welcome = {
       version: protocolVersion,
       relayPub: identity.relayPub,
       storeId: identity.storeId,
       nonce: this.#ports.random(sessionNonceBytes),
-      access: 0,
+      access: access.code,
       limits,
     };
-    const signature = await identity.sign(
-      inDomain("welcome", encodeHelloBody(hello), encodeWelcomeBody(welcome)),
-    );
+    const transcript = concat(encodeHelloBody(hello), encodeWelcomeBody(welcome));
+    const signature = await identity.sign(inDomain("welcome", transcript));
+    this.#transcript = transcript;
     this.#send(reqId, { type: "welcome", ...welcome, signature });
   }
 
+  /** Requests that follow AUTH on the heels are judged without it: clients wait for AUTH_OK. */
+  #mayAsk({ type }: Request): boolean {
+    if (type === "auth" || type === "ping" || this.#accessPub !== null) return true;
+    const { mode, guests } = this.#ports.access.access;
+    return mode === "open" || guests;
+  }
+
+  async #authenticate(reqId: number, auth: Auth): Promise<void> {
+    const { access } = this.#ports;
+    if (access.access.mode === "open" || this.#transcript === null) {
+      this.#refuse(reqId, "BAD_FRAME", 0, "AUTH is not for now, or not for an open relay", true);
+      return;
+    }
+    const refusal = await access.admit(auth, this.#transcript);
+    if (refusal === null) {
+      this.#accessPub = auth.accessPub;
+      this.#send(reqId, { type: "authOk" });
+      return;
+    }
+    if (refusal === "AUTH_FAILED") this.#session.wrongSignature();
+    this.#refuse(reqId, refusal, 0, "this access key is not admitted", false);
+  }
+
   #serve(reqId: number, request: Request): void {
+    if (!this.#mayAsk(request)) {
+      if (request.type === "push") this.#session.pushDone(request.entries);
+      this.#refuse(reqId, "AUTH_REQUIRED", 0, "this relay serves no guests", false);
+      return;
+    }
     switch (request.type) {
+      case "auth":
+        this.#inOrder(reqId, () => this.#authenticate(reqId, request));
+        break;
       case "push":
         this.#push(reqId, request.entries);
         break;
       case "controlPush":
         this.#inOrder(reqId, async () => {
           const { genesis, records } = request;
-          this.#send(reqId, await this.#ports.intake.pushControls(genesis, records, this.#outlet));
+          const { intake } = this.#ports;
+          this.#send(
+            reqId,
+            await intake.pushControls(genesis, records, this.#outlet, this.#accessPub),
+          );
         });
         break;
       case "certPut":

@@ -20,6 +20,7 @@ import {
 import { RateBucket } from "#relay/rate-bucket.ts";
 
 type RequestType =
+  | "auth"
   | "subscribe"
   | "unsubscribe"
   | "pull"
@@ -185,6 +186,7 @@ export class Session {
         return { type: "serve", reqId, request: message };
       case "credit":
         return { type: "serve", reqId, request: message };
+      case "auth":
       case "unsubscribe":
       case "pull":
       case "controlGet":
@@ -203,7 +205,6 @@ export class Session {
       }
       case "hello":
       case "welcome":
-      case "auth":
       case "authOk":
       case "subscribed":
       case "data":

@@ -3,6 +3,7 @@
  * at most 1 MiB. An answer repeats the request's reqId; what the relay sends unasked has reqId 0.
  * The layouts stand once, here: `encodeMessage` writes what `parseMessage` reads.
  */
+import { inviteTokenBytes } from "./access.ts";
 import { parseAll, Writer, type Parsed, type Reader } from "./bytes.ts";
 import { chainTagBytes } from "./domain.ts";
 import { genesisBytes, spaceIdBytes } from "./genesis.ts";
@@ -62,7 +63,7 @@ export interface Hello {
 }
 
 /**
- * `ver u16 | relayPub 32 | storeId 16 | relayNonce 16 | access u8 (0 open) | entryBytes u32
+ * `ver u16 | relayPub 32 | storeId 16 | relayNonce 16 | access u8 (access.ts) | entryBytes u32
  * | spaceBytes u64 | documentBytes u64 | blobBytes u64 | entriesPerSecond u32 | entryBurst u32
  * | presencePerSecond u32 | connectionsPerAddress u32 | windowBytes u32 | handshakeMs u32 | sig 64`
  */
@@ -79,10 +80,15 @@ export interface Welcome {
   readonly signature: Uint8Array;
 }
 
-/** `accessPub 32 | sig 64`, over origin, relay key and both nonces; only where a relay is not open. */
+/**
+ * `accessPub 32 | tokenLen u8 (0 or 16) | token | sig 64`; only where a relay is not open. Signed over
+ * the bodies of HELLO and WELCOME, so origin, relay key and both nonces, and the token, in domain "auth".
+ */
 export interface Auth {
   readonly type: "auth";
   readonly accessPub: Uint8Array;
+  /** Of an invitation not redeemed yet; else empty. */
+  readonly token: Uint8Array;
   readonly signature: Uint8Array;
 }
 
@@ -346,7 +352,11 @@ export function encodeMessage(reqId: number, message: Message): Uint8Array {
       writer.bytes(encodeWelcomeBody(message)).fixed(message.signature, signatureBytes);
       break;
     case "auth":
-      writer.fixed(message.accessPub, keyBytes).fixed(message.signature, signatureBytes);
+      writer
+        .fixed(message.accessPub, keyBytes)
+        .u8(message.token.length)
+        .bytes(message.token)
+        .fixed(message.signature, signatureBytes);
       break;
     case "authOk":
       break;
@@ -502,7 +512,12 @@ function readMessage(type: Message["type"], reader: Reader): Message {
         signature: reader.bytes(signatureBytes),
       };
     case "auth":
-      return { type, accessPub: reader.bytes(keyBytes), signature: reader.bytes(signatureBytes) };
+      return {
+        type,
+        accessPub: reader.bytes(keyBytes),
+        token: readInviteToken(reader),
+        signature: reader.bytes(signatureBytes),
+      };
     case "authOk":
       return { type };
     case "subscribe": {
@@ -603,6 +618,12 @@ function readMessage(type: Message["type"], reader: Reader): Message {
         detail: reader.text16(maxErrorDetailBytes),
       };
   }
+}
+
+function readInviteToken(reader: Reader): Uint8Array {
+  const length = reader.u8();
+  if (length !== 0 && length !== inviteTokenBytes) reader.refuse("no token has this length");
+  return reader.bytes(length);
 }
 
 function readMode(reader: Reader): SubscriptionMode {

@@ -12,6 +12,7 @@ import {
 } from "@photostructure/sqlite";
 import { concat, toHex } from "#relay/protocol/bytes.ts";
 import { noDocument } from "#relay/protocol/genesis.ts";
+import { SqliteAccess } from "#relay/store/sqlite-access.ts";
 import { migrate } from "#relay/store/sqlite-schema.ts";
 import {
   StoreError,
@@ -57,6 +58,7 @@ type Row = Record<string, unknown>;
 export class SqliteDatabase {
   readonly #lock: DatabaseSyncInstance;
   readonly #db: DatabaseSyncInstance;
+  #access: SqliteAccess | null = null;
   readonly #statements = new Map<string, StatementSyncInstance>();
   readonly #spaceIds = new Map<string, number>();
 
@@ -88,6 +90,14 @@ export class SqliteDatabase {
         `The store in ${dir} cannot be opened (${failureOf(error)}).`,
       );
     }
+  }
+
+  /** A method of {@link SqliteAccess}. */
+  access(method: keyof SqliteAccess, values: readonly unknown[]): unknown {
+    this.#access ??= new SqliteAccess(this.#db);
+    // The typed side is SqliteAccessCalls, the only caller.
+    const call = this.#access[method] as (...values: readonly unknown[]) => unknown;
+    return call.apply(this.#access, [...values]);
   }
 
   identity(fresh: StoreIdentity): StoreIdentity {

@@ -3,11 +3,12 @@
  * never altered, a store with more steps than this relay knows is left alone.
  */
 import type { DatabaseSyncInstance } from "@photostructure/sqlite";
+import { accessTables } from "#relay/store/sqlite-access.ts";
 import { StoreError } from "#relay/store/store.ts";
 
 type Step = (db: DatabaseSyncInstance) => void;
 
-const steps: readonly Step[] = [firstTables, documentsAndBlobs];
+const steps: readonly Step[] = [firstTables, documentsAndBlobs, accessKeys];
 
 /** Brings the store up to this relay's tables, each step in a transaction of its own. */
 export function migrate(db: DatabaseSyncInstance): void {
@@ -155,6 +156,10 @@ function documentsAndBlobs(db: DatabaseSyncInstance): void {
       SELECT entry_kind FROM log WHERE space = document.space AND pos = document.last_pos
     );
   `);
+}
+
+function accessKeys(db: DatabaseSyncInstance): void {
+  db.exec(accessTables);
 }
 
 function readNumber(db: DatabaseSyncInstance, sql: string): number {

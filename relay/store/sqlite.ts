@@ -4,6 +4,8 @@
  * the next transaction and its fsync.
  */
 import { Worker } from "node:worker_threads";
+import type { AccessStore } from "#relay/store/access-store.ts";
+import { SqliteAccessCalls } from "#relay/store/sqlite-access-calls.ts";
 import { answerCall, type Answer, type Call } from "#relay/store/sqlite-calls.ts";
 import {
   SqliteDatabase,
@@ -35,7 +37,9 @@ export interface SqliteStoreOptions {
 }
 
 /** Opens or makes the store in a directory. Rejects with a {@link StoreError} a person understands. */
-export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
+export async function openSqliteStore(
+  options: SqliteStoreOptions,
+): Promise<Store & { readonly access: AccessStore }> {
   const caller =
     options.workerUrl === null
       ? new ThreadCaller(options.dir)
@@ -56,12 +60,14 @@ interface Waiting {
 }
 
 class SqliteStore implements Store {
+  readonly access: AccessStore;
   readonly #caller: Caller;
   #waiting: Waiting[] = [];
   #flushing: Promise<void> | null = null;
 
   constructor(caller: Caller) {
     this.#caller = caller;
+    this.access = new SqliteAccessCalls((method, values) => caller.call("access", method, values));
   }
 
   identity(fresh: StoreIdentity): Promise<StoreIdentity> {

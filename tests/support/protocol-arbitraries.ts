@@ -133,7 +133,12 @@ const messageArbitraries: {
     }),
     signature: bytesOf(64),
   }),
-  auth: fc.record({ type: fc.constant("auth"), accessPub: bytesOf(32), signature: bytesOf(64) }),
+  auth: fc.record({
+    type: fc.constant("auth"),
+    accessPub: bytesOf(32),
+    token: fc.oneof(fc.constant(new Uint8Array()), bytesOf(16)),
+    signature: bytesOf(64),
+  }),
   authOk: fc.constant({ type: "authOk" }),
   subscribe: fc.record({
     type: fc.constant("subscribe"),

@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { WebSocket } from "ws";
 import { runRelay } from "#relay/compose.ts";
 import { chainStart, chainTag } from "#relay/protocol/domain.ts";
-import { defaultLimits, subprotocol, type Limits } from "#relay/protocol/limits.ts";
+import { readConfig, type Config } from "#relay/config/config.ts";
+import type { SettingName } from "#relay/config/settings.ts";
+import { subprotocol, type Limits } from "#relay/protocol/limits.ts";
 import {
   encodeMessage,
   parseMessage,
@@ -21,6 +23,9 @@ export interface TestRelay {
   readonly url: string;
   readonly httpUrl: string;
   readonly port: number;
+  readonly metricsPort: number | null;
+  /** Of the first invitation, where one was made. */
+  readonly firstInvite: Uint8Array | null;
   readonly dir: string;
   /** What it logged, as text. */
   readonly log: string[];
@@ -33,6 +38,8 @@ export interface TestRelayOptions {
   readonly dir?: string;
   readonly port?: number;
   readonly limits?: Partial<Limits>;
+  /** By name, as flags. */
+  readonly settings?: Partial<Record<SettingName, string>>;
   readonly clientDir?: string;
   /** A built worker to run the store in; in this thread without. */
   readonly workerUrl?: URL;
@@ -42,21 +49,21 @@ export async function startTestRelay(options: TestRelayOptions = {}): Promise<Te
   const dir = options.dir ?? mkdtempSync(join(tmpdir(), "sealeaf-relay-"));
   const log: string[] = [];
   const running = await runRelay({
-    dataDir: dir,
+    config: configFor(dir, options),
     workerUrl: options.workerUrl ?? null,
-    host: "127.0.0.1",
-    port: options.port ?? 0,
     clientDir: options.clientDir ?? join(dir, "no-client"),
-    publicUrl: null,
-    limits: { ...defaultLimits, ...options.limits },
     version: "0.0.0-test",
-    log: (level, event, numbers) => log.push(JSON.stringify({ level, event, ...numbers })),
+    log: (level, event, numbers) => {
+      if (level !== "debug") log.push(JSON.stringify({ level, event, ...numbers }));
+    },
   });
   const { port } = running;
   return {
     url: `ws://127.0.0.1:${port}/v1`,
     httpUrl: `http://127.0.0.1:${port}`,
     port,
+    metricsPort: running.metricsPort,
+    firstInvite: running.firstInvite,
     dir,
     log,
     async stop() {
@@ -64,6 +71,17 @@ export async function startTestRelay(options: TestRelayOptions = {}): Promise<Te
       if (options.dir === undefined) rmSync(dir, { recursive: true, force: true });
     },
   };
+}
+
+function configFor(dir: string, options: TestRelayOptions): Config {
+  const result = readConfig({
+    environment: {},
+    // A test's disk may be as full as it likes.
+    flags: { data: dir, port: String(options.port ?? 0), "keep-free": "0", ...options.settings },
+  });
+  if (!result.ok) throw new Error(result.mistakes.join("\n"));
+  const { config } = result;
+  return { ...config, limits: { ...config.limits, ...options.limits } };
 }
 
 type MessageOf<Type extends Message["type"]> = Extract<Message, { type: Type }>;

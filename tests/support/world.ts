@@ -14,6 +14,7 @@ import type { FileContents } from "#crdt-store/files/memory.ts";
 import { loadNodeEngine } from "#crdt-store/files/node.ts";
 import { openStore, type Store } from "#crdt-store/store.ts";
 import { defaultLimits, type Limits } from "#relay/protocol/limits.ts";
+import { openAccess } from "#tests/support/open-access.ts";
 import { Relay } from "#relay/relay.ts";
 import type { SpaceWrite } from "#relay/store/store.ts";
 import { MemoryRelayDisk, MemoryRelayStore } from "./memory-relay-store.ts";
@@ -191,6 +192,7 @@ export class SimRelay {
         storeId,
         sign: async (message) => ed.sign(relaySecret, message),
       },
+      access: openAccess,
       limits: this.#limits,
       log: (level, event) => {
         // What fails because the process ended is not a fault of the relay.

@@ -87,7 +87,12 @@ function messages(
       limits: defaultLimits,
       signature,
     },
-    { type: "auth", accessPub: bytesNamed("access", 32), signature },
+    {
+      type: "auth",
+      accessPub: bytesNamed("access", 32),
+      token: bytesNamed("token", 16),
+      signature,
+    },
     { type: "authOk" },
     {
       type: "subscribe",

@@ -7,6 +7,7 @@ import {
   type Framed,
   type Message,
 } from "#relay/protocol/messages.ts";
+import { openAccess } from "#tests/support/open-access.ts";
 import { Relay, type RelayConnection } from "#relay/relay.ts";
 import { MemoryRelayStore } from "#tests/support/memory-relay-store.ts";
 import { bytesNamed, type TestDevice, type TestSpace } from "#tests/support/space-identities.ts";
@@ -130,6 +131,7 @@ export function setupWorld(
       storeId: bytesNamed("store", 16),
       sign: () => Promise.resolve(bytesNamed("signature", 64)),
     },
+    access: openAccess,
     limits: { ...defaultLimits, ...options.limits },
     log: (level, event) => log.push(`${level} ${event}`),
     acceptsOrigin: () => true,
