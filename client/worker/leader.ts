@@ -193,13 +193,17 @@ export class LeaderWorker {
   }
 
   async #handOverIfWanted(): Promise<void> {
-    if (!this.#visible && this.#reign !== null && (await this.#isWanted())) this.#reign.end();
+    const reign = this.#reign;
+    if (this.#visible || reign === null || !(await this.#isWanted())) return;
+    // Somebody may look at the tab again. A reign that has ended meanwhile does not end twice.
+    if (!this.#visible) reign.end();
   }
 
   async #handOverIfAnyoneWaits(): Promise<void> {
-    if (this.#reign === null || !(await isAnyoneWaitingToLead(this.#ports.locks))) return;
+    const reign = this.#reign;
+    if (reign === null || !(await isAnyoneWaitingToLead(this.#ports.locks))) return;
     // The tab may have come back in the meantime.
-    if (this.#leaving) this.#reign.end();
+    if (this.#leaving) reign.end();
   }
 
   #isWanted(): Promise<boolean> {

@@ -300,6 +300,29 @@ describe("a hand-over", () => {
     expect(device.closed).toBe(true);
   });
 
+  it("is asked for once more, of a leader that has handed over meanwhile, and changes nothing", async () => {
+    const { locks, faults, startWorker } = browser();
+    const first = startWorker("a", true, () => Promise.resolve(new FakeDevice()));
+    await first.leading;
+    await locks.hold(visibleLock("b"));
+    const next = startWorker("b", true, () => Promise.resolve(new FakeDevice()));
+    const lateAnswer = deferred();
+    const query = locks.query.bind(locks);
+    let asked = 0;
+    locks.query = async () => {
+      asked += 1;
+      if (asked === 2) await lateAnswer.promise;
+      return query();
+    };
+    first.worker.receive({ type: "visible", visible: false });
+    first.worker.receive({ type: "visible", visible: false });
+    await next.leading;
+    lateAnswer.resolve();
+    await settled();
+    expect(asked).toBeGreaterThan(1);
+    expect(faults).toEqual([]);
+  });
+
   it("passes over a worker whose tab is frozen", async () => {
     const { timers, startWorker } = browser();
     const first = startWorker("a", true, () => Promise.resolve(new FakeDevice()));
