@@ -7,7 +7,6 @@
  */
 import { toHex } from "#relay/protocol/bytes.ts";
 import { encodeStub, stubBytes } from "#relay/protocol/entry.ts";
-import { parseControl } from "#relay/protocol/control.ts";
 import type { RefusalName } from "#relay/protocol/errors.ts";
 import {
   encodeMessage,
@@ -70,8 +69,10 @@ interface Topic {
   readonly spaceId: Uint8Array;
   state: SpaceState;
   readonly feeds: Map<Outlet, Feed>;
-  /** Committed since the last tick. */
-  fresh: LogRow[];
+  /** Committed since the last tick, without holes. */
+  fresh: (LogRow | LogItem)[];
+  /** Whether what another node has written is being read. */
+  isCatchingUp: boolean;
   isTicking: boolean;
   isTickingStubs: boolean;
 }
@@ -102,19 +103,25 @@ export class Hub {
   }
 
   join(state: SpaceState, outlet: Outlet, feed: Feed): void {
-    let topic = this.#topics.get(feed.spaceKey);
-    if (topic === undefined) {
-      topic = {
-        spaceId: feed.spaceId,
-        state,
-        feeds: new Map(),
-        fresh: [],
-        isTicking: false,
-        isTickingStubs: false,
-      };
-      this.#topics.set(feed.spaceKey, topic);
-    }
+    const known = this.#topics.get(feed.spaceKey);
+    // A rotation ends all subscriptions made before it, and with them the topic.
+    if (known !== undefined) this.#moveOn(known, state);
+    const topic = this.#topics.get(feed.spaceKey) ?? this.#openTopic(feed, state);
     topic.feeds.set(outlet, feed);
+  }
+
+  #openTopic({ spaceKey, spaceId }: Feed, state: SpaceState): Topic {
+    const topic: Topic = {
+      spaceId,
+      state,
+      feeds: new Map(),
+      fresh: [],
+      isCatchingUp: false,
+      isTicking: false,
+      isTickingStubs: false,
+    };
+    this.#topics.set(spaceKey, topic);
+    return topic;
   }
 
   leave(outlet: Outlet, feed: Feed): void {
@@ -133,15 +140,69 @@ export class Hub {
   ): void {
     const topic = this.#topics.get(toHex(spaceId));
     if (topic === undefined) return;
-    topic.state = state;
-    if (rows.length === 0) return;
-    if (rows.some(isRotation)) {
-      for (const [outlet, feed] of topic.feeds) outlet.rekey(feed);
-      return;
-    }
+    if (!this.#moveOn(topic, state) || rows.length === 0) return;
     if (by !== null) {
       const own = topic.feeds.get(by)?.own;
       for (const row of rows) if (row.kind === "entry") own?.add(row.pos);
+    }
+    this.#offer(topic, rows);
+  }
+
+  /** Takes note of what other nodes have written in a space: readers hear of it as of what was written here. */
+  advanced(spaceId: Uint8Array, state: SpaceState): void {
+    const topic = this.#topics.get(toHex(spaceId));
+    if (topic === undefined) return;
+    const { head } = topic.state;
+    if (!this.#moveOn(topic, state) || state.head === head) return;
+    if (topic.isCatchingUp) return;
+    topic.isCatchingUp = true;
+    void this.#catchUp(topic, head);
+  }
+
+  /** Spaces somebody is subscribed to, and the revision each is known at. */
+  topics(): readonly { readonly spaceId: Uint8Array; readonly revision: number }[] {
+    return [...this.#topics.values()].map(({ spaceId, state }) => ({
+      spaceId,
+      revision: state.revision,
+    }));
+  }
+
+  /** False if a rotation has ended all subscriptions of the space. */
+  #moveOn(topic: Topic, state: SpaceState): boolean {
+    if (state.revision <= topic.state.revision) return true;
+    const { epoch } = topic.state.authority;
+    topic.state = state;
+    if (state.authority.epoch === epoch) return true;
+    for (const [outlet, feed] of topic.feeds) outlet.rekey(feed);
+    return false;
+  }
+
+  /** Reads once for all what another node has written: as much as fits in a page, the rest each by itself. */
+  async #catchUp(topic: Topic, after: number): Promise<void> {
+    let from = after;
+    while (from < topic.state.head && topic.feeds.size > 0) {
+      const { head } = topic.state;
+      const items = await this.#ports.store
+        .readLog(topic.spaceId, from, head, pageBytes, "bodies")
+        .catch(() => []);
+      if (items.at(-1)?.pos === head) this.#offer(topic, items);
+      else this.#lagAll(topic);
+      from = head;
+    }
+    topic.isCatchingUp = false;
+  }
+
+  #lagAll(topic: Topic): void {
+    for (const [outlet, feed] of topic.feeds) if (feed.mode === "live") outlet.lag(feed);
+    this.#announceStubs(topic);
+  }
+
+  #offer(topic: Topic, rows: readonly (LogRow | LogItem)[]): void {
+    const last = topic.fresh.at(-1);
+    // After a hole the log is the buffer: every reader finds by its cursor what it lacks.
+    if (last !== undefined && rows[0]?.pos !== last.pos + 1) {
+      this.#lagAll(topic);
+      return;
     }
     topic.fresh.push(...rows);
     if (!topic.isTicking) {
@@ -150,13 +211,18 @@ export class Hub {
         this.#tick(topic);
       });
     }
-    if (!topic.isTickingStubs && [...topic.feeds.values()].some(({ mode }) => mode === "stubs")) {
-      topic.isTickingStubs = true;
-      this.#ports.after(stubsEveryMs, () => {
-        topic.isTickingStubs = false;
-        for (const [outlet, feed] of topic.feeds) if (feed.mode === "stubs") outlet.lag(feed);
-      });
+    this.#announceStubs(topic);
+  }
+
+  #announceStubs(topic: Topic): void {
+    if (topic.isTickingStubs || ![...topic.feeds.values()].some(({ mode }) => mode === "stubs")) {
+      return;
     }
+    topic.isTickingStubs = true;
+    this.#ports.after(stubsEveryMs, () => {
+      topic.isTickingStubs = false;
+      for (const [outlet, feed] of topic.feeds) if (feed.mode === "stubs") outlet.lag(feed);
+    });
   }
 
   /** Hands presence to the other live subscribers of the space. */
@@ -188,12 +254,12 @@ export class Hub {
 
 /** The rows of one tick as DATA, encoded at most once for everybody who gets the same. */
 class SharedPages {
-  readonly rows: readonly LogRow[];
+  readonly rows: readonly (LogRow | LogItem)[];
   #encoded: readonly Uint8Array[] | null = null;
   /** Handles are small numbers that most connections have in common. */
   readonly #framesByHandle = new Map<number, readonly Uint8Array[]>();
 
-  constructor(rows: readonly LogRow[]) {
+  constructor(rows: readonly (LogRow | LogItem)[]) {
     this.rows = rows;
   }
 
@@ -472,12 +538,6 @@ export class Outlet {
       return sum + waiting * (state.countedBytes / state.head);
     }, this.#session.uncredited);
   }
-}
-
-function isRotation(row: LogRow): boolean {
-  if (row.kind !== "control") return false;
-  const signed = parseControl(row.bytes);
-  return signed.ok && signed.value.record.body.type === "rotate";
 }
 
 /** Rows of the log as DATA frames without handle; `feed` null for a reader with no pushes of its own. */

@@ -19,7 +19,7 @@ import { maxMessageBytes, protocolVersion, type Limits } from "#relay/protocol/l
 import type { ControlAck, PushAck } from "#relay/protocol/messages.ts";
 import { parseCover } from "#relay/protocol/snapshot.ts";
 import type { Gate } from "#relay/access.ts";
-import type { Addition, Ledger, OpenSpace } from "#relay/ledger.ts";
+import type { Addition, Decided, Ledger, OpenSpace } from "#relay/ledger.ts";
 import {
   admitCard,
   admitCertificate,
@@ -35,6 +35,7 @@ import {
   noAdditions,
   openSpace,
   whatIs,
+  type Decision,
   type SpaceState,
 } from "#relay/space.ts";
 import {
@@ -113,34 +114,24 @@ export class Intake<By> {
     by: By,
     onDecided: () => void,
   ): Promise<readonly PushResult[]> {
-    const spaces = await this.#openAll(prepared);
-    await this.#knowDocuments(spaces);
-    // From here to the commit nothing waits: the decisions and their order are one.
-    const drafts = new Map<OpenSpace, Draft>();
-    const outcomes = prepared.map((item): PushResult | Pending => {
-      if (item.type === "answered") return item.result;
-      const { entry } = item;
-      const space = spaces.get(entry);
-      const working = space?.working;
-      if (space === undefined || working === null || working === undefined) {
-        return refused("NO_SPACE");
+    const outcomes = new Map<Entry, EntryOutcome>();
+    const admitted = entriesBySpace(prepared).map(async (entries) => {
+      const docIds = entries.map(({ docId }) => docId);
+      const decide = (space: OpenSpace) => this.#admitEntries(space, entries);
+      const decided = await this.#decide(entries[0].spaceId, docIds, decide, by);
+      for (const [ix, entry] of entries.entries()) {
+        const outcome = typeof decided === "string" ? refused(decided) : decided[ix];
+        if (outcome !== undefined) outcomes.set(entry, outcome);
       }
-      const draft = drafts.get(space) ?? openDraft(space, working);
-      if (mayHold(draft.to, entry)) return { type: "look", space, entry };
-      const outcome =
-        whatIs(entry) === "card" ? this.#draftCard(draft, entry) : this.#draftEntry(draft, entry);
-      if ("type" in outcome) drafts.set(space, draft);
-      return outcome;
     });
-    const committed = this.#commit([...drafts.values()], by);
     onDecided();
-    const failure = await committed;
+    await Promise.all(admitted);
     return Promise.all(
-      outcomes.map(async (outcome) => {
-        if (!("type" in outcome)) return outcome;
-        if (outcome.type === "look") return this.#lookUp(outcome.space, outcome.entry);
-        if (failure !== null) return refused(failure);
-        return outcome.type === "row" ? stored(outcome.row) : cardKept;
+      prepared.map(async (item) => {
+        if (item.type === "answered") return item.result;
+        const outcome = outcomes.get(item.entry);
+        if (outcome === undefined) throw new Error("every entry has been decided on");
+        return outcome === "look" ? this.#lookUp(item.entry) : outcome;
       }),
     );
   }
@@ -169,32 +160,37 @@ export class Intake<By> {
     const opening = openSpace(genesis);
     if (!opening.ok) return controlAck(opening.refusal);
     // Once without the signatures, which are dearer, and once more when they are known to be good.
-    const early = await this.#ledger.open(spaceId);
-    const foreseen = this.#admitControls(early.working ?? opening.state, signed);
-    if (!foreseen.ok) return this.#controlsRefused(early, signed, foreseen.refusal);
+    let isNew = false;
+    const foreseen = await this.#foresee(spaceId, [], ({ working }) => {
+      isNew = working === null;
+      const decision = this.#admitControls(working ?? opening.state, signed);
+      return decision.ok ? null : decision.refusal;
+    });
+    if (foreseen !== null) return this.#controlsRefused(spaceId, signed, foreseen);
     const verdicts = await Promise.all(
       signed.map(({ record, hash, signature }) =>
         this.#verify(record.signerPub, controlMessage(hash), signature),
       ),
     );
     if (!verdicts.every(Boolean)) return controlAck("BAD_SIGNATURE");
-    if (early.working === null) {
+    if (isNew) {
       const refusal = await this.#gate.refusesSpace(spaceId, accessPub);
       if (refusal !== null) return controlAck(refusal);
     }
 
-    const space = await this.#ledger.open(spaceId);
-    const from = space.working ?? opening.state;
-    const decision = this.#admitControls(from, signed);
-    if (!decision.ok) return this.#controlsRefused(space, signed, decision.refusal);
-    const { state: to, rows } = decision;
-    const addition: Addition = { space, from, to, ...noAdditions, rows };
-    const failure = await this.#commit(rows.length === 0 ? [] : [addition], by);
-    if (failure !== null) return controlAck(failure);
-    // Records held already may still be on their way to the disk with somebody else's push.
-    await space.settled;
+    const decide = ({ working }: OpenSpace): Decided<Decision> => {
+      const from = working ?? opening.state;
+      const decision = this.#admitControls(from, signed);
+      if (!decision.ok) return refusedWith<Decision>(decision);
+      const { state: to, rows } = decision;
+      const addition = rows.length === 0 ? null : { ...noAdditions, from, to, rows };
+      return { outcome: decision, addition, isDoubtful: false };
+    };
+    const decision = await this.#decide(spaceId, [], decide, by);
+    if (typeof decision === "string") return controlAck(decision);
+    if (!decision.ok) return this.#controlsRefused(spaceId, signed, decision.refusal);
     const positioned = signed.map(({ record, bytes }) => ({
-      pos: to.controls[record.ctrlSeq - 1]?.pos ?? 0,
+      pos: decision.state.controls[record.ctrlSeq - 1]?.pos ?? 0,
       bytes,
     }));
     return { type: "controlAck", status: 0, records: withinBudget(positioned) };
@@ -205,31 +201,29 @@ export class Intake<By> {
     const parsed = parseCertificate(bytes);
     if (!parsed.ok) return refusals.BAD_CONTROL.code;
     const certificate = parsed.value;
-    const early = await this.#ledger.open(certificate.spaceId);
-    if (early.working === null) return refusals.NO_SPACE.code;
-    if (holdsCertificate(early.working, certificate)) return this.#certificateHeld(early);
-    const foreseen = judgeCertificate(early.working, certificate, this.#now());
+    const { spaceId } = certificate;
+    const foreseen = await this.#foresee(spaceId, [], ({ working }) => {
+      if (working === null) return "NO_SPACE";
+      if (holdsCertificate(working, certificate)) return null;
+      return judgeCertificate(working, certificate, this.#now());
+    });
     if (foreseen !== null) return refusals[foreseen].code;
     const message = certificateMessage(certificate);
     if (!(await this.#verify(certificate.capPub, message, certificate.signature))) {
       return refusals.BAD_SIGNATURE.code;
     }
 
-    const space = await this.#ledger.open(certificate.spaceId);
-    const from = space.working;
-    if (from === null) return refusals.NO_SPACE.code;
-    if (holdsCertificate(from, certificate)) return this.#certificateHeld(space);
-    const decision = admitCertificate(from, bytes, this.#now());
-    if (!decision.ok) return refusals[decision.refusal].code;
-    const certificates: CertificateRow[] = [decision.certificate];
-    const addition: Addition = { space, from, to: decision.state, ...noAdditions, certificates };
-    const failure = await this.#commit([addition], by);
-    return failure === null ? 0 : refusals[failure].code;
-  }
-
-  async #certificateHeld(space: OpenSpace): Promise<number> {
-    await space.settled;
-    return space.isBroken ? refusals.INTERNAL.code : 0;
+    const decide = ({ working: from }: OpenSpace): Decided<RefusalName | null> => {
+      if (from === null) return refusedWith<RefusalName>("NO_SPACE");
+      if (holdsCertificate(from, certificate)) return nothingToAdd;
+      const decision = admitCertificate(from, bytes, this.#now());
+      if (!decision.ok) return refusedWith(decision.refusal);
+      const certificates: CertificateRow[] = [decision.certificate];
+      const addition = { ...noAdditions, from, to: decision.state, certificates };
+      return { outcome: null, addition, isDoubtful: false };
+    };
+    const refusal = await this.#decide(spaceId, [], decide, by);
+    return refusal === null ? 0 : refusals[refusal].code;
   }
 
   async #prepareOne(bytes: Uint8Array, onWrongSignature: () => void): Promise<Prepared> {
@@ -238,16 +232,19 @@ export class Intake<By> {
     const parsed = parseEntry(bytes, this.#limits.entryBytes);
     if (!parsed.ok) return answered(refused("BAD_ENTRY"));
     const entry = parsed.value;
-    const space = await this.#ledger.open(entry.spaceId);
-    if (space.working === null) return answered(refused("NO_SPACE"));
-    if (space.working.authority.deleted) return answered(refused("SPACE_DELETED"));
-    if (mayHold(space.working, entry)) return answered(await this.#lookUp(space, entry));
-    const early = judgeRight(space.working, entry);
-    if (early !== null) return answered(refused(early));
-    await this.#ledger.know(space, [entry.docId]);
-    const refusal = this.#judge(space, space.working, entry);
-    if (refusal !== null) return answered(refused(refusal));
-    if (!(await this.#coversThisLog(space, entry))) return answered(refused("BAD_COVER"));
+    const foreseen = await this.#foresee(entry.spaceId, [entry.docId], (space) => {
+      const { working } = space;
+      if (working === null) return "NO_SPACE";
+      if (working.authority.deleted) return "SPACE_DELETED";
+      if (mayHold(working, entry)) return "look";
+      return (
+        judgeRight(working, entry) ??
+        judgeEntry(working, documentOf(space, entry), entry, this.#limits)
+      );
+    });
+    if (foreseen === "look") return answered(await this.#lookUp(entry));
+    if (foreseen !== null) return answered(refused(foreseen));
+    if (!(await this.#coversThisLog(entry))) return answered(refused("BAD_COVER"));
     const closed = await this.#gate.refusesMore(entry.spaceId, bytes.length);
     if (closed !== null) return answered(refused(closed));
     if (!(await this.#verify(entry.devPub, entryMessage(entry.entryId), entry.signature))) {
@@ -258,80 +255,89 @@ export class Intake<By> {
   }
 
   /** The place of an entry that may be stored already; if it is not, why it is refused. */
-  async #lookUp(space: OpenSpace, entry: Entry): Promise<PushResult> {
-    const place = await this.#ledger.placeOf(space, entry.entryId);
+  async #lookUp(entry: Entry): Promise<PushResult> {
+    const place = await this.#ledger.placeOf(entry.spaceId, entry.entryId);
     if (place !== null) return stored(place);
-    const state = space.committed;
-    if (state === null || space.isBroken) return refused("INTERNAL");
-    const refusal = judgeRight(state, entry) ?? "CTR_REPLAY";
+    const [space] = await this.#ledger.openFresh([entry.spaceId]);
+    const state = space?.committed ?? null;
+    if (state === null) return refused("NO_SPACE");
+    const isReplay = mayHold(state, entry);
+    // If it is none, what spoke against it could not be stored.
+    const refusal = judgeRight(state, entry) ?? (isReplay ? "CTR_REPLAY" : "INTERNAL");
     const lastCtr = refusal === "CTR_REPLAY" ? lastCtrOf(state, entry.devPub) : 0;
     return { ...refused(refusal), lastCtr };
   }
 
-  #judge(space: OpenSpace, state: SpaceState, entry: Entry): RefusalName | null {
-    return judgeEntry(state, documentOf(space, entry), entry, this.#limits);
+  /** Why it will be refused, if that shows now; a refusal rests on what all nodes have written. */
+  async #foresee<Verdict>(
+    spaceId: Uint8Array,
+    docIds: readonly Uint8Array[],
+    judge: (space: OpenSpace) => Verdict | null,
+  ): Promise<Verdict | null> {
+    const early = judge(await this.#ledger.open(spaceId, docIds));
+    if (early === null) return null;
+    const [space] = await this.#ledger.openFresh([spaceId], docIds);
+    return space === undefined ? early : judge(space);
   }
 
   /** Whether the chain that a snapshot says it covers is this log's: a position never changes it. */
-  async #coversThisLog(space: OpenSpace, entry: Entry): Promise<boolean> {
+  async #coversThisLog(entry: Entry): Promise<boolean> {
     if (whatIs(entry) !== "snapshot") return true;
     const cover = parseCover(entry.ext);
     if (!cover.ok) return false;
     const { coversPos, chain } = cover.value;
-    if (coversPos === 0) return equal(chain, chainStart(space.spaceId));
-    await space.settled;
-    const stored = await this.#store.chainAt(space.spaceId, coversPos);
-    return stored !== null && equal(chain, stored);
+    if (coversPos === 0) return equal(chain, chainStart(entry.spaceId));
+    await this.#ledger.settledIn(entry.spaceId);
+    const kept = await this.#store.chainAt(entry.spaceId, coversPos);
+    return kept !== null && equal(chain, kept);
   }
 
-  #draftEntry(draft: Draft, entry: Entry): PushResult | Pending {
+  #admitEntries(space: OpenSpace, entries: readonly Entry[]): Decided<EntryOutcome[]> {
+    const { working } = space;
+    if (working === null) return refusedWith(entries.map(() => refused("NO_SPACE")));
+    const draft = openDraft(space, working);
+    const outcome = entries.map((entry): EntryOutcome => {
+      if (mayHold(draft.to, entry)) return "look";
+      return whatIs(entry) === "card"
+        ? this.#draftCard(draft, entry)
+        : this.#draftEntry(draft, entry);
+    });
+    const isEmpty = draft.rows.length + draft.cards.length === 0;
+    return { outcome, addition: isEmpty ? null : draft, isDoubtful: draft.isDoubtful };
+  }
+
+  #draftEntry(draft: Draft, entry: Entry): PushResult {
     const document = documentOf(draft.space, entry);
     const decision = admitEntry(draft.to, document, entry, this.#now(), this.#limits);
-    if (!decision.ok) return refused(decision.refusal);
+    if (!decision.ok) return refuseIn(draft, decision.refusal);
     draft.to = decision.state;
     draft.rows.push(decision.row);
     draft.counters.push(decision.counter);
     draft.documents.push(decision.document);
     if (decision.snapshot !== null) draft.snapshots.push(decision.snapshot);
     draft.space.documents.set(toHex(entry.docId), decision.document);
-    return { type: "row", row: decision.row };
+    return stored(decision.row);
   }
 
-  #draftCard(draft: Draft, entry: Entry): PushResult | Pending {
+  #draftCard(draft: Draft, entry: Entry): PushResult {
     const decision = admitCard(draft.to, documentOf(draft.space, entry), entry, this.#limits);
-    if (!decision.ok) return refused(decision.refusal);
+    if (!decision.ok) return refuseIn(draft, decision.refusal);
     if (decision.card === null) return cardKept;
     draft.to = decision.state;
     draft.cards.push(decision.card);
     draft.space.documents.set(toHex(entry.docId), decision.document);
-    return { type: "card" };
+    return cardKept;
   }
 
-  async #knowDocuments(spaces: ReadonlyMap<Entry, OpenSpace>): Promise<void> {
-    const docIds = new Map<OpenSpace, Uint8Array[]>();
-    for (const [entry, space] of spaces) {
-      docIds.set(space, [...(docIds.get(space) ?? []), entry.docId]);
-    }
-    await Promise.all([...docIds].map(([space, ids]) => this.#ledger.know(space, ids)));
-  }
-
-  async #openAll(prepared: readonly Prepared[]): Promise<ReadonlyMap<Entry, OpenSpace>> {
-    const entries = prepared.flatMap((item) => (item.type === "verified" ? [item.entry] : []));
-    const spaces = await Promise.all(entries.map(({ spaceId }) => this.#ledger.open(spaceId)));
-    return new Map(
-      entries.flatMap((entry, ix) => {
-        const space = spaces[ix];
-        return space === undefined ? [] : [[entry, space] as const];
-      }),
-    );
-  }
-
-  /** Null once durable, or why it is not. */
-  async #commit(additions: readonly Addition[], by: By): Promise<RefusalName | null> {
-    if (additions.length === 0) return null;
+  /** The outcome once it is durable, or why it could not be made so. */
+  async #decide<T>(
+    spaceId: Uint8Array,
+    docIds: readonly Uint8Array[],
+    decide: (space: OpenSpace) => Decided<T>,
+    by: By,
+  ): Promise<T | RefusalName> {
     try {
-      await this.#ledger.commit(additions, by);
-      return null;
+      return await this.#ledger.decide(spaceId, docIds, decide, by);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       return error.failure === "full" ? "DISK_FULL" : "INTERNAL";
@@ -343,28 +349,54 @@ export class Intake<By> {
   }
 
   async #controlsRefused(
-    space: OpenSpace,
+    spaceId: Uint8Array,
     signed: readonly SignedControl[],
     refusal: RefusalName,
   ): Promise<ControlAck> {
     if (refusal !== "CTRL_CONFLICT") return controlAck(refusal);
     // Only what is durable may be told: the winner's record may be on its way to the disk.
-    await space.settled;
-    const fromSeq = space.committed === null ? null : lackingFrom(space.committed, signed);
+    await this.#ledger.settledIn(spaceId);
+    const { committed } = await this.#ledger.open(spaceId);
+    const fromSeq = committed === null ? null : lackingFrom(committed, signed);
     if (fromSeq === null) return controlAck("CTRL_CONFLICT");
-    const lacking = await this.#store.readControls(space.spaceId, fromSeq, recordsBudget);
+    const lacking = await this.#store.readControls(spaceId, fromSeq, recordsBudget);
     return { ...controlAck("CTRL_CONFLICT"), records: withinBudget(lacking) };
   }
 }
 
+/** `look`: the store may hold the entry already. */
+type EntryOutcome = PushResult | "look";
+
+/** The verified entries, those of each space together, in their order. */
+function entriesBySpace(prepared: readonly Prepared[]): readonly (readonly [Entry, ...Entry[]])[] {
+  const bySpace = new Map<string, [Entry, ...Entry[]]>();
+  for (const item of prepared) {
+    if (item.type === "answered") continue;
+    const key = toHex(item.entry.spaceId);
+    const entries = bySpace.get(key);
+    if (entries === undefined) bySpace.set(key, [item.entry]);
+    else entries.push(item.entry);
+  }
+  return [...bySpace.values()];
+}
+
+function refusedWith<T>(outcome: T): Decided<T> {
+  return { outcome, addition: null, isDoubtful: true };
+}
+
+const nothingToAdd: Decided<null> = { outcome: null, addition: null, isDoubtful: false };
+
 /** What a push adds to one space, while it is being decided. */
 interface Draft extends Addition {
+  readonly space: OpenSpace;
   to: SpaceState;
   readonly rows: LogRow[];
   readonly counters: CounterRow[];
   readonly documents: DocumentRow[];
   readonly snapshots: SnapshotRow[];
   readonly cards: CardRow[];
+  /** Whether something of the push was refused. */
+  isDoubtful: boolean;
 }
 
 function openDraft(space: OpenSpace, working: SpaceState): Draft {
@@ -378,13 +410,14 @@ function openDraft(space: OpenSpace, working: SpaceState): Draft {
     documents: [],
     snapshots: [],
     cards: [],
+    isDoubtful: false,
   };
 }
 
-type Pending =
-  | { readonly type: "look"; readonly space: OpenSpace; readonly entry: Entry }
-  | { readonly type: "row"; readonly row: LogRow }
-  | { readonly type: "card" };
+function refuseIn(draft: Draft, refusal: RefusalName): PushResult {
+  draft.isDoubtful = true;
+  return refused(refusal);
+}
 
 function documentOf(space: OpenSpace, entry: Entry): StoredDocument | null {
   return space.documents.get(toHex(entry.docId)) ?? null;

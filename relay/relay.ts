@@ -102,8 +102,17 @@ export class Relay {
         ports.log("error", errorEvent("reading the log failed", error));
       },
     });
-    this.#ledger = new Ledger(store, now, (write, state, by) => {
-      this.#hub.committed(write.spaceId, write.rows, state, by);
+    this.#ledger = new Ledger({
+      store,
+      now,
+      after: (ms, run) => ports.timers.after(ms, run),
+      chance: () => chanceOf(ports.random(2)),
+      onCommitted: (write, state, by) => {
+        this.#hub.committed(write.spaceId, write.rows, state, by);
+      },
+      onRead: (spaceId, state) => {
+        this.#hub.advanced(spaceId, state);
+      },
     });
     this.#intake = new Intake({
       store,
@@ -153,8 +162,8 @@ export class Relay {
     await Promise.all(connections.map((connection) => connection.finishWork()));
     await this.#ledger.settled();
     for (const connection of connections) {
-      const [high = 0, low = 0] = this.#ports.random(2);
-      connection.sayGoodbye(Math.floor(((high * 256 + low) / 65_536) * comeBackWithinMs));
+      const chance = chanceOf(this.#ports.random(2));
+      connection.sayGoodbye(Math.floor(chance * comeBackWithinMs));
     }
   }
 
@@ -423,8 +432,8 @@ class Connection implements RelayConnection {
   }
 
   async #sendControls(reqId: number, spaceId: Uint8Array, fromSeq: number): Promise<void> {
-    const space = await this.#ports.ledger.open(spaceId);
-    const state = space.committed;
+    const [space] = await this.#ports.ledger.openFresh([spaceId]);
+    const state = space?.committed ?? null;
     if (state === null) {
       this.#refuse(reqId, "NO_SPACE", 0, "no such space", false);
       return;
@@ -437,15 +446,20 @@ class Connection implements RelayConnection {
   }
 
   async #subscribe(reqId: number, { spaces }: Subscribe): Promise<void> {
-    const seen = await Promise.all(spaces.map((space) => this.#judgeSubscription(space)));
+    const opened = await this.#ports.ledger.openFresh(spaces.map(({ spaceId }) => spaceId));
+    const refused = await Promise.all(
+      spaces.map((asked, ix) => this.#refuseSubscription(asked, opened[ix]?.committed ?? null)),
+    );
     if (this.#isClosed) return;
     const handles: number[] = [];
     const results = spaces.map((space, ix): Subscribed["results"][number] => {
-      const { refusal, state } = seen[ix] ?? { refusal: "INTERNAL", state: null };
-      // A rotation may have come while the store was asked.
-      if (refusal !== null || state === null || !opensWith(state, space.readToken)) {
-        return subscriptionRefused(refusal ?? "NO_SPACE", state);
+      // Others may have written, even a rotation, while the store was asked.
+      const state = opened[ix]?.committed ?? null;
+      const refusal = refused[ix] ?? null;
+      if (state === null || !opensWith(state, space.readToken)) {
+        return subscriptionRefused("NO_SPACE", null);
       }
+      if (refusal !== null) return subscriptionRefused(refusal, state);
       if (this.#outlet.subscriptionCount >= maxSubscriptionsPerConnection) {
         return subscriptionRefused("TOO_MANY", null);
       }
@@ -457,26 +471,25 @@ class Connection implements RelayConnection {
     this.#outlet.start(handles);
   }
 
-  async #judgeSubscription(
+  async #refuseSubscription(
     asked: Subscribe["spaces"][number],
-  ): Promise<{ refusal: RefusalName | null; state: SpaceState | null }> {
-    const space = await this.#ports.ledger.open(asked.spaceId);
-    const before = space.committed;
+    state: SpaceState | null,
+  ): Promise<RefusalName | null> {
     // The same answer after the same work: who has no token learns not even that the space exists.
-    if (before === null || !opensWith(before, asked.readToken)) {
+    if (state === null || !opensWith(state, asked.readToken)) {
       sha256Of(asked.readToken);
-      return { refusal: "NO_SPACE", state: null };
+      return "NO_SPACE";
     }
-    if (before.authority.deleted) return { refusal: "SPACE_DELETED", state: before };
-    if (asked.cursor > before.head) return { refusal: "CURSOR_AHEAD", state: before };
+    if (state.authority.deleted) return "SPACE_DELETED";
+    if (asked.cursor > state.head) return "CURSOR_AHEAD";
     const chain =
-      asked.cursor === before.head
-        ? before.chain
+      asked.cursor === state.head
+        ? state.chain
         : await this.#ports.store.chainAt(asked.spaceId, asked.cursor);
     if (asked.cursor > 0 && (chain === null || !equal(chainTag(chain), asked.chainTag))) {
-      return { refusal: "CHAIN_MISMATCH", state: before };
+      return "CHAIN_MISMATCH";
     }
-    return { refusal: null, state: space.committed };
+    return null;
   }
 
   #refuse(
@@ -515,6 +528,11 @@ class Connection implements RelayConnection {
     this.closed();
     this.#socket.close(code, reason);
   }
+}
+
+/** From 0 up to, not including, 1. */
+function chanceOf([high = 0, low = 0]: Uint8Array): number {
+  return (high * 256 + low) / 65_536;
 }
 
 function opensWith(state: SpaceState, readToken: Uint8Array): boolean {

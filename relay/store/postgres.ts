@@ -68,6 +68,7 @@ interface WaitingAppend {
 type Value = string | number | Uint8Array | Buffer;
 
 class PostgresStore implements Store {
+  readonly neighbours = null;
   readonly #node: string;
   readonly #readers: Pool;
   /** One connection: one batch at a time, and never behind a queue of reads. */

@@ -60,6 +60,7 @@ interface Waiting {
 }
 
 class SqliteStore implements Store {
+  readonly neighbours = null;
   readonly access: AccessStore;
   readonly #caller: Caller;
   #waiting: Waiting[] = [];

@@ -250,7 +250,36 @@ export class StoreError extends Error {
   }
 }
 
+/** What a node on a shared store is told of the others. */
+export interface NeighbourListener {
+  /** A space is at this revision. A hint: it may be lost, late or repeated. */
+  onHint(spaceId: Uint8Array, revision: number): void;
+  onPresence(presence: NeighbourPresence): void;
+  /** Hints may have been lost: the connection that brings them is new. */
+  onGap(): void;
+}
+
+/** Sealed presence of somebody on another node; never stored, and the first to be dropped. */
+export interface NeighbourPresence {
+  readonly spaceId: Uint8Array;
+  /** Of its sender's subscription. */
+  readonly epoch: number;
+  readonly sealed: Uint8Array;
+}
+
+/** The other nodes of a store that several share. */
+export interface Neighbours {
+  /** How many writes each space has had by now, 0 for one that nothing is stored in. */
+  revisionsOf(spaceIds: readonly Uint8Array[]): Promise<readonly number[]>;
+  /** From now until the store closes, also across connections lost. Once per store. */
+  listen(listener: NeighbourListener): void;
+  /** Tells all other nodes, soon or never. */
+  tell(presence: NeighbourPresence): void;
+}
+
 export interface Store {
+  /** Null for a store that belongs to one process. */
+  readonly neighbours: Neighbours | null;
   /** The identity kept here; `fresh` becomes it if there was none. */
   identity(fresh: StoreIdentity): Promise<StoreIdentity>;
   /** Null for a space nothing was ever stored in. */

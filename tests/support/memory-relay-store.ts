@@ -89,6 +89,7 @@ interface Held {
 }
 
 export class MemoryRelayStore implements Store {
+  readonly neighbours = null;
   readonly #disk: MemoryRelayDisk;
   /** While held, appends wait for `sync`. */
   isHeld = false;

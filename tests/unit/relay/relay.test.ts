@@ -85,7 +85,7 @@ describe("durability", () => {
       const answers = await writer.exchange();
       expect(answers).toMatchObject([
         { results: [{ status: refusals[refusal].code, pos: 0 }] },
-        { results: [{ status: refusals.INTERNAL.code, pos: 0 }] },
+        { results: [{ status: refusals[refusal].code, pos: 0 }] },
       ]);
       expect(await writer.exchange({ type: "push", entries: [first, second] })).toMatchObject([
         {
