@@ -33,7 +33,10 @@ export async function serve(config: Config, program: Program): Promise<void> {
 
 /** JSON lines on standard error, so that what it says to people stays apart. */
 function loggerAt(level: LogLevel): Log {
-  const logger = pino({ level, base: null }, pino.destination({ dest: 2, sync: true }));
+  const logger = pino(
+    { level, base: null, formatters: { level: (label) => ({ level: label }) } },
+    pino.destination({ dest: 2, sync: true }),
+  );
   return (at, event, numbers) => {
     logger[at](numbers ?? {}, event);
   };

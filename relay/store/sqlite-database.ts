@@ -3,19 +3,12 @@
  * the event loop. One transaction holds every write that arrived together, and one fsync makes
  * them durable (WAL, synchronous=FULL).
  */
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
-import {
-  DatabaseSync,
-  type DatabaseSyncInstance,
-  type StatementSyncInstance,
-} from "@photostructure/sqlite";
+import type { DatabaseSyncInstance, StatementSyncInstance } from "@photostructure/sqlite";
 import { concat, toHex } from "#relay/protocol/bytes.ts";
 import { noDocument } from "#relay/protocol/genesis.ts";
 import { SqliteAccess } from "#relay/store/sqlite-access.ts";
-import { migrate } from "#relay/store/sqlite-schema.ts";
+import { sqliteCodeOf, type OpenedStore } from "#relay/store/sqlite-opening.ts";
 import {
-  StoreError,
   stubItemBytes,
   type BlobRow,
   type Deadlines,
@@ -35,8 +28,6 @@ import {
   type StoreIdentity,
 } from "#relay/store/store.ts";
 
-const databaseFile = "relay.db";
-const lockFile = "relay.lock";
 /** Pages given back to the disk in one go: 8 MiB, so that appends need not wait long. */
 const pagesPerReclaim = 1024;
 /** A chunk of a blob on its way in. */
@@ -56,40 +47,16 @@ export type Outcome = "kept" | "unknown" | StoreFailure;
 type Row = Record<string, unknown>;
 
 export class SqliteDatabase {
-  readonly #lock: DatabaseSyncInstance;
+  readonly #lock: DatabaseSyncInstance | null;
   readonly #db: DatabaseSyncInstance;
   #access: SqliteAccess | null = null;
   readonly #statements = new Map<string, StatementSyncInstance>();
   readonly #spaceIds = new Map<string, number>();
 
-  /** Opens or makes the store in a directory. Throws a {@link StoreError} that a person understands. */
-  constructor(dir: string) {
-    try {
-      mkdirSync(dir, { recursive: true, mode: 0o700 });
-      this.#lock = new DatabaseSync(join(dir, lockFile));
-    } catch {
-      throw new StoreError("unusable", `The data directory ${dir} cannot be written.`);
-    }
-    try {
-      // A lock of the operating system: it ends with the process, however that ends.
-      this.#lock.exec("PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE");
-    } catch (error) {
-      this.#lock.close();
-      const why =
-        sqliteCodeOf(error) === sqliteBusy ? "is in use by another relay" : "cannot be written";
-      throw new StoreError("unusable", `The data directory ${dir} ${why}.`);
-    }
-    try {
-      this.#db = new DatabaseSync(join(dir, databaseFile));
-      this.#prepare();
-    } catch (error) {
-      this.#lock.close();
-      if (error instanceof StoreError) throw error;
-      throw new StoreError(
-        "unusable",
-        `The store in ${dir} cannot be opened (${failureOf(error)}).`,
-      );
-    }
+  /** Owns what was opened, and closes it. */
+  constructor({ db, lock }: OpenedStore) {
+    this.#db = db;
+    this.#lock = lock;
   }
 
   /** A method of {@link SqliteAccess}. */
@@ -411,21 +378,7 @@ export class SqliteDatabase {
 
   close(): void {
     this.#db.close();
-    this.#lock.close();
-  }
-
-  #prepare(): void {
-    this.#db.exec(`
-      PRAGMA busy_timeout = 5000;
-      PRAGMA page_size = 8192;
-      PRAGMA auto_vacuum = INCREMENTAL;
-      PRAGMA journal_mode = WAL;
-      PRAGMA synchronous = FULL;
-      PRAGMA foreign_keys = ON;
-      PRAGMA cache_size = -65536;
-      PRAGMA wal_autocheckpoint = 4000;
-    `);
-    migrate(this.#db);
+    this.#lock?.close();
   }
 
   #append(writes: readonly SpaceWrite[]): Outcome {
@@ -710,13 +663,6 @@ export class SqliteDatabase {
 }
 
 const sqliteFull = 13;
-const sqliteBusy = 5;
-
-function sqliteCodeOf(error: unknown): number | null {
-  if (!(error instanceof Error) || !("errcode" in error)) return null;
-  // The low byte of an extended code is the code.
-  return typeof error.errcode === "number" ? error.errcode & 0xff : null;
-}
 
 function failureOf(error: unknown): StoreFailure {
   return sqliteCodeOf(error) === sqliteFull ? "full" : "failed";

@@ -10,6 +10,12 @@ type Step = (db: DatabaseSyncInstance) => void;
 
 const steps: readonly Step[] = [firstTables, documentsAndBlobs, accessKeys];
 
+/** How many steps a store has had, and how many this relay knows. */
+export const schemaVersion = {
+  here: steps.length,
+  of: (db: DatabaseSyncInstance): number => readNumber(db, "PRAGMA user_version"),
+};
+
 /** Brings the store up to this relay's tables, each step in a transaction of its own. */
 export function migrate(db: DatabaseSyncInstance): void {
   const version = readNumber(db, "PRAGMA user_version");

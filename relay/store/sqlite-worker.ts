@@ -2,6 +2,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { SqliteDatabase } from "#relay/store/sqlite-database.ts";
 import { answerCall, type Call } from "#relay/store/sqlite-calls.ts";
+import { openToServe } from "#relay/store/sqlite-opening.ts";
 
 if (parentPort === null) throw new Error("sqlite-worker runs as a worker");
 const port = parentPort;
@@ -10,6 +11,6 @@ if (typeof dir !== "string") throw new Error("the worker is given the data direc
 
 let database: SqliteDatabase | null = null;
 port.on("message", (call: Call) => {
-  port.postMessage(answerCall(call, () => (database ??= new SqliteDatabase(dir))));
+  port.postMessage(answerCall(call, () => (database ??= new SqliteDatabase(openToServe(dir)))));
   if (call.operation === "close") port.close();
 });

@@ -7,6 +7,7 @@ import { Worker } from "node:worker_threads";
 import type { AccessStore } from "#relay/store/access-store.ts";
 import { SqliteAccessCalls } from "#relay/store/sqlite-access-calls.ts";
 import { answerCall, type Answer, type Call } from "#relay/store/sqlite-calls.ts";
+import { openToServe, type OpenedStore } from "#relay/store/sqlite-opening.ts";
 import {
   SqliteDatabase,
   type ChunkWrite,
@@ -42,10 +43,15 @@ export async function openSqliteStore(
 ): Promise<Store & { readonly access: AccessStore }> {
   const caller =
     options.workerUrl === null
-      ? new ThreadCaller(options.dir)
+      ? new ThreadCaller(() => openToServe(options.dir))
       : new WorkerCaller(options.workerUrl, options.dir);
   await caller.call("open");
   return new SqliteStore(caller);
+}
+
+/** The store of an opened file, whose SQL runs in this thread; it closes the file. */
+export function sqliteStoreOf(opened: OpenedStore): Store & { readonly access: AccessStore } {
+  return new SqliteStore(new ThreadCaller(() => opened));
 }
 
 interface Caller {
@@ -235,19 +241,19 @@ class SqliteStore implements Store {
 }
 
 class ThreadCaller implements Caller {
-  readonly #dir: string;
+  readonly #open: () => OpenedStore;
   #database: SqliteDatabase | null = null;
   #isClosed = false;
 
-  constructor(dir: string) {
-    this.#dir = dir;
+  constructor(open: () => OpenedStore) {
+    this.#open = open;
   }
 
   call(operation: Call["operation"], ...values: readonly unknown[]): Promise<unknown> {
     if (this.#isClosed) return Promise.reject(closedError());
     const answer = answerCall(
       { id: 0, operation, values },
-      () => (this.#database ??= new SqliteDatabase(this.#dir)),
+      () => (this.#database ??= new SqliteDatabase(this.#open())),
     );
     if (operation === "close") this.#isClosed = true;
     return answer.ok

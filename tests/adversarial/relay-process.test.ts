@@ -46,8 +46,8 @@ describe("the program", () => {
     expect(ended.code).toBe(1);
     expect(ended.output.trim().split("\n")).toEqual([
       "SEALEAF_DATTA is not a setting of this relay.",
+      'SEALEAF_PUBLIC_URL is an address like https://notes.example or https://example.org/notes, not "notes".',
       'SEALEAF_PORT is a number from 0 to 65535, not "eighty".',
-      'SEALEAF_PUBLIC_URL is an address like https://notes.example, not "notes".',
     ]);
   });
 
