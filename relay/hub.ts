@@ -6,18 +6,13 @@
  * other subscriptions, as its window allows.
  */
 import { toHex } from "#relay/protocol/bytes.ts";
-import { encodeStub, stubBytes } from "#relay/protocol/entry.ts";
 import type { RefusalName } from "#relay/protocol/errors.ts";
-import {
-  encodeMessage,
-  messageHeaderBytes,
-  type Data,
-  type Message,
-  type SubscriptionMode,
-} from "#relay/protocol/messages.ts";
+import { encodeMessage, type Message, type SubscriptionMode } from "#relay/protocol/messages.ts";
+import type { Errand } from "#relay/errands.ts";
+import { addressed, encodePages, noneOwn, pageBytes } from "#relay/pages.ts";
 import type { Session } from "#relay/session.ts";
 import type { SpaceState } from "#relay/space.ts";
-import { stubItemBytes, type LogItem, type LogRow, type Store } from "#relay/store/store.ts";
+import type { LogItem, LogRow, Store } from "#relay/store/store.ts";
 
 export interface HubPorts {
   readonly store: Store;
@@ -34,10 +29,6 @@ export interface Wire {
   end(refusal: RefusalName): void;
 }
 
-/** Bytes of items in one DATA, unless a single item is larger. */
-const pageBytes = 256 << 10;
-const maxItemsPerPage = 4096;
-const itemHeaderBytes = stubItemBytes - stubBytes;
 /** New stubs are announced to `stubs` subscriptions at most this often. */
 const stubsEveryMs = 1000;
 /** Above this much on its way, presence is not worth sending. */
@@ -45,24 +36,27 @@ const presencePressureBytes = 256 << 10;
 const slowBytes = 8 << 20;
 const slowMs = 30_000;
 export const maxSubscriptionsPerConnection = 16_384;
-const maxPullsPerConnection = 64;
+const maxErrandsPerConnection = 64;
 
-/** A reader of one log: a subscription, or a PULL with an end. */
+/** A subscription: a reader of one log up to its head. */
 interface Feed {
   readonly spaceKey: string;
   readonly spaceId: Uint8Array;
   readonly handle: number;
-  readonly reqId: number;
   readonly mode: SubscriptionMode;
   /** Last position sent. */
   cursor: number;
-  /** End of a PULL; null for a subscription, which ends at the head. */
-  readonly upTo: number | null;
   /** Whether its CAUGHT_UP has been sent. */
   isCaughtUp: boolean;
   hasEnded: boolean;
   /** Positions this very connection pushed: their bodies need not come back. */
   readonly own: Set<number>;
+}
+
+/** An errand on its way, under the subscription it was asked by. */
+interface Running {
+  readonly handle: number;
+  readonly errand: Errand;
 }
 
 interface Topic {
@@ -167,12 +161,12 @@ export class Hub {
     }));
   }
 
-  /** False if a rotation has ended all subscriptions of the space. */
+  /** False if a rotation, or the end of the space, has ended all its subscriptions. */
   #moveOn(topic: Topic, state: SpaceState): boolean {
     if (state.revision <= topic.state.revision) return true;
-    const { epoch } = topic.state.authority;
+    const { epoch, deleted } = topic.state.authority;
     topic.state = state;
-    if (state.authority.epoch === epoch) return true;
+    if (state.authority.epoch === epoch && state.authority.deleted === deleted) return true;
     for (const [outlet, feed] of topic.feeds) outlet.rekey(feed);
     return false;
   }
@@ -232,7 +226,7 @@ export class Hub {
     const frame = encodeMessage(0, { type: "presence", handle: 0, sealed });
     for (const [outlet, other] of topic.feeds) {
       if (outlet !== from && other.mode === "live")
-        outlet.presence(withHandle(frame, other.handle));
+        outlet.presence(addressed(frame, 0, other.handle));
     }
   }
 
@@ -269,12 +263,12 @@ class SharedPages {
 
   framesFor({ own, handle }: Feed): readonly Uint8Array[] {
     if (own.size > 0 && this.rows.some((row) => own.has(row.pos))) {
-      return encodePages(this.rows, { own }).map((frame) => withHandle(frame, handle));
+      return encodePages(this.rows, own).map((frame) => addressed(frame, 0, handle));
     }
     const known = this.#framesByHandle.get(handle);
     if (known !== undefined) return known;
-    this.#encoded ??= encodePages(this.rows, null);
-    const frames = this.#encoded.map((frame) => withHandle(frame, handle));
+    this.#encoded ??= encodePages(this.rows, noneOwn);
+    const frames = this.#encoded.map((frame) => addressed(frame, 0, handle));
     this.#framesByHandle.set(handle, frames);
     return frames;
   }
@@ -296,7 +290,7 @@ export class Outlet {
   readonly #handleBySpace = new Map<string, number>();
   /** Readers that are behind, each once, served in turn. */
   #lagging: Feed[] = [];
-  #pulls = 0;
+  #errands: Running[] = [];
   #nextHandle = 1;
   #isPumping = false;
   #isClosed = false;
@@ -321,10 +315,8 @@ export class Outlet {
       spaceKey,
       spaceId: request.spaceId,
       handle: this.#nextHandle,
-      reqId: 0,
       mode: request.mode,
       cursor: request.cursor,
-      upTo: null,
       isCaughtUp: false,
       hasEnded: false,
       own: new Set(),
@@ -349,24 +341,21 @@ export class Outlet {
     this.#endSubscription(handle);
   }
 
-  /** False if the handle names no subscription; null if too many are asked for at once. */
-  pull(reqId: number, handle: number, after: number, upTo: number): boolean | null {
-    const subscription = this.#subscriptions.get(handle);
-    if (subscription === undefined) return false;
-    if (this.#pulls >= maxPullsPerConnection) return null;
-    this.#pulls += 1;
-    const head = this.#hub.topicState(subscription.spaceKey)?.head ?? 0;
-    this.#lagging.push({
-      ...subscription,
-      reqId,
-      mode: "live",
-      cursor: after,
-      upTo: Math.min(upTo, head),
-      isCaughtUp: false,
-      own: new Set(),
-    });
+  /** The space a handle of this connection names, null for none. */
+  spaceOf(handle: number): { readonly spaceId: Uint8Array; readonly state: SpaceState } | null {
+    const feed = this.#subscriptions.get(handle);
+    const state = feed === undefined ? null : this.#hub.topicState(feed.spaceKey);
+    return feed === undefined || state === null ? null : { spaceId: feed.spaceId, state };
+  }
+
+  get hasRoomForErrand(): boolean {
+    return this.#errands.length < maxErrandsPerConnection;
+  }
+
+  /** Answers page by page, until it is done or the subscription ends. */
+  run(handle: number, errand: Errand): void {
+    this.#errands.push({ handle, errand });
     this.#pump();
-    return true;
   }
 
   credit(bytes: number): void {
@@ -387,6 +376,7 @@ export class Outlet {
     this.#cancelSlowTimer?.();
     for (const handle of this.#subscriptions.keys()) this.#endSubscription(handle);
     this.#lagging = [];
+    this.#errands = [];
   }
 
   /** A rotation: nothing of the space goes out under the older token, not even what is underway. */
@@ -396,13 +386,13 @@ export class Outlet {
   }
 
   presence(frame: Uint8Array): void {
-    if (this.#wire.buffered() > presencePressureBytes || this.#lagging.length > 0) return;
+    if (this.#wire.buffered() > presencePressureBytes || this.#isBehind) return;
     this.#wire.send(frame);
   }
 
   /** Live rows, all of them at once; false if the window has no room or others are waiting for it. */
   deliver(feed: Feed, shared: SharedPages): boolean {
-    if (this.#isPumping || this.#lagging.length > 0) return false;
+    if (this.#isPumping || this.#isBehind) return false;
     const frames = shared.framesFor(feed);
     const bytes = frames.reduce((sum, frame) => sum + frame.length, 0);
     if (!this.#session.maySend(bytes)) return false;
@@ -424,14 +414,13 @@ export class Outlet {
     feed.hasEnded = true;
     this.#subscriptions.delete(feed.handle);
     this.#handleBySpace.delete(feed.spaceKey);
-    for (const other of this.#lagging) if (other.handle === feed.handle) this.#endPull(other);
-    this.#lagging = this.#lagging.filter((other) => other.handle !== feed.handle);
+    this.#lagging = this.#lagging.filter((other) => other !== feed);
+    this.#errands = this.#errands.filter((running) => running.handle !== feed.handle);
     this.#hub.leave(this, feed);
   }
 
-  #endPull(feed: Feed): void {
-    feed.hasEnded = true;
-    if (feed.upTo !== null) this.#pulls -= 1;
+  get #isBehind(): boolean {
+    return this.#lagging.length > 0 || this.#errands.length > 0;
   }
 
   #pump(): void {
@@ -445,64 +434,72 @@ export class Outlet {
       })
       .finally(() => {
         this.#isPumping = false;
-        if (this.#isClosed || this.#lagging.length === 0) return;
+        if (this.#isClosed || !this.#isBehind) return;
         if (this.#session.maySend(pageBytes)) this.#pump();
         else this.#watchSlowReader();
       });
   }
 
   async #serve(): Promise<void> {
-    for (;;) {
+    while (!this.#isClosed && this.#isBehind) {
       const feed = this.#lagging[0];
-      if (feed === undefined || this.#isClosed) return;
-      const end = this.#endOf(feed);
-      if (feed.cursor >= end) {
+      if (feed !== undefined && feed.cursor >= this.#headOf(feed)) {
         this.#lagging.shift();
-        await this.#finish(feed, end);
+        this.#caughtUp(feed);
         continue;
       }
       if (!this.#session.maySend(pageBytes)) {
         this.#watchSlowReader();
         return;
       }
-      const items = await this.#ports.store.readLog(
-        feed.spaceId,
-        feed.cursor,
-        end,
-        pageBytes,
-        feed.mode === "live" ? "bodies" : "stubs",
-      );
-      if (this.#isClosed) return;
-      // A rotation may have ended it while the store was reading.
-      if (feed.hasEnded) continue;
-      const last = items.at(-1);
-      if (last === undefined) throw new Error("the log has a hole");
-      for (const frame of encodePages(items, feed)) {
-        this.#sendData(withHandle(withReqId(frame, feed.reqId), feed.handle));
-      }
-      this.#moveTo(feed, last.pos);
-      this.#lagging = [...this.#lagging.filter((other) => other !== feed), feed];
+      // First what somebody waits for, then the logs in turn, blobs when nothing else is owed.
+      const asked = this.#errands.find(({ errand }) => errand.rank === "asked");
+      const errand = asked ?? (feed === undefined ? this.#errands[0] : undefined);
+      if (errand !== undefined) await this.#serveErrand(errand);
+      else if (feed !== undefined) await this.#serveFeed(feed);
     }
   }
 
-  #endOf(feed: Feed): number {
-    return feed.upTo ?? this.#hub.topicState(feed.spaceKey)?.head ?? feed.cursor;
+  async #serveErrand(running: Running): Promise<void> {
+    const page = await running.errand.next();
+    // The subscription it was asked by may have ended while the store was reading.
+    if (this.#isClosed || !this.#errands.includes(running)) return;
+    for (const frame of page.frames) this.#sendData(frame);
+    this.#errands = this.#errands.filter((other) => other !== running);
+    if (!page.isLast) this.#errands.push(running);
+    if (page.closing !== null) this.#wire.send(page.closing);
   }
 
-  async #finish(feed: Feed, end: number): Promise<void> {
-    const { handle, reqId } = feed;
-    if (feed.upTo !== null) {
-      this.#endPull(feed);
-      const chain = await this.#ports.store.chainAt(feed.spaceId, end);
-      if (this.#isClosed) return;
-      const head = chain === null ? 0 : end;
-      this.#send(reqId, { type: "caughtUp", handle, head, chain: chain ?? new Uint8Array(32) });
-      return;
+  async #serveFeed(feed: Feed): Promise<void> {
+    const items = await this.#ports.store.readLog(
+      feed.spaceId,
+      feed.cursor,
+      this.#headOf(feed),
+      pageBytes,
+      feed.mode === "live" ? "bodies" : "stubs",
+    );
+    // A rotation may have ended it while the store was reading.
+    if (this.#isClosed || feed.hasEnded) return;
+    const last = items.at(-1);
+    // Unless stubs were forgotten under a reader that is months behind: it has to begin anew.
+    if (last?.pos !== feed.cursor + items.length) throw new Error("the log has a hole");
+    for (const frame of encodePages(items, feed.own)) {
+      this.#sendData(addressed(frame, 0, feed.handle));
     }
+    this.#moveTo(feed, last.pos);
+    this.#lagging = [...this.#lagging.filter((other) => other !== feed), feed];
+  }
+
+  #headOf(feed: Feed): number {
+    return this.#hub.topicState(feed.spaceKey)?.head ?? feed.cursor;
+  }
+
+  #caughtUp(feed: Feed): void {
     const state = this.#hub.topicState(feed.spaceKey);
     if (feed.isCaughtUp || state === null) return;
     feed.isCaughtUp = true;
-    this.#send(0, { type: "caughtUp", handle, head: state.head, chain: state.chain });
+    const { head, chain } = state;
+    this.#send(0, { type: "caughtUp", handle: feed.handle, head, chain });
   }
 
   #moveTo(feed: Feed, pos: number): void {
@@ -534,59 +531,8 @@ export class Outlet {
     return this.#lagging.reduce((sum, feed) => {
       const state = this.#hub.topicState(feed.spaceKey);
       if (state === null || state.head === 0) return sum;
-      const waiting = this.#endOf(feed) - feed.cursor;
+      const waiting = this.#headOf(feed) - feed.cursor;
       return sum + waiting * (state.countedBytes / state.head);
     }, this.#session.uncredited);
   }
-}
-
-/** Rows of the log as DATA frames without handle; `feed` null for a reader with no pushes of its own. */
-function encodePages(
-  rows: readonly (LogRow | LogItem)[],
-  feed: Pick<Feed, "own"> | null,
-): readonly Uint8Array[] {
-  const frames: Uint8Array[] = [];
-  let items: Data["items"][number][] = [];
-  let bytes = 0;
-  const flush = () => {
-    if (items.length > 0) frames.push(encodeMessage(0, { type: "data", handle: 0, items }));
-    items = [];
-    bytes = 0;
-  };
-  for (const row of rows) {
-    const item = itemOf(row, feed?.own.has(row.pos) ?? false);
-    const size = item.bytes.length + itemHeaderBytes;
-    if (bytes + size > pageBytes || items.length >= maxItemsPerPage) flush();
-    items.push(item);
-    bytes += size;
-  }
-  flush();
-  return frames;
-}
-
-function itemOf(row: LogRow | LogItem, isOwn: boolean): Data["items"][number] {
-  const body = "body" in row ? row.body : row.bytes;
-  if (row.kind === "control" && body !== null)
-    return { pos: row.pos, kind: "control", bytes: body };
-  if (body !== null && !isOwn) return { pos: row.pos, kind: "entry", bytes: body };
-  const size = "size" in row ? row.size : row.bytes.length;
-  const stub = encodeStub({
-    docId: row.docId,
-    kind: row.entryKind,
-    size,
-    entryId: row.itemId,
-  });
-  return { pos: row.pos, kind: "stub", bytes: stub };
-}
-
-function withReqId(frame: Uint8Array, reqId: number): Uint8Array {
-  new DataView(frame.buffer, frame.byteOffset, frame.byteLength).setUint32(1, reqId);
-  return frame;
-}
-
-/** A copy that names another subscription: the handle is the first field of the body. */
-function withHandle(frame: Uint8Array, handle: number): Uint8Array {
-  const copy = Uint8Array.from(frame);
-  new DataView(copy.buffer).setUint32(messageHeaderBytes, handle);
-  return copy;
 }

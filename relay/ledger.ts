@@ -278,11 +278,14 @@ export class Ledger<By> {
    * what the store says of one is not outdated.
    */
   async #know(slot: Slot<By>, docIds: readonly Uint8Array[]): Promise<void> {
+    if (slot.outstanding === 0 && slot.documents.size > maxKnownDocuments) {
+      slot.documents.clear();
+      slot.generation += 1;
+    }
     const { generation } = slot;
-    if (slot.outstanding === 0 && slot.documents.size > maxKnownDocuments) slot.documents.clear();
     const missing = docIds.filter((docId) => !slot.knows([docId]));
     const found = await this.#ports.store.readDocuments(slot.spaceId, missing);
-    // What was asked before the space was read anew may be older than what was read.
+    // What was asked before they began anew may be older than what is known since.
     if (slot.generation !== generation) return;
     const rows = new Map(found.map((document) => [toHex(document.docId), document]));
     for (const docId of missing) {
@@ -384,7 +387,7 @@ class Slot<By> implements OpenSpace {
   /** The highest that was heard since reading began. */
   heardRevision = 0;
   isConfirming = false;
-  /** How often it has been read. */
+  /** How often what is known of it, or of its documents, began anew. */
   generation = 0;
 
   constructor(spaceId: Uint8Array) {

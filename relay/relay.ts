@@ -12,12 +12,22 @@ import {
   encodeWelcomeBody,
   sessionNonceBytes,
   type Auth,
+  type BlobPut,
   type Hello,
   type Message,
   type Subscribe,
   type Subscribed,
 } from "#relay/protocol/messages.ts";
 import type { AccessControl } from "#relay/access.ts";
+import { BlobIntake } from "#relay/blob-intake.ts";
+import {
+  blobErrand,
+  documentErrand,
+  listErrand,
+  pullErrand,
+  type Errand,
+  type ErrandPlace,
+} from "#relay/errands.ts";
 import { Hub, maxSubscriptionsPerConnection, type Outlet } from "#relay/hub.ts";
 import { Intake, type Verify } from "#relay/intake.ts";
 import { Ledger } from "#relay/ledger.ts";
@@ -87,6 +97,7 @@ export class Relay {
   readonly #hub: Hub;
   readonly #ledger: Ledger<Outlet>;
   readonly #intake: Intake<Outlet>;
+  readonly #blobs: BlobIntake<Outlet>;
   readonly #connections = new Set<Connection>();
   #cancelSweep: () => void;
   #isStopping = false;
@@ -122,6 +133,14 @@ export class Relay {
       gate: ports.access,
       now,
     });
+    this.#blobs = new BlobIntake({
+      store,
+      ledger: this.#ledger,
+      verify,
+      limits,
+      gate: ports.access,
+      now,
+    });
     this.#cancelSweep = ports.timers.after(sweepMs, () => {
       this.#sweep();
     });
@@ -142,7 +161,13 @@ export class Relay {
 
   connect(socket: RelaySocket): RelayConnection {
     const connection = new Connection(
-      { ...this.#ports, hub: this.#hub, ledger: this.#ledger, intake: this.#intake },
+      {
+        ...this.#ports,
+        hub: this.#hub,
+        ledger: this.#ledger,
+        intake: this.#intake,
+        blobs: this.#blobs,
+      },
       socket,
       () => this.#connections.delete(connection),
     );
@@ -180,6 +205,7 @@ interface ConnectionPorts extends RelayPorts {
   readonly hub: Hub;
   readonly ledger: Ledger<Outlet>;
   readonly intake: Intake<Outlet>;
+  readonly blobs: BlobIntake<Outlet>;
 }
 
 class Connection implements RelayConnection {
@@ -361,12 +387,40 @@ class Connection implements RelayConnection {
           return Promise.resolve();
         });
         break;
-      case "pull": {
-        const taken = this.#outlet.pull(reqId, request.handle, request.after, request.upTo);
-        if (taken === false) this.#refuse(reqId, "NO_SPACE", 0, "no such subscription", false);
-        if (taken === null) this.#refuse(reqId, "TOO_MANY", 1000, "too many pulls at once", false);
+      case "pull":
+        this.#answer(reqId, request.handle, (place, state) => {
+          // Below the base there are holes.
+          const after = Math.max(request.after, state.base - 1);
+          return pullErrand(place, after, Math.min(request.upTo, state.head));
+        });
         break;
-      }
+      case "pullDocument":
+        this.#answer(reqId, request.handle, (place) =>
+          documentErrand(place, request.docId, request.after, request.byteBudget),
+        );
+        break;
+      case "list":
+        this.#answer(reqId, request.handle, (place) => listErrand(place, request.afterDocId));
+        break;
+      case "blobGet":
+        this.#answer(reqId, request.handle, (place) =>
+          blobErrand(place, request.blobId, request.from, request.from + request.count),
+        );
+        break;
+      case "blobInit":
+        this.#inOrder(reqId, async () => {
+          this.#send(reqId, await this.#ports.blobs.announce(request.statement, this.#outlet));
+        });
+        break;
+      case "blobDrop":
+        this.#inOrder(reqId, async () => {
+          const status = await this.#ports.blobs.drop(request.statement, this.#outlet);
+          this.#send(reqId, { type: "blobAck", status });
+        });
+        break;
+      case "blobPut":
+        this.#putChunk(reqId, request);
+        break;
       case "credit":
         this.#outlet.credit(request.bytes);
         break;
@@ -407,6 +461,40 @@ class Connection implements RelayConnection {
         this.#session.pushDone(entries);
       }
     });
+  }
+
+  /** Chunks come after what was asked before, and go to the disk side by side. */
+  #putChunk(reqId: number, request: BlobPut): void {
+    const before = this.#ordered;
+    void this.#run(reqId, async () => {
+      try {
+        await before;
+        const status = await this.#ports.blobs.put(request);
+        this.#send(reqId, { type: "blobAck", status });
+      } finally {
+        this.#session.pushDone([request.chunk]);
+      }
+    });
+  }
+
+  /** Answers page by page what is asked under a subscription: that is where the right to read is. */
+  #answer(
+    reqId: number,
+    handle: number,
+    errandFor: (place: ErrandPlace, state: SpaceState) => Errand,
+  ): void {
+    const space = this.#outlet.spaceOf(handle);
+    if (space === null) {
+      this.#refuse(reqId, "NO_SPACE", 0, "no such subscription", false);
+    } else if (space.state.authority.deleted) {
+      this.#refuse(reqId, "SPACE_DELETED", 0, "the space is deleted", false);
+    } else if (!this.#outlet.hasRoomForErrand) {
+      this.#refuse(reqId, "TOO_MANY", 1000, "too much is asked for at once", false);
+    } else {
+      const { store } = this.#ports;
+      const place = { store, spaceId: space.spaceId, handle, reqId };
+      this.#outlet.run(handle, errandFor(place, space.state));
+    }
   }
 
   /** One after another with all other requests, after the pushes sent before. */
@@ -481,6 +569,7 @@ class Connection implements RelayConnection {
       return "NO_SPACE";
     }
     if (state.authority.deleted) return "SPACE_DELETED";
+    if (asked.cursor < state.base && state.base > 1) return "BELOW_BASE";
     if (asked.cursor > state.head) return "CURSOR_AHEAD";
     const chain =
       asked.cursor === state.head

@@ -24,12 +24,18 @@ type RequestType =
   | "subscribe"
   | "unsubscribe"
   | "pull"
+  | "pullDocument"
+  | "list"
   | "credit"
   | "push"
   | "controlGet"
   | "controlPush"
   | "certPut"
   | "presence"
+  | "blobInit"
+  | "blobPut"
+  | "blobGet"
+  | "blobDrop"
   | "ping";
 
 /** What a client may ask once it is welcome. */
@@ -134,8 +140,9 @@ export class Session {
     this.#uncredited = Math.max(0, this.#uncredited - bytes);
   }
 
-  pushDone(entries: readonly Uint8Array[]): void {
-    this.#pushBytes -= sizeOf(entries);
+  /** What a PUSH or BLOB_PUT brought is stored or refused. */
+  pushDone(pushed: readonly Uint8Array[]): void {
+    this.#pushBytes -= sizeOf(pushed);
   }
 
   wrongSignature(): void {
@@ -171,12 +178,14 @@ export class Session {
 
   #admit(reqId: number, message: Message, frameBytes: number, now: number): Step {
     switch (message.type) {
-      case "push": {
-        const bytes = sizeOf(message.entries);
+      case "push":
+      case "blobPut": {
+        const pushed = message.type === "push" ? message.entries : [message.chunk];
+        const bytes = sizeOf(pushed);
         if (this.#pushBytes > 0 && this.#pushBytes + bytes > maxPushBytesInWork) {
           return this.#refuse(reqId, "RATE", 1000, "too much is waiting to be stored");
         }
-        const limited = this.#limited(this.#entries, message.entries.length, reqId, now);
+        const limited = this.#limited(this.#entries, pushed.length, reqId, now);
         if (limited !== null) return limited;
         this.#pushBytes += bytes;
         return { type: "serve", reqId, request: message };
@@ -189,6 +198,11 @@ export class Session {
       case "auth":
       case "unsubscribe":
       case "pull":
+      case "pullDocument":
+      case "list":
+      case "blobInit":
+      case "blobGet":
+      case "blobDrop":
       case "controlGet":
       case "controlPush":
       case "certPut":
@@ -210,6 +224,10 @@ export class Session {
       case "data":
       case "caughtUp":
       case "rekey":
+      case "listed":
+      case "blobHave":
+      case "blobAck":
+      case "blobData":
       case "pushAck":
       case "controlData":
       case "controlAck":

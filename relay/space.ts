@@ -303,7 +303,7 @@ function cardGrowth(document: StoredDocument | null, size: number): number {
 }
 
 /** Capabilities by which a device may write now (RIGHT-1). */
-function writersOf(state: SpaceState, devPub: Uint8Array): readonly Uint8Array[] {
+export function writersOf(state: SpaceState, devPub: Uint8Array): readonly Uint8Array[] {
   const { authority, head } = state;
   const capPubs = state.devices.get(toHex(devPub))?.capPubs ?? [];
   return capPubs.filter((capPub) => mayWrite(authority, capPub, authority.epoch, head + 1));
@@ -335,7 +335,7 @@ function judgeRoom(
 }
 
 /** Whether a space has room for that much, and one of these capabilities a share in it (LIM-3). */
-function judgeSpace(
+export function judgeSpace(
   state: SpaceState,
   growth: number,
   writers: readonly Uint8Array[],

@@ -98,7 +98,9 @@ export function admitControl(
   if (record.ctrlSeq !== authority.ctrlSeq + 1 || !equal(record.prevCtrlHash, authority.headHash)) {
     return refuse("CTRL_CONFLICT", "not the next record");
   }
-  if (authority.deleted) return refuse("SPACE_DELETED", "the space is deleted");
+  if (authority.deleted && record.body.type !== "restore") {
+    return refuse("SPACE_DELETED", "the space is deleted");
+  }
   const next = { ...authority, ctrlSeq: record.ctrlSeq, headHash: signed.hash };
   const { body } = record;
   if (body.type !== "rotate" && record.epochAfter !== authority.epoch) {
@@ -213,6 +215,10 @@ export function admitControl(
     case "delete":
       if (!isAdmin(authority, record.signerPub)) return refuse("NOT_ADMIN", "not an administrator");
       return accept({ ...next, deleted: true });
+    case "restore":
+      if (!isAdmin(authority, record.signerPub)) return refuse("NOT_ADMIN", "not an administrator");
+      if (!authority.deleted) return refuse("BAD_CONTROL", "the space is not deleted");
+      return accept({ ...next, deleted: false });
   }
 }
 

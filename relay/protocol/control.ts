@@ -15,7 +15,7 @@ export type RoleCode = (typeof roles)[keyof typeof roles];
 export const capabilityKinds = { person: 1, link: 2, device: 3, recovery: 4 } as const;
 export type CapabilityKind = (typeof capabilityKinds)[keyof typeof capabilityKinds];
 
-export const controlTypes = { grant: 2, join: 3, rotate: 4, delete: 5 } as const;
+export const controlTypes = { grant: 2, join: 3, rotate: 4, delete: 5, restore: 6 } as const;
 
 /** An epoch key sealed to one capability: 32 bytes and a tag. */
 export const sealedKeyBytes = 48;
@@ -79,12 +79,16 @@ export interface RotateBody {
   readonly previousKey: Uint8Array | null;
 }
 
-/** The whole space is closed; undone by the relay's grace alone. */
+/** The whole space is closed; a RESTORE undoes it while the relay still has what was in it. */
 export interface DeleteBody {
   readonly type: "delete";
 }
 
-export type ControlBody = GrantBody | JoinBody | RotateBody | DeleteBody;
+export interface RestoreBody {
+  readonly type: "restore";
+}
+
+export type ControlBody = GrantBody | JoinBody | RotateBody | DeleteBody | RestoreBody;
 
 /**
  * ```
@@ -155,6 +159,7 @@ function encodeBody(body: ControlBody): Uint8Array {
       writer.block16(body.previousKey ?? new Uint8Array(0));
       break;
     case "delete":
+    case "restore":
       break;
   }
   return writer.finish();
@@ -223,6 +228,8 @@ function readBody(type: number, reader: Reader): ControlBody {
     }
     case controlTypes.delete:
       return { type: "delete" };
+    case controlTypes.restore:
+      return { type: "restore" };
     default:
       return reader.refuse("unknown control type");
   }

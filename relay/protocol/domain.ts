@@ -9,9 +9,11 @@ import { concat, utf8, Writer } from "./bytes.ts";
 export type Domain =
   | "actor"
   | "auth"
+  | "blob"
   | "chain"
   | "chain0"
   | "cert"
+  | "chunk"
   | "ctrl"
   | "ctrl-sig"
   | "dev"

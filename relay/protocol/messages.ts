@@ -5,11 +5,13 @@
  */
 import { inviteTokenBytes } from "./access.ts";
 import { parseAll, Writer, type Parsed, type Reader } from "./bytes.ts";
+import { blobIdBytes, chunkBytes } from "./blob.ts";
 import { chainTagBytes } from "./domain.ts";
-import { genesisBytes, spaceIdBytes } from "./genesis.ts";
+import { docIdBytes, genesisBytes, spaceIdBytes } from "./genesis.ts";
 import { certificateBytes } from "./control.ts";
 import { keyBytes, signatureBytes } from "./keys.ts";
 import {
+  maxCardBytes,
   maxControlBytes,
   maxErrorDetailBytes,
   maxMessageBytes,
@@ -38,6 +40,9 @@ export const messageTypes = {
   caughtUp: 0x22,
   credit: 0x23,
   rekey: 0x24,
+  pullDocument: 0x25,
+  list: 0x26,
+  listed: 0x27,
   push: 0x30,
   pushAck: 0x31,
   controlGet: 0x38,
@@ -47,6 +52,13 @@ export const messageTypes = {
   certPut: 0x3c,
   certAck: 0x3d,
   presence: 0x40,
+  blobInit: 0x50,
+  blobHave: 0x51,
+  blobPut: 0x52,
+  blobAck: 0x53,
+  blobGet: 0x54,
+  blobData: 0x55,
+  blobDrop: 0x56,
   ping: 0x70,
   pong: 0x71,
   goaway: 0x7e,
@@ -175,6 +187,104 @@ export interface Rekey {
   readonly handle: number;
 }
 
+/**
+ * `handle u32 | docId 16 | after u64 | bytes u32`: one document, its newest snapshot and what that does
+ * not cover, from the position after `after`, until so many bytes have been sent (0: all of it).
+ */
+export interface PullDocument {
+  readonly type: "pullDocument";
+  readonly handle: number;
+  readonly docId: Uint8Array;
+  readonly after: number;
+  readonly byteBudget: number;
+}
+
+/** `handle u32 | after docId 16`: the documents of the space, in order of id. */
+export interface List {
+  readonly type: "list";
+  readonly handle: number;
+  /** Zeros for the beginning. */
+  readonly afterDocId: Uint8Array;
+}
+
+/**
+ * `handle u32 | more u8 | n u16 | (docId 16 | lastPos u64 | dropPos u64 | snapshotPos u64
+ * | snapshotSize u32 | tailEntries u32 | tailBytes u64 | cardLen u32 | card)*`
+ */
+export interface Listed {
+  readonly type: "listed";
+  readonly handle: number;
+  readonly more: boolean;
+  readonly documents: readonly {
+    readonly docId: Uint8Array;
+    readonly lastPos: number;
+    /** Position of a DROP that nothing has cancelled; 0 for none. So with the next. */
+    readonly dropPos: number;
+    readonly snapshotPos: number;
+    readonly snapshotSize: number;
+    /** What the snapshot does not cover, itself not counted; stubs count with the size they had. */
+    readonly tailEntries: number;
+    readonly tailBytes: number;
+    /** A whole entry; empty for none. */
+    readonly card: Uint8Array;
+  }[];
+}
+
+/** Of one document in LISTED, without its card. */
+export const listedBytes = 60;
+
+/** `statement` (protocol/blob.ts) to the end. */
+export interface BlobInit {
+  readonly type: "blobInit";
+  readonly statement: Uint8Array;
+}
+
+/** `status u16 | n u16 | bitmap ⌈n / 8⌉`: which of the blob's n chunks are kept; none when refused. */
+export interface BlobHave {
+  readonly type: "blobHave";
+  readonly status: number;
+  readonly count: number;
+  readonly bitmap: Uint8Array;
+}
+
+/** `spaceId 32 | blobId 16 | index u16 | sealed bytes ≤ 256 KiB` */
+export interface BlobPut {
+  readonly type: "blobPut";
+  readonly spaceId: Uint8Array;
+  readonly blobId: Uint8Array;
+  readonly index: number;
+  readonly chunk: Uint8Array;
+}
+
+/** `status u16`, of a BLOB_PUT or BLOB_DROP. */
+export interface BlobAck {
+  readonly type: "blobAck";
+  readonly status: number;
+}
+
+/** `handle u32 | blobId 16 | from u16 | n u16`: so many chunks from this index on. */
+export interface BlobGet {
+  readonly type: "blobGet";
+  readonly handle: number;
+  readonly blobId: Uint8Array;
+  readonly from: number;
+  readonly count: number;
+}
+
+/** `handle u32 | index u16 | sealed bytes`: one chunk; the answer to a BLOB_GET is as many of them. */
+export interface BlobData {
+  readonly type: "blobData";
+  readonly handle: number;
+  readonly index: number;
+  readonly chunk: Uint8Array;
+}
+
+/** `statement` (protocol/blob.ts) to the end. */
+export interface BlobDrop {
+  readonly type: "blobDrop";
+  readonly statement: Uint8Array;
+}
+
 /** `n u16 | (len u32 | entry)*` */
 export interface Push {
   readonly type: "push";
@@ -288,6 +398,9 @@ export type Message =
   | CaughtUp
   | Credit
   | Rekey
+  | PullDocument
+  | List
+  | Listed
   | Push
   | PushAck
   | ControlGet
@@ -297,6 +410,13 @@ export type Message =
   | CertPut
   | CertAck
   | Presence
+  | BlobInit
+  | BlobHave
+  | BlobPut
+  | BlobAck
+  | BlobGet
+  | BlobData
+  | BlobDrop
   | Ping
   | Pong
   | Goaway
@@ -405,6 +525,33 @@ export function encodeMessage(reqId: number, message: Message): Uint8Array {
     case "rekey":
       writer.u32(message.handle);
       break;
+    case "pullDocument":
+      writer
+        .u32(message.handle)
+        .fixed(message.docId, docIdBytes)
+        .u64(message.after)
+        .u32(message.byteBudget);
+      break;
+    case "list":
+      writer.u32(message.handle).fixed(message.afterDocId, docIdBytes);
+      break;
+    case "listed":
+      writer
+        .u32(message.handle)
+        .u8(message.more ? 1 : 0)
+        .u16(message.documents.length);
+      for (const document of message.documents) {
+        writer
+          .fixed(document.docId, docIdBytes)
+          .u64(document.lastPos)
+          .u64(document.dropPos)
+          .u64(document.snapshotPos)
+          .u32(document.snapshotSize)
+          .u32(document.tailEntries)
+          .u64(document.tailBytes)
+          .block32(document.card);
+      }
+      break;
     case "push":
       writer.u16(message.entries.length);
       for (const entry of message.entries) writer.block32(entry);
@@ -440,6 +587,36 @@ export function encodeMessage(reqId: number, message: Message): Uint8Array {
       break;
     case "presence":
       writer.u32(message.handle).bytes(message.sealed);
+      break;
+    case "blobInit":
+    case "blobDrop":
+      writer.bytes(message.statement);
+      break;
+    case "blobHave":
+      writer
+        .u16(message.status)
+        .u16(message.count)
+        .fixed(message.bitmap, Math.ceil(message.count / 8));
+      break;
+    case "blobPut":
+      writer
+        .fixed(message.spaceId, spaceIdBytes)
+        .fixed(message.blobId, blobIdBytes)
+        .u16(message.index)
+        .bytes(message.chunk);
+      break;
+    case "blobAck":
+      writer.u16(message.status);
+      break;
+    case "blobGet":
+      writer
+        .u32(message.handle)
+        .fixed(message.blobId, blobIdBytes)
+        .u16(message.from)
+        .u16(message.count);
+      break;
+    case "blobData":
+      writer.u32(message.handle).u16(message.index).bytes(message.chunk);
       break;
     case "ping":
     case "pong":
@@ -563,6 +740,32 @@ function readMessage(type: Message["type"], reader: Reader): Message {
       return { type, bytes: reader.u32() };
     case "rekey":
       return { type, handle: reader.u32() };
+    case "pullDocument":
+      return {
+        type,
+        handle: reader.u32(),
+        docId: reader.bytes(docIdBytes),
+        after: reader.u64(),
+        byteBudget: reader.u32(),
+      };
+    case "list":
+      return { type, handle: reader.u32(), afterDocId: reader.bytes(docIdBytes) };
+    case "listed":
+      return {
+        type,
+        handle: reader.u32(),
+        more: readYesNo(reader),
+        documents: reader.list(reader.u16(), listedBytes, () => ({
+          docId: reader.bytes(docIdBytes),
+          lastPos: reader.u64(),
+          dropPos: reader.u64(),
+          snapshotPos: reader.u64(),
+          snapshotSize: reader.u32(),
+          tailEntries: reader.u32(),
+          tailBytes: reader.u64(),
+          card: reader.block32(maxCardBytes),
+        })),
+      };
     case "push": {
       const count = reader.u16();
       if (count > maxPushEntries) reader.refuse("too many entries");
@@ -581,13 +784,12 @@ function readMessage(type: Message["type"], reader: Reader): Message {
       return { type, spaceId: reader.bytes(spaceIdBytes), fromSeq: reader.u32() };
     case "controlData": {
       const genesis = reader.bytes(genesisBytes);
-      const more = reader.u8();
-      if (more > 1) reader.refuse("not a yes or no");
+      const more = readYesNo(reader);
       const records = readRecords(reader);
       const certificates = reader.list(reader.u16(), certificateBytes, () =>
         reader.bytes(certificateBytes),
       );
-      return { type, genesis, more: more === 1, records, certificates };
+      return { type, genesis, more, records, certificates };
     }
     case "controlPush": {
       const genesis = reader.bytes(genesisBytes);
@@ -605,6 +807,34 @@ function readMessage(type: Message["type"], reader: Reader): Message {
       if (reader.remaining > maxPresenceBytes) reader.refuse("presence too long");
       return { type, handle, sealed: reader.bytes(reader.remaining) };
     }
+    case "blobInit":
+    case "blobDrop":
+      return { type, statement: reader.bytes(reader.remaining) };
+    case "blobHave": {
+      const status = reader.u16();
+      const count = reader.u16();
+      return { type, status, count, bitmap: reader.bytes(Math.ceil(count / 8)) };
+    }
+    case "blobPut":
+      return {
+        type,
+        spaceId: reader.bytes(spaceIdBytes),
+        blobId: reader.bytes(blobIdBytes),
+        index: reader.u16(),
+        chunk: readChunk(reader),
+      };
+    case "blobAck":
+      return { type, status: reader.u16() };
+    case "blobGet":
+      return {
+        type,
+        handle: reader.u32(),
+        blobId: reader.bytes(blobIdBytes),
+        from: reader.u16(),
+        count: reader.u16(),
+      };
+    case "blobData":
+      return { type, handle: reader.u32(), index: reader.u16(), chunk: readChunk(reader) };
     case "ping":
     case "pong":
       return { type, token: reader.bytes(8) };
@@ -624,6 +854,16 @@ function readInviteToken(reader: Reader): Uint8Array {
   const length = reader.u8();
   if (length !== 0 && length !== inviteTokenBytes) reader.refuse("no token has this length");
   return reader.bytes(length);
+}
+
+function readYesNo(reader: Reader): boolean {
+  const code = reader.u8();
+  return code <= 1 ? code === 1 : reader.refuse("not a yes or no");
+}
+
+function readChunk(reader: Reader): Uint8Array {
+  if (reader.remaining > chunkBytes) reader.refuse("a chunk above 256 KiB");
+  return reader.bytes(reader.remaining);
 }
 
 function readMode(reader: Reader): SubscriptionMode {

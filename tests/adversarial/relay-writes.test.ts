@@ -323,15 +323,43 @@ describe("writers that lie, repeat or race", () => {
     expect(await headOf(space)).toBe(2);
   });
 
-  it("[CTRL-7] a deleted space takes nothing more", async () => {
+  it("[CTRL-7] a deleted space takes nothing more, until it is restored (33)", async () => {
     const { space, device } = await setupSpace();
+    const before = device.entry();
+    await client.push(before);
+    const reader = await RawClient.connect(relay.url);
+    const { handle } = await reader.subscribe(space);
+    await reader.next("caughtUp");
     space.delete();
     expect((await client.createSpace(space)).status).toBe(0);
-    expect(await statusOf(device.entry())).toBe(refusals.SPACE_DELETED.code);
+    expect((await reader.next("rekey")).handle).toBe(handle);
+    const late = device.entry();
+    expect(await statusOf(late)).toBe(refusals.SPACE_DELETED.code);
     expect((await client.subscribe(space)).status).toBe(refusals.SPACE_DELETED.code);
+    const blob = device.blobStatement(bytesNamed("blob", 16), [late]);
+    expect((await client.announce(blob)).status).toBe(refusals.SPACE_DELETED.code);
+    const records = await client.ask(
+      { type: "controlGet", spaceId: space.spaceId, fromSeq: 3 },
+      "controlData",
+    );
+    expect(records.records.map(({ bytes }) => bytes)).toEqual([space.recordBytes[2]]);
+
+    const head = space.records.at(-1) ?? null;
+    const stranger = space.recordOn(head, { type: "restore" }, signerNamed("stranger"));
+    const push = (bytes: Uint8Array) =>
+      client.ask({ type: "controlPush", genesis: space.genesis, records: [bytes] }, "controlAck");
+    expect((await push(stranger.bytes)).status).toBe(refusals.NOT_ADMIN.code);
+    space.restore();
+    expect((await client.createSpace(space)).status).toBe(0);
+    expect(await statusOf(late)).toBe(0);
+    expect(await statusOf(before)).toBe(0);
+    expect(await reader.subscribe(space)).toMatchObject({ status: 0, head: 6 });
+    const twice = space.recordOn(space.records.at(-1) ?? null, { type: "restore" }, space.admin);
+    expect((await push(twice.bytes)).status).toBe(refusals.BAD_CONTROL.code);
+    await reader.close();
   });
 
-  it("[ENT-4] an unknown kind is stored, chained and forwarded; a card is refused for now", async () => {
+  it("[ENT-4] an unknown kind is stored, chained and forwarded; a card has no place in the log", async () => {
     const { space, device } = await setupSpace();
     const reader = await RawClient.connect(relay.url);
     await reader.subscribe(space, { cursor: 0 });

@@ -56,6 +56,7 @@ const controlBodyArbitrary: fc.Arbitrary<ControlBody> = fc.oneof(
     previousKey: fc.option(bytesOf(72)),
   }),
   fc.constant({ type: "delete" as const }),
+  fc.constant({ type: "restore" as const }),
 );
 
 export const controlArbitrary: fc.Arbitrary<ControlRecord> = fc.record({
@@ -190,6 +191,58 @@ const messageArbitraries: {
   }),
   credit: fc.record({ type: fc.constant("credit"), bytes: u32 }),
   rekey: fc.record({ type: fc.constant("rekey"), handle: u32 }),
+  pullDocument: fc.record({
+    type: fc.constant("pullDocument"),
+    handle: u32,
+    docId: bytesOf(16),
+    after: u64,
+    byteBudget: u32,
+  }),
+  list: fc.record({ type: fc.constant("list"), handle: u32, afterDocId: bytesOf(16) }),
+  listed: fc.record({
+    type: fc.constant("listed"),
+    handle: u32,
+    more: fc.boolean(),
+    documents: fc.array(
+      fc.record({
+        docId: bytesOf(16),
+        lastPos: u64,
+        dropPos: u64,
+        snapshotPos: u64,
+        snapshotSize: u32,
+        tailEntries: u32,
+        tailBytes: u64,
+        card: block,
+      }),
+      short,
+    ),
+  }),
+  blobInit: fc.record({ type: fc.constant("blobInit"), statement: block }),
+  blobHave: fc.nat(60).chain((count) =>
+    fc.record({
+      type: fc.constant("blobHave" as const),
+      status: u16,
+      count: fc.constant(count),
+      bitmap: bytesOf(Math.ceil(count / 8)),
+    }),
+  ),
+  blobPut: fc.record({
+    type: fc.constant("blobPut"),
+    spaceId: bytesOf(32),
+    blobId: bytesOf(16),
+    index: u16,
+    chunk: block,
+  }),
+  blobAck: fc.record({ type: fc.constant("blobAck"), status: u16 }),
+  blobGet: fc.record({
+    type: fc.constant("blobGet"),
+    handle: u32,
+    blobId: bytesOf(16),
+    from: u16,
+    count: u16,
+  }),
+  blobData: fc.record({ type: fc.constant("blobData"), handle: u32, index: u16, chunk: block }),
+  blobDrop: fc.record({ type: fc.constant("blobDrop"), statement: block }),
   push: fc.record({ type: fc.constant("push"), entries: fc.array(block, short) }),
   pushAck: fc.record({
     type: fc.constant("pushAck"),

@@ -7,7 +7,7 @@ import { runRelay } from "#relay/compose.ts";
 import { chainStart, chainTag } from "#relay/protocol/domain.ts";
 import { readConfig, type Config } from "#relay/config/config.ts";
 import type { SettingName } from "#relay/config/settings.ts";
-import { subprotocol, type Limits } from "#relay/protocol/limits.ts";
+import { maxMessageBytes, subprotocol, type Limits } from "#relay/protocol/limits.ts";
 import {
   encodeMessage,
   parseMessage,
@@ -163,7 +163,8 @@ export class RawClient {
 
   /** The answer of this type; throws if it is another, or an error. */
   async ask<Type extends Message["type"]>(message: Message, type: Type): Promise<MessageOf<Type>> {
-    const answer = await this.answerTo(this.send(message), message.type === "pull");
+    const isPull = message.type === "pull" || message.type === "pullDocument";
+    const answer = await this.answerTo(this.send(message), isPull);
     if (answer.type !== type) throw new Error(`${JSON.stringify(answer)} instead of ${type}`);
     return answer as MessageOf<Type>; // its discriminant was just compared
   }
@@ -233,6 +234,32 @@ export class RawClient {
     const [result] = results;
     if (result === undefined) throw new Error("an answer for each space asked for");
     return result;
+  }
+
+  /** All documents of a space, in as many pages as it takes. */
+  async list(handle: number): Promise<MessageOf<"listed">["documents"][number][]> {
+    const documents: MessageOf<"listed">["documents"][number][] = [];
+    for (;;) {
+      const afterDocId = documents.at(-1)?.docId ?? new Uint8Array(16);
+      const page = await this.ask({ type: "list", handle, afterDocId }, "listed");
+      documents.push(...page.documents);
+      this.send({ type: "credit", bytes: maxMessageBytes });
+      if (!page.more) return documents;
+    }
+  }
+
+  async announce(statement: Uint8Array): Promise<MessageOf<"blobHave">> {
+    return this.ask({ type: "blobInit", statement }, "blobHave");
+  }
+
+  async putChunk(
+    space: TestSpace,
+    blobId: Uint8Array,
+    index: number,
+    chunk: Uint8Array,
+  ): Promise<number> {
+    const { spaceId } = space;
+    return (await this.ask({ type: "blobPut", spaceId, blobId, index, chunk }, "blobAck")).status;
   }
 
   async close(): Promise<void> {

@@ -4,6 +4,7 @@
  */
 import { ed25519 } from "@noble/curves/ed25519.js";
 import { sha256 } from "@noble/hashes/sha2.js";
+import { chunkHash, signBlobStatement } from "#relay/protocol/blob.ts";
 import { utf8 } from "#relay/protocol/bytes.ts";
 import {
   capabilityKinds,
@@ -26,6 +27,7 @@ import {
   entryKinds,
   entryMessage,
 } from "#relay/protocol/entry.ts";
+import { encodeCardExt, encodeCover, type Cover } from "#relay/protocol/snapshot.ts";
 import { encodeGenesis, spaceIdOf } from "#relay/protocol/genesis.ts";
 
 /** An Ed25519 key pair made from a name. */
@@ -167,6 +169,10 @@ export class TestSpace {
     return this.add({ type: "delete" }, signer);
   }
 
+  restore(signer: Signer = this.admin): SignedControl {
+    return this.add({ type: "restore" }, signer);
+  }
+
   /** Any body as the next record, right or wrong. */
   add(body: ControlBody, signer: Signer): SignedControl {
     const signed = this.recordOn(this.records.at(-1) ?? null, body, signer);
@@ -228,6 +234,37 @@ export class TestDevice {
   entry(options: EntryOptions = {}): Uint8Array {
     this.ctr += 1;
     return this.entryAt(this.ctr, options);
+  }
+
+  /** A snapshot's entry. */
+  snapshot(cover: Partial<Cover> & Pick<Cover, "chain">, options: EntryOptions = {}): Uint8Array {
+    const ext = encodeCover({ coversPos: 0, omitted: [], chunks: [], ...cover });
+    return this.entry({ ...options, kind: entryKinds.snapshot, ext });
+  }
+
+  /** A card's entry: without a counter. */
+  card(derivedPos: number, options: EntryOptions = {}): Uint8Array {
+    return this.entryAt(0, { ...options, kind: entryKinds.card, ext: encodeCardExt(derivedPos) });
+  }
+
+  /** A statement that a blob of these chunks is to be kept, or (null) is not any more. */
+  blobStatement(
+    blobId: Uint8Array,
+    chunks: readonly Uint8Array[] | null,
+    options: Pick<EntryOptions, "docId" | "epoch"> = {},
+  ): Uint8Array {
+    const size = (chunks ?? []).reduce((sum, chunk) => sum + chunk.length, 0);
+    return signBlobStatement(
+      {
+        spaceId: this.space.spaceId,
+        docId: options.docId ?? bytesNamed(`document of ${this.space.name}`, 16),
+        epoch: options.epoch ?? this.space.epoch,
+        devPub: this.signer.pub,
+        blobId,
+        content: chunks === null ? null : { size, chunks: chunks.map(chunkHash) },
+      },
+      (message) => this.signer.sign(message),
+    );
   }
 
   entryAt(ctr: number, options: EntryOptions = {}): Uint8Array {

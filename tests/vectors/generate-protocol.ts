@@ -5,12 +5,16 @@
 import { pathToFileURL } from "node:url";
 import { toHex } from "#relay/protocol/bytes.ts";
 import { parseControl, roles } from "#relay/protocol/control.ts";
+import { encodeHave } from "#relay/protocol/blob.ts";
 import { chainNext, chainStart, chainTag } from "#relay/protocol/domain.ts";
 import { encodeStub, parseEntry } from "#relay/protocol/entry.ts";
 import { documentIdOf, indexIdOf, noDocument } from "#relay/protocol/genesis.ts";
 import { defaultLimits } from "#relay/protocol/limits.ts";
+import { encodeCover } from "#relay/protocol/snapshot.ts";
 import { encodeMessage, type Message } from "#relay/protocol/messages.ts";
 import { bytesNamed, signerNamed, TestDevice, TestSpace } from "#tests/support/space-identities.ts";
+
+const blobId = bytesNamed("blob", 16);
 
 export function protocolVectors() {
   const space = new TestSpace("vectors");
@@ -20,6 +24,7 @@ export function protocolVectors() {
   space.join(link, joined.pub, roles.edit);
   space.rotate([joined.pub]);
   space.delete();
+  space.restore();
   const device = new TestDevice(space, "laptop");
   const bytes = device.entry({ size: 48, ext: bytesNamed("ext", 5) });
   const entry = parseEntry(bytes, bytes.length);
@@ -54,6 +59,16 @@ export function protocolVectors() {
     certificate: toHex(device.certificate),
     entry: { bytes: toHex(bytes), entryId: toHex(entryId) },
     stub: toHex(stub),
+    cover: toHex(
+      encodeCover({
+        coversPos: 7,
+        chain,
+        omitted: [entryId],
+        chunks: [bytesNamed("chunk", 32), bytesNamed("last chunk", 32)],
+      }),
+    ),
+    blobInit: toHex(device.blobStatement(blobId, [bytesNamed("sealed chunk", 300)])),
+    blobDrop: toHex(device.blobStatement(blobId, null)),
     chains,
     messages: messages(space, device, bytes, stub, chain).map((message, ix) => ({
       type: message.type,
@@ -75,6 +90,8 @@ function messages(
   const signature = bytesNamed("signature", 64);
   const [record = entry] = space.recordBytes;
   const records = [{ pos: 1, bytes: record }];
+  const docId = indexIdOf(spaceId);
+  const chunk = bytesNamed("sealed chunk", 20);
   return [
     { type: "hello", version: 1, nonce, origin: "wss://notes.example/v1" },
     {
@@ -119,6 +136,25 @@ function messages(
     { type: "caughtUp", handle: 1, head: 7, chain },
     { type: "credit", bytes: 65_536 },
     { type: "rekey", handle: 1 },
+    { type: "pullDocument", handle: 1, docId, after: 2, byteBudget: 1 << 20 },
+    { type: "list", handle: 1, afterDocId: docId },
+    {
+      type: "listed",
+      handle: 1,
+      more: true,
+      documents: [
+        {
+          docId,
+          lastPos: 9,
+          dropPos: 0,
+          snapshotPos: 7,
+          snapshotSize: 400,
+          tailEntries: 2,
+          tailBytes: 500,
+          card: entry,
+        },
+      ],
+    },
     { type: "push", entries: [entry] },
     { type: "pushAck", results: [{ status: 403, pos: 0, chain, lastCtr: 9 }] },
     { type: "controlGet", spaceId, fromSeq: 3 },
@@ -134,6 +170,13 @@ function messages(
     { type: "certPut", certificate: device.certificate },
     { type: "certAck", status: 0 },
     { type: "presence", handle: 1, sealed: bytesNamed("beat", 40) },
+    { type: "blobInit", statement: device.blobStatement(blobId, [chunk]) },
+    { type: "blobHave", status: 0, count: 11, bitmap: encodeHave(11, [0, 1, 9]) },
+    { type: "blobPut", spaceId, blobId, index: 2, chunk },
+    { type: "blobAck", status: 306 },
+    { type: "blobGet", handle: 1, blobId, from: 2, count: 9 },
+    { type: "blobData", handle: 1, index: 2, chunk },
+    { type: "blobDrop", statement: device.blobStatement(blobId, null) },
     { type: "ping", token: bytesNamed("token", 8) },
     { type: "pong", token: bytesNamed("token", 8) },
     { type: "goaway", code: 601, retryAfterMs: 5000 },

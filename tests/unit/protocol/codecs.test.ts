@@ -120,9 +120,9 @@ describe.each(codecs)("$name", ({ written, parse, rewrite }) => {
       fc.property(written, fc.nat(), (bytes, at) => {
         const cut = parse(bytes.slice(0, at % bytes.length));
         const longer = parse(new Uint8Array([...bytes, 0]));
-        // Sealed presence ends where its message ends: any length of it is one.
-        const isPresence = bytes[0] === 0x40;
-        expect(isPresence || (!cut.ok && !longer.ok)).toBe(true);
+        // Sealed presence, chunks and statements end where their message ends: any length is one.
+        const isOpenEnded = [0x40, 0x50, 0x52, 0x55, 0x56].includes(bytes[0] ?? 0);
+        expect(isOpenEnded || (!cut.ok && !longer.ok)).toBe(true);
       }),
       { numRuns: 400 },
     );

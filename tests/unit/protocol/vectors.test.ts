@@ -1,6 +1,7 @@
 /** The wire is what tests/vectors/protocol.json says; it changes only on purpose, with the version. */
 import { describe, expect, it } from "vitest";
 import { ed25519 } from "@noble/curves/ed25519.js";
+import { blobMessage, parseBlobStatement } from "#relay/protocol/blob.ts";
 import { parseHex, toHex } from "#relay/protocol/bytes.ts";
 import {
   certificateMessage,
@@ -12,6 +13,7 @@ import { chainNext, chainStart } from "#relay/protocol/domain.ts";
 import { entryMessage, parseEntry } from "#relay/protocol/entry.ts";
 import { indexIdOf, noDocument, spaceIdOf } from "#relay/protocol/genesis.ts";
 import { encodeMessage, messageTypes, parseMessage } from "#relay/protocol/messages.ts";
+import { encodeCover, parseCover } from "#relay/protocol/snapshot.ts";
 import { protocolVectors } from "#tests/vectors/generate-protocol.ts";
 import vectors from "#tests/vectors/protocol.json" with { type: "json" };
 
@@ -37,7 +39,7 @@ describe("the committed vectors", () => {
       expect(ed25519.verify(signature, controlMessage(hash), record.signerPub, strict)).toBe(true);
       return record.body.type;
     });
-    expect(types).toEqual(["grant", "rotate", "grant", "join", "rotate", "delete"]);
+    expect(types).toEqual(["grant", "rotate", "grant", "join", "rotate", "delete", "restore"]);
   });
 
   it("[RIGHT-3] the certificate verifies", () => {
@@ -54,6 +56,21 @@ describe("the committed vectors", () => {
     const { entryId, signature, devPub } = entry.value;
     expect(toHex(entryId)).toBe(vectors.entry.entryId);
     expect(ed25519.verify(signature, entryMessage(entryId), devPub, strict)).toBe(true);
+  });
+
+  it("[SNAP-1] the cover of a snapshot is read and written as it stands", () => {
+    const cover = parseCover(bytes(vectors.cover));
+    if (!cover.ok) throw new Error(cover.error);
+    expect(toHex(encodeCover(cover.value))).toBe(vectors.cover);
+  });
+
+  it("[BLOB-1] the statements about a blob parse, and their signatures verify", () => {
+    for (const vector of [vectors.blobInit, vectors.blobDrop]) {
+      const statement = parseBlobStatement(bytes(vector));
+      if (!statement.ok) throw new Error(statement.error);
+      const { signature, unsigned, devPub } = statement.value;
+      expect(ed25519.verify(signature, blobMessage(unsigned), devPub, strict)).toBe(true);
+    }
   });
 
   it("[LOG-2] the chain runs over the records and the entry", () => {
