@@ -48,6 +48,8 @@ const forBrowsers = {
 const client: UserConfig = {
   ...forBrowsers,
   root: `${root}/client`,
+  // Every address is relative to the page's: a relay may serve it under any path.
+  base: "./",
   plugins: [
     ...forBrowsers.plugins,
     singleAutomerge(),

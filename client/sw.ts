@@ -9,12 +9,14 @@ import { TAKE_OVER } from "#client/app/platform/take-over.ts";
 
 declare const self: ServiceWorkerGlobalScope;
 
-/** Path → SHA-256 (hex) of every file of this version; the page itself is "/". Filled in by the build. */
+/** Path → SHA-256 (hex) of every file of this version; the page itself is "./". Filled in by the build. */
 declare const PRECACHE: Readonly<Record<string, string>>;
 declare const VERSION: string;
 
 const CACHE_PREFIX = "sealeaf-";
 const CACHE = CACHE_PREFIX + VERSION;
+/** The folder of the page, whatever path the relay serves it under; with a slash at its end. */
+const BASE = new URL("./", self.location.href);
 
 self.addEventListener("install", (event) => event.waitUntil(install()));
 self.addEventListener("activate", (event) => event.waitUntil(deleteOtherVersions()));
@@ -31,7 +33,7 @@ async function install(): Promise<void> {
     const cache = await caches.open(CACHE);
     await Promise.all(
       Object.entries(PRECACHE).map(async ([path, hash]) =>
-        cache.put(path, await verified(path, hash)),
+        cache.put(urlOf(path), await verified(path, hash)),
       ),
     );
   } catch (error) {
@@ -42,11 +44,12 @@ async function install(): Promise<void> {
 
 /** The file with exactly this content: from an older version's cache, the network, or past the HTTP cache. */
 async function verified(path: string, hash: string): Promise<Response> {
+  const url = urlOf(path);
   const sources = [
-    () => caches.match(path),
-    () => fetch(path, { cache: isImmutable(path) ? "default" : "no-cache" }),
+    () => caches.match(url),
+    () => fetch(url, { cache: isImmutable(path) ? "default" : "no-cache" }),
     // A wrong body once cached as immutable would otherwise fail every later install for a year.
-    () => fetch(path, { cache: "reload" }),
+    () => fetch(url, { cache: "reload" }),
   ];
   for (const source of sources) {
     const response = await source();
@@ -58,7 +61,11 @@ async function verified(path: string, hash: string): Promise<Response> {
 }
 
 function isImmutable(path: string): boolean {
-  return path.startsWith("/assets/");
+  return path.startsWith("./assets/");
+}
+
+function urlOf(path: string): string {
+  return new URL(path, BASE).href;
 }
 
 async function sha256(response: Response): Promise<string> {
@@ -76,16 +83,21 @@ async function deleteOtherVersions(): Promise<void> {
 function cachedPath(request: Request): string | null {
   const { origin, pathname } = new URL(request.url);
   if (request.method !== "GET" || origin !== self.location.origin) return null;
-  if (Object.hasOwn(PRECACHE, pathname)) return pathname;
-  return request.mode === "navigate" && isPageAddress(pathname) ? "/" : null;
+  if (!pathname.startsWith(BASE.pathname)) return null;
+  const path = `./${pathname.slice(BASE.pathname.length)}`;
+  if (Object.hasOwn(PRECACHE, path)) return path;
+  return request.mode === "navigate" && isPageAddress(path) ? "./" : null;
 }
 
-/** Deep links are pages; files (`/relay.json`) and health checks are the relay's. */
-function isPageAddress(pathname: string): boolean {
-  return !/\.[a-z]+$|^\/(healthz|readyz)$/.test(pathname);
+/** Deep links are pages; files (`relay.json`) and health checks are the relay's. */
+function isPageAddress(path: string): boolean {
+  return !/\.[a-z]+$|^\.\/(healthz|readyz)$/.test(path);
 }
 
 async function fromCache(path: string, request: Request): Promise<Response> {
+  // The page's files are relative to its folder: elsewhere they would not be found.
+  const isElsewhere = path === "./" && new URL(request.url).pathname !== BASE.pathname;
+  if (isElsewhere) return Response.redirect(BASE.href);
   const cache = await caches.open(CACHE);
-  return (await cache.match(path)) ?? fetch(request);
+  return (await cache.match(urlOf(path))) ?? fetch(request);
 }

@@ -27,6 +27,8 @@ const encodings = [
   { suffix: ".gz", name: "gzip" },
 ] as const;
 
+const pagePath = "/index.html";
+
 /** The build writes the headers its page needs here; it is not served itself. */
 const headersFile = "headers.json";
 
@@ -59,9 +61,16 @@ export class ClientFiles {
     this.#headers = { ...strictHeaders, ...readHeaders(dir) };
   }
 
-  /** Answers a GET or HEAD. Paths without a file are the client's own and get its page. */
+  /** Answers a GET or HEAD. Paths without a file lead to the client's page. */
   async serve(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
-    const file = this.#find(path);
+    const file = this.#files.get(path === "/" ? pagePath : path) ?? null;
+    if (file === null && isPage(path) && this.#files.has(pagePath)) {
+      // The page's files are relative to its folder. So is this, whatever path a proxy has put before it.
+      const up = "../".repeat(path.split("/").length - 2);
+      response.writeHead(302, { location: up === "" ? "./" : up, "cache-control": "no-store" });
+      response.end();
+      return;
+    }
     if (file === null) {
       response.writeHead(404, { "content-type": "text/plain; charset=utf-8" });
       response.end("Not found.\n");
@@ -85,13 +94,11 @@ export class ClientFiles {
     response.writeHead(200, { ...headers, "content-length": String(body.length) });
     response.end(request.method === "HEAD" ? undefined : body);
   }
+}
 
-  #find(path: string): ClientFile | null {
-    const found = this.#files.get(path);
-    if (found !== undefined) return found;
-    const isPage = !path.startsWith("/assets/") && extname(path) === "";
-    return isPage ? (this.#files.get("/index.html") ?? null) : null;
-  }
+/** A path that a person may have typed, and no file's. */
+function isPage(path: string): boolean {
+  return !path.startsWith("/assets/") && extname(path) === "";
 }
 
 function listFiles(dir: string): ReadonlyMap<string, ClientFile> {

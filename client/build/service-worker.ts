@@ -5,12 +5,12 @@ import { filesIn, sha256OfFile } from "./output-folder.ts";
 
 const NOT_CACHED = /\.(map|gz|br)$|^(sw\.js|headers\.json)$/;
 
-/** Path → SHA-256 (hex) of every file a browser needs; the page is listed as "/". */
+/** Path → SHA-256 (hex) of every file a browser needs, below the page's folder, which is "./". */
 export function precacheList(folder: string): Record<string, string> {
   const files = filesIn(folder).filter((file) => !NOT_CACHED.test(file));
   return Object.fromEntries(
     files.map((file) => [
-      file === "index.html" ? "/" : `/${file}`,
+      file === "index.html" ? "./" : `./${file}`,
       sha256OfFile(path.join(folder, file)),
     ]),
   );

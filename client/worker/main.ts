@@ -224,8 +224,9 @@ async function isTabAlive(session: string): Promise<boolean> {
 
 /** The relay serves the app: its address is where this script came from. */
 function relayOfThisPage(): string {
-  const { protocol, host } = self.location;
-  return `${protocol === "https:" ? "wss" : "ws"}://${host}/v1`;
+  const { protocol, host, pathname } = self.location;
+  const folder = /^(.*\/)assets\//.exec(pathname)?.[1] ?? "/";
+  return `${protocol === "https:" ? "wss" : "ws"}://${host}${folder}v1`;
 }
 
 function onFault(error: unknown): void {

@@ -183,7 +183,7 @@ describe("the service worker", () => {
   it("lists exactly the files of the build", () => {
     const list = Object.keys(precacheList(firstVersion));
     const script = readFileSync(path.join(firstVersion, "sw.js"), "utf8");
-    expect(list).toContain("/");
+    expect(list).toContain("./");
     for (const file of list) expect(script).toContain(file);
   });
 

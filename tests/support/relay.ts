@@ -103,7 +103,8 @@ export class RawClient {
   #nextReqId = 1;
   #isClosed = false;
 
-  private constructor(url: string, socket: WebSocket) {
+  /** @param socket on its way to that address */
+  constructor(url: string, socket: WebSocket) {
     this.url = url;
     this.socket = socket;
     this.closed = new Promise((resolve) => {

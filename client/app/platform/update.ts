@@ -40,7 +40,7 @@ async function register(
   serviceWorker: ServiceWorkerContainer,
   listener: UpdateListener,
 ): Promise<void> {
-  const registration = await serviceWorker.register(scriptUrl("/sw.js"), {
+  const registration = await serviceWorker.register(scriptUrl("./sw.js"), {
     updateViaCache: "none",
   });
   offerWaiting(registration, listener);

@@ -86,7 +86,7 @@ describe("the files beside the bundle", () => {
     for (const name of ["index.html", "icon.svg", "sw.js", "headers.json", "a.js", "a.js.br"]) {
       writeFileSync(path.join(folder, name), name);
     }
-    expect(Object.keys(precacheList(folder))).toEqual(["/a.js", "/icon.svg", "/"]);
+    expect(Object.keys(precacheList(folder))).toEqual(["./a.js", "./icon.svg", "./"]);
   });
 
   it("compresses without loss and leaves tiny files alone", async () => {

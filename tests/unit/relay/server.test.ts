@@ -1,4 +1,5 @@
 /** The edge over HTTP: what it serves, and what it does not. */
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
@@ -7,7 +8,7 @@ import { gzipSync, brotliCompressSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { defaultLimits } from "#relay/protocol/limits.ts";
-import { startTestRelay, type TestRelay } from "#tests/support/relay.ts";
+import { RawClient, startTestRelay, type TestRelay } from "#tests/support/relay.ts";
 
 const page = "<!doctype html><title>Sealeaf</title>";
 const script = "console.log('a long enough line to be worth compressing');\n".repeat(40);
@@ -59,8 +60,8 @@ describe("the edge", () => {
   }
 
   it("serves the client's page with the headers its build asks for, to be asked for again", async () => {
-    for (const path of ["/", "/index.html", "/n/some/deep/link"]) {
-      const answer = await get(path === "/" ? "/index.html" : path);
+    for (const path of ["/", "/index.html"]) {
+      const answer = await get(path);
       expect(answer).toMatchObject({
         status: 200,
         headers: {
@@ -73,7 +74,16 @@ describe("the edge", () => {
       });
       expect(answer.body.toString()).toBe(page);
     }
-    expect((await get("/")).body.toString()).toBe(page);
+  });
+
+  it.each([
+    ["/note", "./"],
+    ["/n/some/deep/link", "../../../"],
+    ["/n/some/", "../../"],
+  ])("leads from %s to the page, to which its files are relative", async (path, location) => {
+    const answer = await get(path);
+    expect(answer).toMatchObject({ status: 302, headers: { location } });
+    expect(new URL(location, `http://relay${path}`).pathname).toBe("/");
   });
 
   it("serves assets for ever, compressed as they lie there when that is accepted", async () => {
@@ -144,6 +154,82 @@ describe("the edge", () => {
     const socket = new WebSocket(`ws://127.0.0.1:${relay.port}${path}`, protocol);
     const error = await new Promise<Error>((resolve) => socket.once("error", resolve));
     expect(error.message).toContain(status);
+  });
+});
+
+describe("an edge below a path", () => {
+  it("serves everything there, and at the root for proxies that take the path away", async () => {
+    const clientDir = mkdtempSync(join(tmpdir(), "sealeaf-server-"));
+    writeFileSync(join(clientDir, "index.html"), page);
+    const relay = await startTestRelay({
+      clientDir,
+      settings: { "public-url": "http://localhost/some/notes/", access: "open" },
+    });
+    for (const base of ["/some/notes", ""]) {
+      const about = await fetch(`${relay.httpUrl}${base}/relay.json`);
+      expect(await about.json()).toMatchObject({ name: "sealeaf" });
+      expect(await (await fetch(`${relay.httpUrl}${base}/`)).text()).toBe(page);
+      expect((await fetch(`${relay.httpUrl}${base}/healthz`)).status).toBe(200);
+      const client = await RawClient.dial(`ws://127.0.0.1:${relay.port}${base}/v1`);
+      await client.close();
+    }
+    const folder = await fetch(`${relay.httpUrl}/some/notes`, { redirect: "manual" });
+    expect([folder.status, folder.headers.get("location")]).toEqual([308, "/some/notes/"]);
+    expect((await fetch(`${relay.httpUrl}/some/notesextra/relay.json`)).status).toBe(404);
+    await relay.stop();
+    rmSync(clientDir, { recursive: true });
+  });
+});
+
+describe("an edge behind a proxy", () => {
+  async function dial(url: string, headers: Record<string, string>): Promise<number | "open"> {
+    const socket = new WebSocket(url, "sealeaf.v1", { headers });
+    return new Promise((resolve) => {
+      socket.once("unexpected-response", (_, { statusCode = 0 }) => resolve(statusCode));
+      socket.once("error", () => undefined);
+      socket.once("open", () => resolve("open"));
+    });
+  }
+
+  it("[LIM-5] counts the addresses that a trusted proxy names, and nobody else's word", async () => {
+    const settings = { "connections-per-address": "2", "trusted-proxies": "127.0.0.1" };
+    const relay = await startTestRelay({ settings });
+    const from = (address: string) => dial(relay.url, { "x-forwarded-for": address });
+    expect([await from("192.0.2.1"), await from("192.0.2.1"), await from("192.0.2.1")]).toEqual([
+      "open",
+      "open",
+      429,
+    ]);
+    expect(await from("192.0.2.2")).toBe("open");
+    await relay.stop();
+
+    const alone = await startTestRelay({ settings: { "connections-per-address": "2" } });
+    const claims = (address: string) => dial(alone.url, { "x-forwarded-for": address });
+    const answers = [
+      await claims("192.0.2.1"),
+      await claims("192.0.2.2"),
+      await claims("192.0.2.3"),
+    ];
+    expect(answers).toEqual(["open", "open", 429]);
+    await alone.stop();
+  });
+
+  it("[SES-3] signs for the address that a trusted proxy says was dialled, with its scheme", async () => {
+    const relay = await startTestRelay({ settings: { "trusted-proxies": "127.0.0.1" } });
+    const answers: string[] = [];
+    for (const origin of ["wss://notes.example/v1", "ws://notes.example/v1", relay.url]) {
+      const headers = { "x-forwarded-host": "notes.example", "x-forwarded-proto": "https" };
+      const client = new RawClient(relay.url, new WebSocket(relay.url, "sealeaf.v1", { headers }));
+      await once(client.socket, "open");
+      const nonce = new Uint8Array(16);
+      const answer = await client.answerTo(
+        client.send({ type: "hello", version: 1, nonce, origin }),
+      );
+      answers.push(answer.type);
+      client.socket.terminate();
+    }
+    expect(answers).toEqual(["welcome", "error", "error"]);
+    await relay.stop();
   });
 });
 
