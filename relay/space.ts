@@ -494,7 +494,7 @@ export const noAdditions: Additions = {
   snapshots: [],
   cards: [],
   blobs: [],
-  forgotten: { bodies: [], stubs: [], documents: [], blobs: [] },
+  forgotten: { bodies: [], stubs: [], cards: [], documents: [], blobs: [] },
 };
 
 /** One write of the additions that lead from one state to another, and the state it leaves. */

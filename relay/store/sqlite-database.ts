@@ -535,7 +535,7 @@ export class SqliteDatabase {
     );
   }
 
-  #forget(id: number, { bodies, stubs, documents, blobs }: Forgotten): void {
+  #forget(id: number, { bodies, stubs, cards, documents, blobs }: Forgotten): void {
     for (const pos of bodies) {
       this.#run(
         "UPDATE log SET body = x'' WHERE space = ? AND pos = ? AND is_control = 0",
@@ -550,6 +550,9 @@ export class SqliteDatabase {
         id,
         pos,
       );
+    }
+    for (const docId of cards) {
+      this.#run("DELETE FROM card WHERE space = ? AND doc_id = ?", id, docId);
     }
     for (const docId of documents) {
       for (const table of ["document", "snapshot", "card"]) {

@@ -105,6 +105,8 @@ export interface Forgotten {
   readonly bodies: readonly number[];
   /** Positions of which nothing stays. */
   readonly stubs: readonly number[];
+  /** Documents of which the card goes. */
+  readonly cards: readonly Uint8Array[];
   /** Documents without any trace: row, snapshots and card. */
   readonly documents: readonly Uint8Array[];
   /** Blobs, with their chunks. */

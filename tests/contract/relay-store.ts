@@ -378,6 +378,8 @@ export function describeRelayStore(name: string, open: () => Promise<StoreUnderT
         await store.append([
           log.write({ forgotten: { ...noneForgotten, documents: [a], blobs: [blob.blobId] } }),
         ]);
+        await store.append([log.write({ forgotten: { ...noneForgotten, cards: [b] } })]);
+        expect(await store.readDocuments(log.spaceId, [b])).toMatchObject([{ card: null }]);
         const left = await store.listDocuments(log.spaceId, beginning, 9);
         expect(left.map(({ docId }) => docId)).toEqual([b]);
         expect(await store.readBlob(log.spaceId, blob.blobId)).toBeNull();

@@ -449,13 +449,14 @@ export class MemoryRelayStore implements Store {
   }
 }
 
-function forget(kept: KeptSpace, { bodies, stubs, documents, blobs }: Forgotten): void {
+function forget(kept: KeptSpace, { bodies, stubs, cards, documents, blobs }: Forgotten): void {
   for (const pos of bodies) {
     const row = kept.rows.get(pos);
     if (row?.kind === "entry") kept.rows.set(pos, { ...row, bytes: new Uint8Array(0) });
     kept.snapshots.delete(pos);
   }
   for (const pos of stubs) if (kept.rows.get(pos)?.bytes.length === 0) kept.rows.delete(pos);
+  for (const docId of cards) kept.cards.delete(toHex(docId));
   for (const docId of documents) {
     kept.documents.delete(toHex(docId));
     kept.cards.delete(toHex(docId));
