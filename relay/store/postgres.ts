@@ -1,20 +1,63 @@
 /**
  * The store on PostgreSQL, for several nodes: nothing of it is kept in a node's memory, so that any
  * node serves any space. Appends that arrive together, and those that arrive while a batch is
- * underway, are one call and one transaction; the row locks of its spaces make one order of what
- * all nodes write.
+ * underway, are one call (postgres-append.ts); the row locks of its spaces make one order of what all
+ * nodes write.
  */
-import { Client, Pool, type PoolConfig } from "pg";
-import { appendBytes, batchParameters } from "#relay/store/postgres-batch.ts";
-import { isConnectionLoss, openingError, storeErrorOf } from "#relay/store/postgres-failure.ts";
-import { prepareSchema } from "#relay/store/postgres-schema.ts";
+import type { Client, ClientConfig } from "pg";
+import {
+  appendBytes,
+  appendCall,
+  appendParameters,
+  forgets,
+} from "#relay/store/postgres-append.ts";
+import { openingError } from "#relay/store/postgres-failure.ts";
+import {
+  blobFrom,
+  bodyFrom,
+  bytes,
+  documentFrom,
+  itemColumns,
+  itemFrom,
+  listedFrom,
+  snapshotFrom,
+  spaceFrom,
+  spaceParts,
+  storedBlobFrom,
+  storedDocumentFrom,
+  type BlobColumns,
+  type BodyColumns,
+  type DocumentColumns,
+  type ItemColumns,
+  type ListedColumns,
+  type SnapshotColumns,
+  type SpacePart,
+  type StoredBlobColumns,
+  type StoredDocumentColumns,
+} from "#relay/store/postgres-rows.ts";
+import { PostgresAccess } from "#relay/store/postgres-access.ts";
+import { PostgresNeighbours } from "#relay/store/postgres-neighbours.ts";
+import { migrate } from "#relay/store/postgres-schema.ts";
+import {
+  closedError,
+  connect,
+  connectionTo,
+  PostgresSession,
+} from "#relay/store/postgres-session.ts";
 import {
   StoreError,
   stubItemBytes,
+  type BlobRow,
+  type Deadlines,
+  type DueInSpace,
+  type KeptBody,
+  type ListedDocument,
   type LogItem,
   type Place,
   type SpaceWrite,
   type Store,
+  type StoredBlob,
+  type StoredDocument,
   type StoredSpace,
   type StoreIdentity,
 } from "#relay/store/store.ts";
@@ -24,73 +67,59 @@ export interface PostgresStoreOptions {
   readonly address: string;
   /** Tells this process from all others on the database; without spaces. */
   readonly node: string;
+  readonly after: (ms: number, run: () => void) => () => void;
 }
 
 const oldestVersion = 15;
-const connectTimeoutMs = 5_000;
-/** A statement of ours takes milliseconds: what takes longer waits for a lock or a lost network. */
-const statementTimeoutMs = 15_000;
-const readers = 8;
 const maxBatchAppends = 500;
 const maxBatchBytes = 4 << 20;
 
 /** Opens or makes the store. Rejects with a {@link StoreError} a person understands. */
-export async function openPostgresStore(options: PostgresStoreOptions): Promise<Store> {
-  if (!URL.canParse(options.address)) {
-    throw new StoreError(
-      "unusable",
-      "SEALEAF_STORE is an address like postgres://user:password@host:5432/database.",
-    );
-  }
+export async function openPostgresStore(options: PostgresStoreOptions): Promise<PostgresStore> {
   const place = placeIn(options.address);
-  const connection = connectionTo(options.address);
-  const client = new Client(connection);
-  // A connection that breaks fails the call that uses it, which is where we look.
-  client.on("error", () => undefined);
+  let client: Client | null = null;
   try {
-    await client.connect();
-    await refuseUnfit(client, place);
-    await prepareSchema(client);
+    client = await connect(connectionTo(options.address));
+    const { isLax } = await examine(client, place);
+    await migrate(client);
+    // What is said to be stored is durable, even where the server's default is to be quick.
+    const more = isLax ? { synchronous_commit: "on" } : {};
+    return new PostgresStore(connectionTo(options.address, more), options);
   } catch (error) {
     throw openingError(error, place);
   } finally {
-    await client.end().catch(() => undefined);
+    await client?.end().catch(() => undefined);
   }
-  return new PostgresStore(connection, options.node);
 }
 
 interface WaitingAppend {
   readonly writes: readonly SpaceWrite[];
   readonly resolve: () => void;
-  readonly reject: (error: StoreError) => void;
+  readonly reject: (error: unknown) => void;
 }
 
-type Value = string | number | Uint8Array | Buffer;
-
 class PostgresStore implements Store {
-  readonly neighbours = null;
+  readonly neighbours: PostgresNeighbours;
+  readonly access: PostgresAccess;
   readonly #node: string;
-  readonly #readers: Pool;
-  /** One connection: one batch at a time, and never behind a queue of reads. */
-  readonly #writer: Pool;
-  readonly #names = new Map<string, string>();
+  readonly #session: PostgresSession;
   #waiting: WaitingAppend[] = [];
   #flushing: Promise<void> | null = null;
-  #isClosed = false;
 
-  constructor(connection: PoolConfig, node: string) {
+  constructor(connection: ClientConfig, { node, after }: PostgresStoreOptions) {
     this.#node = node;
-    this.#readers = poolOf(connection, readers);
-    this.#writer = poolOf(connection, 1);
+    this.#session = new PostgresSession(connection);
+    this.access = new PostgresAccess(this.#session);
+    this.neighbours = new PostgresNeighbours({ session: this.#session, connection, node, after });
   }
 
   async identity(fresh: StoreIdentity): Promise<StoreIdentity> {
-    await this.#rows(
+    await this.#session.rows(
       "INSERT INTO sealeaf.identity (is_only, relay_secret, store_id) VALUES (true, $1, $2) ON CONFLICT DO NOTHING",
       fresh.relaySecret,
       fresh.storeId,
     );
-    const [row] = await this.#rows<{ relay_secret: Buffer; store_id: Buffer }>(
+    const [row] = await this.#session.rows<{ relay_secret: Buffer; store_id: Buffer }>(
       "SELECT relay_secret, store_id FROM sealeaf.identity",
     );
     if (row === undefined) throw new Error("an identity was just stored");
@@ -98,13 +127,11 @@ class PostgresStore implements Store {
   }
 
   async loadSpace(spaceId: Uint8Array): Promise<StoredSpace | null> {
-    // One statement sees one moment.
-    const rows = await this.#rows<SpacePart>(spaceParts, spaceId);
-    return spaceFrom(rows);
+    return spaceFrom(await this.#session.rows<SpacePart>(spaceParts, spaceId));
   }
 
   append(writes: readonly SpaceWrite[]): Promise<void> {
-    if (this.#isClosed) return Promise.reject(closedError());
+    if (this.#session.isClosed) return Promise.reject(closedError());
     return new Promise((resolve, reject) => {
       this.#waiting.push({ writes, resolve, reject });
       this.#flushing ??= this.#flush();
@@ -112,7 +139,7 @@ class PostgresStore implements Store {
   }
 
   async positionOf(spaceId: Uint8Array, itemId: Uint8Array): Promise<Place | null> {
-    const [row] = await this.#rows<{ pos: string; chain: Buffer }>(
+    const [row] = await this.#session.rows<{ pos: string; chain: Buffer }>(
       `SELECT pos, chain FROM sealeaf.log WHERE space = ${theSpace} AND item_id = $2`,
       spaceId,
       itemId,
@@ -121,7 +148,7 @@ class PostgresStore implements Store {
   }
 
   async chainAt(spaceId: Uint8Array, pos: number): Promise<Uint8Array | null> {
-    const [row] = await this.#rows<{ chain: Buffer }>(
+    const [row] = await this.#session.rows<{ chain: Buffer }>(
       `SELECT chain FROM sealeaf.log WHERE space = ${theSpace} AND pos = $2`,
       spaceId,
       pos,
@@ -136,14 +163,9 @@ class PostgresStore implements Store {
     byteBudget: number,
     what: "bodies" | "stubs",
   ): Promise<readonly LogItem[]> {
-    const rows = await this.#rows<ItemRow>(
-      what === "bodies" ? logBodies : logStubs,
-      spaceId,
-      after,
-      upTo,
-      byteBudget,
-    );
-    return rows.map(readItem);
+    const text = what === "bodies" ? logBodies : logStubs;
+    const rows = await this.#session.rows<ItemColumns>(text, spaceId, byteBudget, after, upTo);
+    return rows.map(itemFrom);
   }
 
   async readControls(
@@ -151,73 +173,201 @@ class PostgresStore implements Store {
     fromSeq: number,
     byteBudget: number,
   ): Promise<readonly { pos: number; bytes: Uint8Array }[]> {
-    const rows = await this.#rows<{ pos: string; body: Buffer }>(
-      controls,
+    const rows = await this.#session.rows<{ pos: string; body: Buffer }>(
+      controlPage,
       spaceId,
-      Math.max(0, fromSeq - 1),
       byteBudget,
+      Math.max(0, fromSeq - 1),
     );
     return rows.map(({ pos, body }) => ({ pos: Number(pos), bytes: bytes(body) }));
   }
 
   async readCertificates(spaceId: Uint8Array): Promise<readonly Uint8Array[]> {
-    const rows = await this.#rows<{ bytes: Buffer }>(
+    const rows = await this.#session.rows<{ bytes: Buffer }>(
       `SELECT bytes FROM sealeaf.certificate WHERE space = ${theSpace} ORDER BY dev_pub, cap_pub`,
       spaceId,
     );
     return rows.map((row) => bytes(row.bytes));
   }
 
-  readonly readDocuments = notKeptHere;
-  readonly listDocuments = notKeptHere;
-  readonly readDocument = notKeptHere;
-  readonly readBlob = notKeptHere;
-  readonly readBlobsOf = notKeptHere;
-  readonly putChunk = notKeptHere;
-  readonly readChunk = notKeptHere;
-  readonly listSpaces = notKeptHere;
-  readonly readDue = notKeptHere;
-  readonly readBodies = notKeptHere;
-  readonly reclaim = notKeptHere;
+  async readDocuments(
+    spaceId: Uint8Array,
+    docIds: readonly Uint8Array[],
+  ): Promise<readonly StoredDocument[]> {
+    const rows = await this.#session.rows<StoredDocumentColumns>(
+      `SELECT document.*, derived_pos, length(body) AS card_size
+       FROM sealeaf.document LEFT JOIN sealeaf.card USING (space, doc_id)
+       WHERE document.space = ${theSpace} AND document.doc_id = ANY ($2::bytea[])
+       ORDER BY array_position($2::bytea[], document.doc_id)`,
+      spaceId,
+      docIds,
+    );
+    return rows.map(storedDocumentFrom);
+  }
+
+  async listDocuments(
+    spaceId: Uint8Array,
+    afterDocId: Uint8Array,
+    limit: number,
+  ): Promise<readonly ListedDocument[]> {
+    const rows = await this.#session.rows<ListedColumns>(listPage, spaceId, afterDocId, limit);
+    return rows.map(listedFrom);
+  }
+
+  async readDocument(
+    spaceId: Uint8Array,
+    docId: Uint8Array,
+    after: number,
+    byteBudget: number,
+  ): Promise<readonly LogItem[]> {
+    const rows = await this.#session.rows<ItemColumns>(
+      documentPage,
+      spaceId,
+      byteBudget,
+      after,
+      docId,
+    );
+    return rows.map(itemFrom);
+  }
+
+  async readBlob(spaceId: Uint8Array, blobId: Uint8Array): Promise<StoredBlob | null> {
+    const [row] = await this.#session.rows<StoredBlobColumns>(
+      `SELECT *, ARRAY(SELECT ix FROM sealeaf.chunk WHERE blob = blob.id ORDER BY ix) AS kept
+       FROM sealeaf.blob WHERE space = ${theSpace} AND blob_id = $2`,
+      spaceId,
+      blobId,
+    );
+    return row === undefined ? null : storedBlobFrom(row);
+  }
+
+  async readBlobsOf(spaceId: Uint8Array, docId: Uint8Array): Promise<readonly BlobRow[]> {
+    const rows = await this.#session.rows<BlobColumns>(
+      `SELECT * FROM sealeaf.blob WHERE space = ${theSpace} AND doc_id = $2`,
+      spaceId,
+      docId,
+    );
+    return rows.map(blobFrom);
+  }
+
+  async putChunk(
+    spaceId: Uint8Array,
+    blobId: Uint8Array,
+    index: number,
+    chunk: Uint8Array,
+  ): Promise<boolean> {
+    const [row] = await this.#session.rows<{ found: boolean }>(
+      `WITH found AS (
+         SELECT id FROM sealeaf.blob WHERE space = ${theSpace} AND blob_id = $2
+         FOR KEY SHARE
+       ), kept AS (
+         INSERT INTO sealeaf.chunk (blob, ix, body) SELECT id, $3::int4, $4::bytea FROM found
+         ON CONFLICT DO NOTHING
+       )
+       SELECT EXISTS (SELECT FROM found) AS found`,
+      spaceId,
+      blobId,
+      index,
+      chunk,
+    );
+    return row?.found === true;
+  }
+
+  async readChunk(
+    spaceId: Uint8Array,
+    blobId: Uint8Array,
+    index: number,
+  ): Promise<Uint8Array | null> {
+    const [row] = await this.#session.rows<{ body: Buffer }>(
+      `SELECT body FROM sealeaf.chunk JOIN sealeaf.blob ON blob.id = chunk.blob
+       WHERE space = ${theSpace} AND blob_id = $2 AND ix = $3`,
+      spaceId,
+      blobId,
+      index,
+    );
+    return row === undefined ? null : bytes(row.body);
+  }
+
+  async listSpaces(
+    afterSpaceId: Uint8Array,
+    limit: number,
+  ): Promise<readonly { spaceId: Uint8Array; deletedAt: number | null }[]> {
+    const rows = await this.#session.rows<{ space_id: Buffer; deleted_at: string | null }>(
+      `SELECT space_id, deleted_at FROM sealeaf.space
+       WHERE space_id > $1 AND revision > 0 ORDER BY space_id LIMIT $2`,
+      afterSpaceId,
+      limit,
+    );
+    return rows.map((row) => ({
+      spaceId: bytes(row.space_id),
+      deletedAt: row.deleted_at === null ? null : Number(row.deleted_at),
+    }));
+  }
+
+  async readDue(spaceId: Uint8Array, deadlines: Deadlines, limit: number): Promise<DueInSpace> {
+    const [snapshots, drops, stubs, blobs] = await Promise.all([
+      this.#session.rows<SnapshotColumns>(dueSnapshots, spaceId, deadlines.snapshots, limit),
+      this.#session.rows<DocumentColumns>(
+        `SELECT * FROM sealeaf.document WHERE space = ${theSpace}
+           AND drop_pos > swept_pos AND last_at <= $2 ORDER BY last_at LIMIT $3`,
+        spaceId,
+        deadlines.drops,
+        limit,
+      ),
+      this.#session.rows<{ pos: string }>(
+        `SELECT pos FROM sealeaf.log WHERE space = ${theSpace}
+           AND NOT is_control AND length(body) = 0 AND at <= $2 ORDER BY pos LIMIT $3`,
+        spaceId,
+        deadlines.stubs,
+        limit,
+      ),
+      this.#session.rows<BlobColumns>(
+        dueBlobs,
+        spaceId,
+        deadlines.droppedBlobs,
+        deadlines.unfinishedBlobs,
+        limit,
+      ),
+    ]);
+    return {
+      snapshots: snapshots.map(snapshotFrom),
+      drops: drops.map(documentFrom),
+      stubs: stubs.map(({ pos }) => Number(pos)),
+      blobs: blobs.map(blobFrom),
+    };
+  }
+
+  async readBodies(
+    spaceId: Uint8Array,
+    docId: Uint8Array | null,
+    after: number,
+    upTo: number,
+    limit: number,
+  ): Promise<readonly KeptBody[]> {
+    const range = [spaceId, after, upTo, limit] as const;
+    const rows =
+      docId === null
+        ? await this.#session.rows<BodyColumns>(bodies(""), ...range)
+        : await this.#session.rows<BodyColumns>(bodies("AND doc_id = $5"), ...range, docId);
+    return rows.map(bodyFrom);
+  }
+
+  /** The server gives room back by itself: autovacuum. */
+  reclaim(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
 
   async totalBytes(): Promise<number> {
-    const [row] = await this.#rows<{ total: string }>(
+    const [row] = await this.#session.rows<{ total: string }>(
       "SELECT coalesce(sum(counted_bytes), 0)::int8 AS total FROM sealeaf.space",
     );
     return Number(row?.total ?? 0);
   }
 
   async close(): Promise<void> {
-    if (this.#isClosed) throw closedError();
-    this.#isClosed = true;
+    this.#session.shut();
+    await this.neighbours.close();
     while (this.#flushing !== null) await this.#flushing;
-    await Promise.all([this.#readers.end(), this.#writer.end()]);
-  }
-
-  /** Rows of a statement that may be repeated: once more, if the connection was lost meanwhile. */
-  async #rows<Row extends object = object>(
-    text: string,
-    ...values: readonly Value[]
-  ): Promise<Row[]> {
-    if (this.#isClosed) throw closedError();
-    const query = { name: this.#nameOf(text), text, values: values.map(parameter) };
-    try {
-      return (await this.#readers.query<Row>(query)).rows;
-    } catch (error) {
-      if (!isConnectionLoss(error)) throw storeErrorOf(error);
-    }
-    try {
-      return (await this.#readers.query<Row>(query)).rows;
-    } catch (error) {
-      throw storeErrorOf(error);
-    }
-  }
-
-  /** Named, a statement is parsed once per connection. */
-  #nameOf(text: string): string {
-    const known = this.#names.get(text) ?? `sealeaf_${this.#names.size}`;
-    this.#names.set(text, known);
-    return known;
+    await this.#session.end();
   }
 
   async #flush(): Promise<void> {
@@ -230,181 +380,149 @@ class PostgresStore implements Store {
     let size = 0;
     const end = this.#waiting.findIndex(({ writes }, ix) => {
       size += appendBytes(writes);
-      return ix > 0 && (ix >= maxBatchAppends || size > maxBatchBytes);
+      const before = this.#waiting[ix - 1];
+      if (before === undefined) return false;
+      return ix >= maxBatchAppends || size > maxBatchBytes || forgets(before.writes);
     });
     return this.#waiting.splice(0, end < 0 ? this.#waiting.length : end);
   }
 
   async #appendBatch(batch: readonly WaitingAppend[]): Promise<void> {
     try {
-      const { rows } = await this.#writer.query<{ refused: number[] }>({
-        name: "append",
-        text: appendCall,
-        values: [this.#node, ...batchParameters(batch.map(({ writes }) => writes))],
-      });
-      const refused = new Set(rows[0]?.refused);
+      const parameters = appendParameters(
+        this.#node,
+        batch.map(({ writes }) => writes),
+      );
+      const [row] = await this.#session.write<{ refused: number[] }>(appendCall, parameters);
+      const refused = new Set(row?.refused);
       for (const [ix, { resolve, reject }] of batch.entries()) {
         if (refused.has(ix)) reject(new StoreError("moved", "the append failed: moved"));
         else resolve();
       }
     } catch (error) {
-      const failure = storeErrorOf(error);
-      for (const { reject } of batch) reject(failure);
+      for (const { reject } of batch) reject(error);
     }
   }
 }
 
-const appendCall = `SELECT sealeaf.append_1(${Array.from({ length: 24 }, (_, ix) => `$${ix + 1}`).join(", ")}) AS refused`;
-
 const theSpace = "(SELECT id FROM sealeaf.space WHERE space_id = $1)";
 
-interface SpacePart {
-  readonly part: "space" | "control" | "certificate" | "counter";
-  readonly a: string;
-  readonly b: string;
-  readonly c: string;
-  readonly x: Buffer;
-  readonly y: Buffer | null;
-  readonly z: Buffer | null;
-}
+const isForgotten = "NOT is_control AND length(body) = 0";
+const costOfBody = `CASE WHEN ${isForgotten} THEN ${stubItemBytes} ELSE size END`;
+const costOfStub = `CASE WHEN is_control THEN size ELSE ${stubItemBytes} END`;
 
-// Revision 0 is a space another node is about to write for the first time.
-const spaceParts = `
-  WITH found AS (SELECT * FROM sealeaf.space WHERE space_id = $1 AND revision > 0)
-  SELECT 'space' AS part, revision AS a, head AS b, counted_bytes AS c, genesis AS x, chain AS y,
-    NULL::bytea AS z
-  FROM found
-  UNION ALL (
-    SELECT 'control', pos, 0, 0, body, NULL, NULL FROM sealeaf.log
-    WHERE space = (SELECT id FROM found) AND is_control ORDER BY pos
-  )
-  UNION ALL
-  SELECT 'certificate', 0, 0, 0, dev_pub, cap_pub, bytes FROM sealeaf.certificate
-  WHERE space = (SELECT id FROM found)
-  UNION ALL
-  SELECT 'counter', ctr, 0, 0, dev_pub, NULL, NULL FROM sealeaf.counter
-  WHERE space = (SELECT id FROM found)`;
-
-interface ItemRow {
-  readonly pos: string;
-  readonly is_control: boolean;
-  readonly doc_id: Buffer;
-  readonly entry_kind: number;
-  readonly size: number;
-  readonly item_id: Buffer;
-  readonly body: Buffer | null;
-}
-
-const logBodies = logPage("body", "size");
-const logStubs = logPage(
-  "CASE WHEN is_control THEN body END",
-  `CASE WHEN is_control THEN size ELSE ${stubItemBytes} END`,
-);
-
-/** Sizes are summed before any body is fetched; no item takes less than a stub. */
-function logPage(body: string, cost: string): string {
+/**
+ * The items of a query within the budget `$2`, in order, the first always. Sizes are summed before any
+ * body is fetched; no item takes less than a stub.
+ */
+function pageOf(items: string, body: string, cost: string): string {
   return `
-    SELECT pos, is_control, doc_id, entry_kind, size, item_id, ${body} AS body
+    SELECT ${itemColumns}, ${body} AS body
     FROM (
       SELECT *, ${cost} AS cost, sum(${cost}) OVER (ORDER BY pos) AS so_far
-      FROM sealeaf.log
-      WHERE space = ${theSpace} AND pos > $2 AND pos <= $3
-      ORDER BY pos LIMIT $4::int8 / ${stubItemBytes} + 1
+      FROM (${items}) AS item
+      ORDER BY pos LIMIT $2::int8 / ${stubItemBytes} + 1
     ) AS page
-    WHERE so_far = cost OR so_far <= $4::int8
+    WHERE so_far = cost OR so_far <= $2::int8
     ORDER BY pos`;
 }
 
-const controls = `
+const stretch = `
+  SELECT * FROM sealeaf.log WHERE space = ${theSpace} AND pos > $3::int8 AND pos <= $4::int8`;
+const logBodies = pageOf(stretch, "body", costOfBody);
+const logStubs = pageOf(stretch, "CASE WHEN is_control THEN body END", costOfStub);
+
+/** Positions of entries that the newest snapshot omits are at most the one it covers. */
+const documentPage = pageOf(
+  `WITH newest AS (
+     SELECT covers_pos, omitted FROM sealeaf.snapshot
+     WHERE space = ${theSpace} AND doc_id = $4 ORDER BY pos DESC LIMIT 1
+   )
+   SELECT * FROM sealeaf.log
+   WHERE space = ${theSpace} AND doc_id = $4 AND NOT is_control
+     AND pos > greatest($3::int8, coalesce((SELECT covers_pos FROM newest), 0))
+   UNION ALL
+   SELECT * FROM sealeaf.log
+   WHERE space = ${theSpace} AND doc_id = $4 AND NOT is_control AND pos > $3::int8
+     AND pos <= (SELECT covers_pos FROM newest)
+     AND item_id = ANY ((SELECT omitted FROM newest)::bytea[])`,
+  "body",
+  costOfBody,
+);
+
+const controlPage = `
   SELECT pos, body
   FROM (
     SELECT pos, body, size, sum(size) OVER (ORDER BY pos) AS so_far
     FROM (
       SELECT pos, body, size FROM sealeaf.log
-      WHERE space = ${theSpace} AND is_control ORDER BY pos OFFSET $2
+      WHERE space = ${theSpace} AND is_control ORDER BY pos OFFSET $3
     ) AS later
   ) AS page
-  WHERE so_far = size OR so_far <= $3::int8
+  WHERE so_far = size OR so_far <= $2::int8
   ORDER BY pos`;
 
-function spaceFrom(rows: readonly SpacePart[]): StoredSpace | null {
-  const space = rows.find(({ part }) => part === "space");
-  if (space?.y === null || space === undefined) return null;
-  return {
-    genesis: bytes(space.x),
-    revision: Number(space.a),
-    head: Number(space.b),
-    chain: bytes(space.y),
-    base: 1,
-    countedBytes: Number(space.c),
-    deletedAt: null,
-    controls: rows.flatMap(({ part, a, x }) =>
-      part === "control" ? [{ pos: Number(a), bytes: bytes(x) }] : [],
-    ),
-    certificates: rows.flatMap(({ part, x, y, z }) =>
-      part === "certificate" && y !== null && z !== null
-        ? [{ devPub: bytes(x), capPub: bytes(y), bytes: bytes(z), at: 0 }]
-        : [],
-    ),
-    counters: rows.flatMap(({ part, a, x }) =>
-      part === "counter" ? [{ devPub: bytes(x), ctr: Number(a), countedBytes: 0, at: 0 }] : [],
-    ),
-  };
+const listPage = `
+  SELECT document.doc_id, last_pos, drop_pos, snapshot_pos, card.body AS card,
+    tail.snapshot_size,
+    tail.entries + omitted.entries - (newest.pos IS NOT NULL)::int AS tail_entries,
+    tail.bytes + omitted.bytes - tail.snapshot_size AS tail_bytes
+  FROM sealeaf.document
+  LEFT JOIN sealeaf.card USING (space, doc_id)
+  LEFT JOIN LATERAL (
+    SELECT pos, covers_pos, omitted FROM sealeaf.snapshot
+    WHERE space = document.space AND doc_id = document.doc_id AND document.snapshot_pos > 0
+    ORDER BY pos DESC LIMIT 1
+  ) AS newest ON true
+  CROSS JOIN LATERAL (
+    SELECT count(*) AS entries, coalesce(sum(size), 0) AS bytes,
+      coalesce(sum(size) FILTER (WHERE pos = document.snapshot_pos), 0) AS snapshot_size
+    FROM sealeaf.log
+    WHERE space = document.space AND doc_id = document.doc_id AND NOT is_control
+      AND pos > coalesce(newest.covers_pos, 0)
+  ) AS tail
+  CROSS JOIN LATERAL (
+    SELECT count(*) AS entries, coalesce(sum(size), 0) AS bytes
+    FROM sealeaf.log
+    WHERE space = document.space AND doc_id = document.doc_id
+      AND item_id = ANY (newest.omitted) AND pos <= newest.covers_pos
+  ) AS omitted
+  WHERE document.space = ${theSpace} AND document.doc_id > $2
+  ORDER BY document.doc_id LIMIT $3`;
+
+const dueSnapshots = `
+  SELECT * FROM sealeaf.snapshot
+  WHERE space = ${theSpace} AND at <= $2 AND doc_id IN (
+    SELECT doc_id FROM sealeaf.snapshot JOIN sealeaf.document USING (space, doc_id)
+    WHERE space = ${theSpace} AND at <= $2 AND pos > swept_pos
+    GROUP BY doc_id HAVING count(*) > 1 LIMIT $3
+  )
+  ORDER BY pos`;
+
+const dueBlobs = `
+  SELECT * FROM sealeaf.blob
+  WHERE space = ${theSpace} AND (
+    dropped_at <= $2 OR (
+      dropped_at IS NULL AND at <= $3
+      AND (SELECT count(*) FROM sealeaf.chunk WHERE blob = blob.id) < cardinality(chunks)
+    )
+  )
+  LIMIT $4`;
+
+/** The writing device's key stands in the entry itself (docs/protocol.md, ENT-1). */
+function bodies(which: string): string {
+  return `
+    SELECT ${itemColumns}, substr(body, 57, 32) AS dev_pub FROM sealeaf.log
+    WHERE space = ${theSpace} AND NOT is_control AND length(body) > 0
+      AND pos > $2 AND pos <= $3 ${which}
+    ORDER BY pos LIMIT $4`;
 }
 
-/** Documents, cards and blobs are kept by SQLite alone so far. */
-function notKeptHere(): Promise<never> {
-  return Promise.reject(new StoreError("failed", "PostgreSQL keeps no documents yet"));
-}
-
-function readItem(row: ItemRow): LogItem {
-  return {
-    pos: Number(row.pos),
-    kind: row.is_control ? "control" : "entry",
-    docId: bytes(row.doc_id),
-    entryKind: row.entry_kind,
-    size: row.size,
-    itemId: bytes(row.item_id),
-    body: row.body === null ? null : bytes(row.body),
-  };
-}
-
-/** The same memory without the driver's class. */
-function bytes(buffer: Buffer): Uint8Array {
-  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length);
-}
-
-function parameter(value: Value): string | number | Buffer {
-  if (typeof value === "string" || typeof value === "number") return value;
-  return Buffer.from(value.buffer, value.byteOffset, value.length);
-}
-
-/** What every node needs of a session, whatever the server's or the database's defaults are. */
-const sessionOptions = "-c default_transaction_isolation=read\\ committed -c jit=off";
-
-function connectionTo(address: string): PoolConfig {
-  return {
-    connectionString: address,
-    application_name: "sealeaf-relay",
-    options: sessionOptions,
-    connectionTimeoutMillis: connectTimeoutMs,
-    statement_timeout: statementTimeoutMs,
-    // On this side's clock: a server that has gone without a word times nothing out.
-    query_timeout: statementTimeoutMs + connectTimeoutMs,
-    keepAlive: true,
-  };
-}
-
-function poolOf(connection: PoolConfig, max: number): Pool {
-  const pool = new Pool({ ...connection, max });
-  // An idle connection that breaks is replaced by the next call.
-  pool.on("error", () => undefined);
-  return pool;
-}
-
-async function refuseUnfit(client: Client, place: string): Promise<void> {
-  const { rows } = await client.query<{ version: number; standby: boolean }>(
-    "SELECT current_setting('server_version_num')::int4 / 10000 AS version, pg_is_in_recovery() AS standby",
+/** Refuses a server that cannot keep what is promised. `isLax`: by default it answers before it is durable. */
+async function examine(client: Client, place: string): Promise<{ isLax: boolean }> {
+  const { rows } = await client.query<{ version: number; standby: boolean; lax: boolean }>(
+    `SELECT current_setting('server_version_num')::int4 / 10000 AS version,
+       pg_is_in_recovery() AS standby, current_setting('synchronous_commit') = 'off' AS lax`,
   );
   const [found] = rows;
   if (found === undefined) throw new Error("a statement that always has a row");
@@ -420,14 +538,11 @@ async function refuseUnfit(client: Client, place: string): Promise<void> {
       `The database ${place} is a standby, which takes no writes: name the primary in SEALEAF_STORE.`,
     );
   }
+  return { isLax: found.lax };
 }
 
 /** Where an address leads, without user and password. */
 function placeIn(address: string): string {
   const { hostname, port, pathname } = new URL(address);
   return `${hostname}:${port === "" ? "5432" : port}${pathname}`;
-}
-
-function closedError(): StoreError {
-  return new StoreError("closed", "the store is closed");
 }

@@ -128,10 +128,21 @@ async function openUnderTest(workerUrl: URL | null): Promise<StoreUnderTest> {
   };
 }
 
+function runAfter(ms: number, run: () => void): () => void {
+  const timer = setTimeout(run, ms);
+  return () => {
+    clearTimeout(timer);
+  };
+}
+
 async function openPostgresUnderTest(address: string): Promise<StoreUnderTest> {
   const opened: Store[] = [];
   const open = async () => {
-    const store = await openPostgresStore({ address, node: `node-${opened.length}` });
+    const store = await openPostgresStore({
+      address,
+      node: `node-${opened.length}`,
+      after: runAfter,
+    });
     opened.push(store);
     return store;
   };

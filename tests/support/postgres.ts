@@ -40,12 +40,16 @@ export interface OwnPostgres extends TestPostgres {
 /** Rejects, saying why, when no server can be had: tests on PostgreSQL are never skipped. */
 export async function startPostgres(): Promise<TestPostgres> {
   const given = process.env["SEALEAF_TEST_POSTGRES"] ?? "";
-  return given === "" ? await startOwnPostgres() : new GivenServer(given);
+  // Only a power cut could tell the difference, and the tests would wait for the disk.
+  return given === "" ? await startOwnPostgres({ fsync: false }) : new GivenServer(given);
 }
 
 /** Always a server of its own. */
-export async function startOwnPostgres(): Promise<OwnPostgres> {
-  const cluster = new Cluster(findBinaries());
+export async function startOwnPostgres(options: {
+  /** Whether what is committed reaches the disk at once. */
+  readonly fsync: boolean;
+}): Promise<OwnPostgres> {
+  const cluster = new Cluster(findBinaries(), options.fsync);
   try {
     await cluster.restart();
   } catch (error) {
@@ -82,14 +86,16 @@ const startAttempts = 40;
 
 class Cluster implements OwnPostgres {
   readonly #bin: string;
+  readonly #fsync: boolean;
   readonly #dir: string;
   readonly #user: RunAs | null;
   readonly #password = randomBytes(12).toString("hex");
   #port = 0;
   #server: ChildProcess | null = null;
 
-  constructor(bin: string) {
+  constructor(bin: string, fsync: boolean) {
     this.#bin = bin;
+    this.#fsync = fsync;
     this.#user = process.getuid?.() === 0 ? unprivilegedUser() : null;
     this.#dir = mkdtempSync(join(tmpdir(), "sealeaf-postgres-"));
     const passwordFile = join(this.#dir, "password");
@@ -162,6 +168,7 @@ class Cluster implements OwnPostgres {
       ["unix_socket_directories", ""],
       ["max_connections", "100"],
       ["shared_buffers", "32MB"],
+      ["fsync", this.#fsync ? "on" : "off"],
       ["logging_collector", "off"],
     ].flatMap(([name = "", value = ""]) => ["-c", `${name}=${value}`]);
     const args = ["-D", this.#dataDir, ...settings];
