@@ -1,4 +1,4 @@
-/** One configuration for everything: `vite build` the client, `vite build --mode node` the programs, `vitest`. */
+/** One configuration for everything: `vite build` the client, `--mode node` the programs, `--mode relay` the shipped relay, `vitest`. */
 import { readFileSync } from "node:fs";
 import { svelte, vitePreprocess } from "@sveltejs/vite-plugin-svelte";
 import { playwright } from "@vitest/browser-playwright";
@@ -8,6 +8,7 @@ import type { TestProjectInlineConfiguration } from "vitest/config";
 import { release } from "./client/build/release.ts";
 import { singleAutomerge } from "./client/build/single-automerge.ts";
 import { sqlJsRelease } from "./client/build/sql-js-release.ts";
+import { standaloneRelay } from "./relay/packaging/standalone.ts";
 import { findOrInstallBrowser, launchArguments } from "./tests/support/browser.ts";
 
 const root = import.meta.dirname;
@@ -163,5 +164,6 @@ function testProjects(): Project[] {
 
 export default defineConfig(({ mode }) => {
   if (mode === "test") return { root, test: { projects: testProjects() } };
+  if (mode === "relay") return standaloneRelay(root);
   return mode === "node" ? programs : client;
 });
