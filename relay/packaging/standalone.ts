@@ -72,6 +72,13 @@ function assemble(root: string, outDir: string): void {
     engines: object;
   };
   const { version, license, engines } = manifest;
-  const shipped = { name: "sealeaf-relay", version, private: true, license, type: "module", engines };
+  const shipped = {
+    name: "sealeaf-relay",
+    version,
+    private: true,
+    license,
+    type: "module",
+    engines,
+  };
   writeFileSync(join(outDir, "package.json"), `${JSON.stringify(shipped, null, 2)}\n`);
 }

@@ -1,4 +1,7 @@
-/** Which browser engines this machine has. Without one its tests are skipped by name, or fail where all are required. */
+/**
+ * Which browser engines and servers this machine has. Without one its tests are skipped by name, or fail
+ * where all are required.
+ */
 import { accessSync, constants } from "node:fs";
 import type { TestContext } from "vitest";
 
@@ -32,6 +35,30 @@ export const webkitEngine: Engine = {
     "/usr/lib/python3/dist-packages/gi/__init__.py",
     "/usr/lib/x86_64-linux-gnu/girepository-1.0/WebKit2-4.1.typelib",
   ],
+};
+
+export const nginxServer: Engine = {
+  name: "nginx",
+  packages: "nginx",
+  files: ["/usr/sbin/nginx"],
+};
+
+export const caddyServer: Engine = {
+  name: "Caddy",
+  packages: "caddy",
+  files: ["/usr/bin/caddy"],
+};
+
+export const promtool: Engine = {
+  name: "promtool",
+  packages: "prometheus",
+  files: ["/usr/bin/promtool"],
+};
+
+export const systemdAnalyze: Engine = {
+  name: "systemd-analyze",
+  packages: "systemd",
+  files: ["/usr/bin/systemd-analyze"],
 };
 
 /** Call it first in a test. With CI=true a missing engine is an error. */
