@@ -18,6 +18,7 @@ import { RelayMetrics } from "#relay/relay-metrics.ts";
 import { startServer } from "#relay/server.ts";
 import { createSigner, createVerifier } from "#relay/signatures.ts";
 import type { StoreIdentity } from "#relay/store/store.ts";
+import { systemTimers } from "#relay/system-timers.ts";
 
 export interface RunningRelay {
   readonly port: number;
@@ -62,14 +63,13 @@ async function start(
   close: () => Promise<void>,
 ): Promise<RunningRelay> {
   const { limits } = config;
-  const timers = { after: runAfter };
   const kept = await store.identity(freshIdentity());
   const relayPub = ed25519.getPublicKey(kept.relaySecret);
 
   const disk = new DiskWatch({
     freeBytes: () => freeBytesFor(config),
     keepFreeBytes: config.keepFreeBytes,
-    timers,
+    timers: systemTimers,
     log,
   });
   await disk.start();
@@ -81,7 +81,7 @@ async function start(
   const relay = new Relay({
     store,
     clock: Date,
-    timers,
+    timers: systemTimers,
     random: (length) => new Uint8Array(randomBytes(length)),
     verify,
     identity: {
@@ -106,7 +106,7 @@ async function start(
   const readiness = new Readiness({
     probe: () => store.chainAt(new Uint8Array(32), 0),
     isDiskFull: () => disk.isFull,
-    timers,
+    timers: systemTimers,
   });
   const server = await startServer({
     relay,
@@ -211,19 +211,6 @@ function freshIdentity(): StoreIdentity {
   return {
     relaySecret: new Uint8Array(randomBytes(32)),
     storeId: new Uint8Array(randomBytes(16)),
-  };
-}
-
-function runAfter(ms: number, run: () => void): () => void {
-  if (ms === 0) {
-    const immediate = setImmediate(run);
-    return () => {
-      clearImmediate(immediate);
-    };
-  }
-  const timer = setTimeout(run, ms);
-  return () => {
-    clearTimeout(timer);
   };
 }
 

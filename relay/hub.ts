@@ -219,10 +219,22 @@ export class Hub {
     });
   }
 
-  /** Hands presence to the other live subscribers of the space. */
+  /** Hands presence to the other live subscribers of the space, on this node and on the others. */
   presence(from: Outlet, feed: Feed, sealed: Uint8Array): void {
     const topic = this.#topics.get(feed.spaceKey);
     if (topic === undefined) return;
+    const { epoch } = topic.state.authority;
+    this.#ports.store.neighbours?.tell({ spaceId: feed.spaceId, epoch, sealed });
+    this.#spread(topic, sealed, from);
+  }
+
+  /** Presence from another node; of another epoch it is not for the subscribers here. */
+  presenceFromAfar(spaceKey: string, epoch: number, sealed: Uint8Array): void {
+    const topic = this.#topics.get(spaceKey);
+    if (topic?.state.authority.epoch === epoch) this.#spread(topic, sealed, null);
+  }
+
+  #spread(topic: Topic, sealed: Uint8Array, from: Outlet | null): void {
     const frame = encodeMessage(0, { type: "presence", handle: 0, sealed });
     for (const [outlet, other] of topic.feeds) {
       if (outlet !== from && other.mode === "live")

@@ -107,9 +107,14 @@ export class Ledger<By> {
     return Promise.all(spaceIds.map((spaceId) => this.open(spaceId, docIds)));
   }
 
-  /** Another node says that a space is at this revision: if it is in memory, it is read anew. */
-  heard(spaceId: Uint8Array, revision: number): void {
+  /**
+   * Another node says that a space is at this revision: if it is in memory or wanted there, it is read
+   * anew, unless it is known. Rejects when the store does.
+   * @param isWanted whether somebody is subscribed to it
+   */
+  async heard(spaceId: Uint8Array, revision: number, isWanted: boolean): Promise<void> {
     this.#hear(spaceId, revision);
+    if (isWanted) await this.open(spaceId);
   }
 
   /**

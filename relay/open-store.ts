@@ -1,7 +1,9 @@
+import { randomBytes } from "node:crypto";
 import type { StoreChoice } from "#relay/config/config.ts";
 import type { AccessStore } from "#relay/store/access-store.ts";
 import { openSqliteStore } from "#relay/store/sqlite.ts";
-import { StoreError, type Store } from "#relay/store/store.ts";
+import type { Store } from "#relay/store/store.ts";
+import { systemTimers } from "#relay/system-timers.ts";
 
 /** What a relay remembers: its spaces, and whom it admits. */
 export type RelayStore = Store & { readonly access: AccessStore };
@@ -14,7 +16,14 @@ export async function openStore(
   switch (choice.type) {
     case "sqlite":
       return openSqliteStore(sqlite);
-    case "postgres":
-      throw new StoreError("unusable", "This relay keeps its store in SQLite only.");
+    case "postgres": {
+      // The driver is loaded where it is used: most relays run without.
+      const { openPostgresStore } = await import("#relay/store/postgres.ts");
+      return openPostgresStore({
+        address: choice.address.reveal(),
+        node: randomBytes(9).toString("base64url"),
+        after: (ms, run) => systemTimers.after(ms, run),
+      });
+    }
   }
 }

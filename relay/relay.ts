@@ -2,7 +2,7 @@
  * The relay without a network: connections come in as sockets that can send and close, time, chance,
  * storage and signatures as ports. The server (server.ts) and the simulations run this same class.
  */
-import { concat, equal } from "#relay/protocol/bytes.ts";
+import { concat, equal, toHex } from "#relay/protocol/bytes.ts";
 import { chainTag, inDomain, sha256Of } from "#relay/protocol/domain.ts";
 import { refusals, type RefusalName } from "#relay/protocol/errors.ts";
 import { protocolVersion, type Limits } from "#relay/protocol/limits.ts";
@@ -31,9 +31,10 @@ import {
 import { Hub, maxSubscriptionsPerConnection, type Outlet } from "#relay/hub.ts";
 import { Intake, type Verify } from "#relay/intake.ts";
 import { Ledger } from "#relay/ledger.ts";
+import { Nodes } from "#relay/nodes.ts";
 import { Session, type Request, type Step } from "#relay/session.ts";
 import type { SpaceState } from "#relay/space.ts";
-import type { Store } from "#relay/store/store.ts";
+import type { Neighbours, Store } from "#relay/store/store.ts";
 
 /** One client's connection, as the network gives it. */
 export interface RelaySocket {
@@ -99,6 +100,7 @@ export class Relay {
   readonly #intake: Intake<Outlet>;
   readonly #blobs: BlobIntake<Outlet>;
   readonly #connections = new Set<Connection>();
+  readonly #nodes: Nodes | null;
   #cancelSweep: () => void;
   #isStopping = false;
 
@@ -144,6 +146,7 @@ export class Relay {
     this.#cancelSweep = ports.timers.after(sweepMs, () => {
       this.#sweep();
     });
+    this.#nodes = store.neighbours === null ? null : this.#meet(store.neighbours);
   }
 
   get connectionCount(): number {
@@ -183,6 +186,7 @@ export class Relay {
   async stop(): Promise<void> {
     this.#isStopping = true;
     this.#cancelSweep();
+    this.#nodes?.stop();
     const connections = [...this.#connections];
     await Promise.all(connections.map((connection) => connection.finishWork()));
     await this.#ledger.settled();
@@ -190,6 +194,28 @@ export class Relay {
       const chance = chanceOf(this.#ports.random(2));
       connection.sayGoodbye(Math.floor(chance * comeBackWithinMs));
     }
+  }
+
+  #meet(neighbours: Neighbours): Nodes {
+    const { timers, random, log } = this.#ports;
+    return new Nodes({
+      neighbours,
+      heard: (spaceId, revision) => {
+        const isWanted = this.#hub.topicState(toHex(spaceId)) !== null;
+        this.#ledger.heard(spaceId, revision, isWanted).catch((error: unknown) => {
+          log("warn", errorEvent("reading what another node wrote failed", error));
+        });
+      },
+      topics: () => this.#hub.topics(),
+      presence: (spaceKey, epoch, sealed) => {
+        this.#hub.presenceFromAfar(spaceKey, epoch, sealed);
+      },
+      after: (ms, run) => timers.after(ms, run),
+      chance: () => chanceOf(random(2)),
+      fail: (error) => {
+        log("warn", errorEvent("asking what other nodes wrote failed", error));
+      },
+    });
   }
 
   #sweep(): void {

@@ -181,6 +181,7 @@ describe.each(relayEngines)("blobs, on $name", ({ start }) => {
     await reader.announce(device.blobStatement(blobId, chunks));
     for (const [ix, chunk] of chunks.entries()) await reader.putChunk(space, blobId, ix, chunk);
     const { handle } = await reader.subscribe(space, { mode: "stubs" });
+    await reader.next("caughtUp");
     await reader.settle();
     reader.send({ type: "credit", bytes: 1 << 20 });
     const blob = reader.send({ type: "blobGet", handle, blobId, from: 0, count: 3 });

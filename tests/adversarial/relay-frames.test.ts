@@ -5,13 +5,14 @@ import { utf8, Writer } from "#relay/protocol/bytes.ts";
 import { refusals } from "#relay/protocol/errors.ts";
 import { maxMessageBytes } from "#relay/protocol/limits.ts";
 import { encodeMessage, messageTypes } from "#relay/protocol/messages.ts";
-import { RawClient, startTestRelay, type TestRelay } from "#tests/support/relay.ts";
+import { RawClient, type TestRelay } from "#tests/support/relay.ts";
+import { relayEngines } from "#tests/support/relay-engines.ts";
 import { TestDevice, TestSpace } from "#tests/support/space-identities.ts";
 
-describe("frames that break the rules", () => {
+describe.each(relayEngines)("frames that break the rules, on $name", ({ start }) => {
   let relay: TestRelay;
   beforeAll(async () => {
-    relay = await startTestRelay();
+    relay = await start();
   });
   afterAll(() => relay.stop());
 
@@ -40,7 +41,7 @@ describe("frames that break the rules", () => {
   );
 
   it("[SES-1] whoever says nothing is disconnected after the handshake's time", async () => {
-    const impatient = await startTestRelay({ limits: { handshakeMs: 50 } });
+    const impatient = await start({ limits: { handshakeMs: 50 } });
     const client = await RawClient.dial(impatient.url);
     expect((await client.next("error")).code).toBe(refusals.HANDSHAKE_REQUIRED.code);
     await client.closed;
@@ -179,9 +180,9 @@ describe("frames that break the rules", () => {
   });
 });
 
-describe("connections", () => {
+describe.each(relayEngines)("connections, on $name", ({ start }) => {
   it("[LIM-5] an address holds only so many", async () => {
-    const relay = await startTestRelay({ limits: { connectionsPerAddress: 2 } });
+    const relay = await start({ limits: { connectionsPerAddress: 2 } });
     const kept = [await RawClient.connect(relay.url), await RawClient.connect(relay.url)];
     await expect(RawClient.dial(relay.url)).rejects.toThrow("429");
     await kept[0]?.close();
@@ -189,7 +190,7 @@ describe("connections", () => {
   });
 
   it("[SES-7] a stopping relay says goodbye to each, after answering what it took in", async () => {
-    const relay = await startTestRelay();
+    const relay = await start();
     const client = await RawClient.connect(relay.url);
     const space = new TestSpace("stopping");
     const device = new TestDevice(space, "laptop");

@@ -7,18 +7,19 @@ import { encodeStub, parseEntry, parseStub } from "#relay/protocol/entry.ts";
 import { refusals } from "#relay/protocol/errors.ts";
 import { noDocument } from "#relay/protocol/genesis.ts";
 import { encodeMessage, type Data, type Message } from "#relay/protocol/messages.ts";
-import { RawClient, startTestRelay, type TestRelay } from "#tests/support/relay.ts";
+import { RawClient, type TestRelay } from "#tests/support/relay.ts";
+import { relayEngines } from "#tests/support/relay-engines.ts";
 import { bytesNamed, signerNamed, TestDevice, TestSpace } from "#tests/support/space-identities.ts";
 
 const fast = { entriesPerSecond: 100_000, entryBurst: 100_000 };
 
-describe("readers", () => {
+describe.each(relayEngines)("readers, on $name", ({ start }) => {
   let relay: TestRelay;
   let writer: RawClient;
   let reader: RawClient;
   let count = 0;
   beforeAll(async () => {
-    relay = await startTestRelay({ limits: fast });
+    relay = await start({ limits: fast });
     writer = await RawClient.connect(relay.url);
     reader = await RawClient.connect(relay.url);
   });
@@ -257,10 +258,10 @@ describe("readers", () => {
   });
 });
 
-describe("a reader that does not credit", () => {
+describe.each(relayEngines)("a reader that does not credit, on $name", ({ start }) => {
   it("[SUB-6] gets no more than the window, and the rest when it credits", async () => {
     const windowBytes = 300 << 10;
-    const relay = await startTestRelay({ limits: { ...fast, windowBytes } });
+    const relay = await start({ limits: { ...fast, windowBytes } });
     const client = await RawClient.connect(relay.url);
     const space = new TestSpace("large");
     const device = new TestDevice(space, "laptop");
@@ -290,7 +291,7 @@ describe("a reader that does not credit", () => {
   });
 
   it("[SUB-7] never reading at all costs the relay a window, and others nothing", async () => {
-    const relay = await startTestRelay({ limits: fast });
+    const relay = await start({ limits: fast });
     const client = await RawClient.connect(relay.url);
     const space = new TestSpace("never read");
     const device = new TestDevice(space, "laptop");

@@ -5,7 +5,8 @@ import { capabilityKinds, roles, sealedKeyBytes } from "#relay/protocol/control.
 import { chainNext } from "#relay/protocol/domain.ts";
 import { entryHeaderBytes, entryKinds, parseEntry } from "#relay/protocol/entry.ts";
 import { refusals } from "#relay/protocol/errors.ts";
-import { RawClient, startTestRelay, type TestRelay } from "#tests/support/relay.ts";
+import { RawClient, type TestRelay } from "#tests/support/relay.ts";
+import { relayEngines } from "#tests/support/relay-engines.ts";
 import {
   bytesNamed,
   certificateOf,
@@ -14,12 +15,12 @@ import {
   TestSpace,
 } from "#tests/support/space-identities.ts";
 
-describe("writers that lie, repeat or race", () => {
+describe.each(relayEngines)("writers that lie, repeat or race, on $name", ({ start }) => {
   let relay: TestRelay;
   let client: RawClient;
   let count = 0;
   beforeAll(async () => {
-    relay = await startTestRelay({ limits: { entriesPerSecond: 100_000, entryBurst: 100_000 } });
+    relay = await start({ limits: { entriesPerSecond: 100_000, entryBurst: 100_000 } });
     client = await RawClient.connect(relay.url);
   });
   afterAll(() => relay.stop());
@@ -412,9 +413,9 @@ describe("writers that lie, repeat or race", () => {
   });
 });
 
-describe("quotas and rates", () => {
+describe.each(relayEngines)("quotas and rates, on $name", ({ start }) => {
   it("[LIM-3] a full space takes no more entries, but a removal still works", async () => {
-    const relay = await startTestRelay({ limits: { spaceBytes: 5 * 1024 } });
+    const relay = await start({ limits: { spaceBytes: 5 * 1024 } });
     const client = await RawClient.connect(relay.url);
     const space = new TestSpace("full");
     const device = new TestDevice(space, "laptop");
@@ -429,7 +430,7 @@ describe("quotas and rates", () => {
   });
 
   it("[LIM-4] entries above the rate are refused with a time to wait, and stored when it has passed", async () => {
-    const relay = await startTestRelay({ limits: { entriesPerSecond: 10, entryBurst: 3 } });
+    const relay = await start({ limits: { entriesPerSecond: 10, entryBurst: 3 } });
     const client = await RawClient.connect(relay.url);
     const space = new TestSpace("fast");
     const device = new TestDevice(space, "laptop");

@@ -7,6 +7,7 @@ import { noAdditions } from "#relay/space.ts";
 import { openPostgresStore } from "#relay/store/postgres.ts";
 import { openSqliteStore } from "#relay/store/sqlite.ts";
 import type { Store } from "#relay/store/store.ts";
+import { systemTimers } from "#relay/system-timers.ts";
 import { describeRelayStore, type StoreUnderTest } from "#tests/contract/relay-store.ts";
 import { buildRelay, type BuiltRelay } from "#tests/support/built-relay.ts";
 import { MemoryRelayDisk, MemoryRelayStore } from "#tests/support/memory-relay-store.ts";
@@ -128,20 +129,13 @@ async function openUnderTest(workerUrl: URL | null): Promise<StoreUnderTest> {
   };
 }
 
-function runAfter(ms: number, run: () => void): () => void {
-  const timer = setTimeout(run, ms);
-  return () => {
-    clearTimeout(timer);
-  };
-}
-
 async function openPostgresUnderTest(address: string): Promise<StoreUnderTest> {
   const opened: Store[] = [];
   const open = async () => {
     const store = await openPostgresStore({
       address,
       node: `node-${opened.length}`,
-      after: runAfter,
+      after: (ms, run) => systemTimers.after(ms, run),
     });
     opened.push(store);
     return store;
