@@ -35,6 +35,7 @@ import { Nodes } from "#relay/nodes.ts";
 import { Session, type Request, type Step } from "#relay/session.ts";
 import type { SpaceState } from "#relay/space.ts";
 import type { Neighbours, Store } from "#relay/store/store.ts";
+import { Sweeper } from "#relay/sweeper.ts";
 
 /** One client's connection, as the network gives it. */
 export interface RelaySocket {
@@ -84,7 +85,7 @@ export interface RelayPorts {
 
 /** A client that was not heard for so long is gone: it sends a PING every 25 s. */
 const silenceMs = 90_000;
-const sweepMs = 30_000;
+const lookEveryMs = 30_000;
 /** Whatever is in it, a connection whose sending buffer grows beyond this is cut. */
 const maxBufferedBytes = 12 << 20;
 /** A drained relay asks its clients to spread over so long. */
@@ -96,12 +97,13 @@ const controlPageBytes = 480 << 10;
 export class Relay {
   readonly #ports: RelayPorts;
   readonly #hub: Hub;
-  readonly #ledger: Ledger<Outlet>;
-  readonly #intake: Intake<Outlet>;
-  readonly #blobs: BlobIntake<Outlet>;
+  readonly #ledger: Ledger<Outlet | null>;
+  readonly #intake: Intake<Outlet | null>;
+  readonly #blobs: BlobIntake<Outlet | null>;
   readonly #connections = new Set<Connection>();
   readonly #nodes: Nodes | null;
-  #cancelSweep: () => void;
+  readonly #sweeper: Sweeper<Outlet | null>;
+  #cancelLook: () => void;
   #isStopping = false;
 
   constructor(ports: RelayPorts) {
@@ -143,8 +145,22 @@ export class Relay {
       gate: ports.access,
       now,
     });
-    this.#cancelSweep = ports.timers.after(sweepMs, () => {
-      this.#sweep();
+    this.#sweeper = new Sweeper<Outlet | null>({
+      store,
+      ledger: this.#ledger,
+      by: null,
+      limits,
+      now,
+      after: (ms, run) => ports.timers.after(ms, run),
+      report: (swept) => {
+        ports.log("info", "forgot what was due", { ...swept });
+      },
+      fail: (error) => {
+        ports.log("error", errorEvent("forgetting what was due failed", error));
+      },
+    });
+    this.#cancelLook = ports.timers.after(lookEveryMs, () => {
+      this.#endSilent();
     });
     this.#nodes = store.neighbours === null ? null : this.#meet(store.neighbours);
   }
@@ -185,10 +201,11 @@ export class Relay {
    */
   async stop(): Promise<void> {
     this.#isStopping = true;
-    this.#cancelSweep();
+    this.#cancelLook();
     this.#nodes?.stop();
     const connections = [...this.#connections];
     await Promise.all(connections.map((connection) => connection.finishWork()));
+    await this.#sweeper.stop();
     await this.#ledger.settled();
     for (const connection of connections) {
       const chance = chanceOf(this.#ports.random(2));
@@ -218,20 +235,20 @@ export class Relay {
     });
   }
 
-  #sweep(): void {
+  #endSilent(): void {
     const now = this.#ports.clock.now();
     for (const connection of this.#connections) connection.closeIfSilent(now);
-    this.#cancelSweep = this.#ports.timers.after(sweepMs, () => {
-      this.#sweep();
+    this.#cancelLook = this.#ports.timers.after(lookEveryMs, () => {
+      this.#endSilent();
     });
   }
 }
 
 interface ConnectionPorts extends RelayPorts {
   readonly hub: Hub;
-  readonly ledger: Ledger<Outlet>;
-  readonly intake: Intake<Outlet>;
-  readonly blobs: BlobIntake<Outlet>;
+  readonly ledger: Ledger<Outlet | null>;
+  readonly intake: Intake<Outlet | null>;
+  readonly blobs: BlobIntake<Outlet | null>;
 }
 
 class Connection implements RelayConnection {

@@ -54,6 +54,7 @@ import {
   type ListedDocument,
   type LogItem,
   type Place,
+  type SnapshotRow,
   type SpaceWrite,
   type Store,
   type StoredBlob,
@@ -240,13 +241,23 @@ class PostgresStore implements Store {
     return row === undefined ? null : storedBlobFrom(row);
   }
 
-  async readBlobsOf(spaceId: Uint8Array, docId: Uint8Array): Promise<readonly BlobRow[]> {
+  async readBlobsOf(spaceId: Uint8Array, docId: Uint8Array | null): Promise<readonly BlobRow[]> {
     const rows = await this.#session.rows<BlobColumns>(
-      `SELECT * FROM sealeaf.blob WHERE space = ${theSpace} AND doc_id = $2`,
+      `SELECT * FROM sealeaf.blob
+       WHERE space = ${theSpace} AND ($2::bytea IS NULL OR doc_id = $2)`,
       spaceId,
       docId,
     );
     return rows.map(blobFrom);
+  }
+
+  async readSnapshots(spaceId: Uint8Array, docId: Uint8Array): Promise<readonly SnapshotRow[]> {
+    const rows = await this.#session.rows<SnapshotColumns>(
+      `SELECT * FROM sealeaf.snapshot WHERE space = ${theSpace} AND doc_id = $2 ORDER BY pos`,
+      spaceId,
+      docId,
+    );
+    return rows.map(snapshotFrom);
   }
 
   async putChunk(

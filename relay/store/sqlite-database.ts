@@ -255,12 +255,24 @@ export class SqliteDatabase {
     return { ...readBlobRow(row), kept: kept.map((chunk) => number(chunk, "ix")) };
   }
 
-  readBlobsOf(spaceId: Uint8Array, docId: Uint8Array): BlobRow[] {
+  readBlobsOf(spaceId: Uint8Array, docId: Uint8Array | null): BlobRow[] {
     const id = this.#idOf(spaceId);
     if (id === null) return [];
-    return this.#all("SELECT * FROM blob WHERE space = ? AND doc_id = ?", id, docId).map(
-      readBlobRow,
-    );
+    const rows =
+      docId === null
+        ? this.#all("SELECT * FROM blob WHERE space = ?", id)
+        : this.#all("SELECT * FROM blob WHERE space = ? AND doc_id = ?", id, docId);
+    return rows.map(readBlobRow);
+  }
+
+  readSnapshots(spaceId: Uint8Array, docId: Uint8Array): SnapshotRow[] {
+    const id = this.#idOf(spaceId);
+    if (id === null) return [];
+    return this.#all(
+      "SELECT * FROM snapshot WHERE space = ? AND doc_id = ? ORDER BY pos",
+      id,
+      docId,
+    ).map(readSnapshot);
   }
 
   readChunk(spaceId: Uint8Array, blobId: Uint8Array, index: number): Uint8Array | null {

@@ -23,6 +23,7 @@ import {
   type ListedDocument,
   type LogItem,
   type Place,
+  type SnapshotRow,
   type SpaceWrite,
   type Store,
   type StoredBlob,
@@ -147,8 +148,12 @@ class SqliteStore implements Store {
     return this.#call("readBlob", spaceId, blobId);
   }
 
-  readBlobsOf(spaceId: Uint8Array, docId: Uint8Array): Promise<readonly BlobRow[]> {
+  readBlobsOf(spaceId: Uint8Array, docId: Uint8Array | null): Promise<readonly BlobRow[]> {
     return this.#call("readBlobsOf", spaceId, docId);
+  }
+
+  readSnapshots(spaceId: Uint8Array, docId: Uint8Array): Promise<readonly SnapshotRow[]> {
+    return this.#call("readSnapshots", spaceId, docId);
   }
 
   putChunk(

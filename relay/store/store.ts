@@ -335,8 +335,10 @@ export interface Store {
     byteBudget: number,
   ): Promise<readonly LogItem[]>;
   readBlob(spaceId: Uint8Array, blobId: Uint8Array): Promise<StoredBlob | null>;
-  /** Blobs of a document, in any order. */
-  readBlobsOf(spaceId: Uint8Array, docId: Uint8Array): Promise<readonly BlobRow[]>;
+  /** Blobs of a document, or (null) of the whole space, in any order. */
+  readBlobsOf(spaceId: Uint8Array, docId: Uint8Array | null): Promise<readonly BlobRow[]>;
+  /** Snapshots of a document whose bodies are kept, in order. */
+  readSnapshots(spaceId: Uint8Array, docId: Uint8Array): Promise<readonly SnapshotRow[]>;
   /**
    * Keeps a chunk of an announced blob; settled once it is durable. Again is harmless. False if no
    * such blob is announced. Rejects with a {@link StoreError}.

@@ -50,6 +50,7 @@ export function describeRelayStore(name: string, open: () => Promise<StoreUnderT
         expect(await store.readDocument(spaceId, docId, 0, 1000)).toEqual([]);
         expect(await store.readBlob(spaceId, docId)).toBeNull();
         expect(await store.readBlobsOf(spaceId, docId)).toEqual([]);
+        expect(await store.readSnapshots(spaceId, docId)).toEqual([]);
         expect(await store.putChunk(spaceId, docId, 0, bytesNamed("chunk", 9))).toBe(false);
         expect(await store.readChunk(spaceId, docId, 0)).toBeNull();
         expect(await store.listSpaces(new Uint8Array(32), 9)).toEqual([]);
@@ -266,6 +267,11 @@ export function describeRelayStore(name: string, open: () => Promise<StoreUnderT
             cards: [card],
           }),
         ]);
+        const snapshots = await store.readSnapshots(log.spaceId, docNamed("a"));
+        expect(snapshots.map(({ pos, coversPos }) => [pos, coversPos])).toEqual([
+          [4, 3],
+          [6, 4],
+        ]);
         const listed = [
           {
             docId: docNamed("a"),
@@ -322,6 +328,7 @@ export function describeRelayStore(name: string, open: () => Promise<StoreUnderT
         expect(await store.readChunk(log.spaceId, blob.blobId, 0)).toBeNull();
         expect(await store.readChunk(log.spaceId, other.blobId, 1)).toBeNull();
         expect(await store.readBlobsOf(log.spaceId, docNamed("a"))).toEqual([blob]);
+        expect(await store.readBlobsOf(log.spaceId, null)).toHaveLength(2);
         const dropped = { ...blob, droppedAt: 7000 };
         await store.append([log.write({ blobs: [dropped] })]);
         expect(await store.readBlob(log.spaceId, blob.blobId)).toEqual({ ...dropped, kept: [1] });

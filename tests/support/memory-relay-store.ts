@@ -265,9 +265,17 @@ export class MemoryRelayStore implements Store {
     });
   }
 
-  readBlobsOf(spaceId: Uint8Array, docId: Uint8Array): Promise<readonly BlobRow[]> {
+  readBlobsOf(spaceId: Uint8Array, docId: Uint8Array | null): Promise<readonly BlobRow[]> {
     return this.#answer(() =>
-      [...(this.#find(spaceId)?.blobs.values() ?? [])].filter((blob) => equal(blob.docId, docId)),
+      [...(this.#find(spaceId)?.blobs.values() ?? [])].filter(
+        (blob) => docId === null || equal(blob.docId, docId),
+      ),
+    );
+  }
+
+  readSnapshots(spaceId: Uint8Array, docId: Uint8Array): Promise<readonly SnapshotRow[]> {
+    return this.#answer(() =>
+      [...(this.#find(spaceId)?.snapshots.values() ?? [])].filter((row) => equal(row.docId, docId)),
     );
   }
 
