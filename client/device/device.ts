@@ -360,8 +360,8 @@ export class Device implements DeviceApi {
     await this.setCursor(id, session, null);
   }
 
-  async draft(id: string, draft: Draft): Promise<void> {
-    this.#notes.draft(id, draft);
+  draft(id: string, draft: Draft): Promise<void> {
+    return this.#notes.draft(id, draft);
   }
 
   commit(id: string, commit: Commit): Promise<void> {

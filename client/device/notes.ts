@@ -164,9 +164,12 @@ export class Notes {
     };
   }
 
-  draft(id: string, draft: Draft): void {
+  async draft(id: string, draft: Draft): Promise<void> {
     const { docId, space } = this.must(id);
     mustWrite(space);
+    // Not before a commit that was sent before: while Automerge is being loaded that one waits, and would then drop the
+    // draft that goes on from it.
+    await this.#ports.documents();
     this.#store.drafts.put({
       doc: docId,
       session: draft.session,

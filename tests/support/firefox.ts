@@ -86,12 +86,14 @@ export async function launchFirefox(
   async function close(): Promise<void> {
     if (ended) return;
     ended = true;
+    // Closing cuts a page's script off in the middle, without its `finally`: what goes wrong in that page from here on
+    // says nothing about the product.
+    const unexpected = unexpectedErrors();
     try {
       await within(callLimitMs, "closing Firefox", browser.close());
     } finally {
       await Targets.family(pid).kill();
     }
-    const unexpected = unexpectedErrors();
     if (unexpected.length > 0) throw new Error(`Firefox reported:\n${unexpected.join("\n")}`);
   }
 

@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
+import { deferred } from "#tests/support/deferred.ts";
 import { nodeAutomerge } from "#client/cli/node-ports.ts";
 import { parseDocumentId } from "#crdt-store/document-id.ts";
 import { ManualTimers } from "#tests/support/manual-timers.ts";
@@ -176,6 +177,48 @@ describe("a draft", () => {
       { id, session: "tab" },
     ]);
     expect(await device.notes()).toMatchObject([{ preview: "Rye Flour", state: "saved-here" }]);
+  });
+});
+
+describe("a commit and the draft that goes on from it", () => {
+  it("are kept in their order by a device that is still starting", async () => {
+    await using fixture = await setupNote("Flour");
+    const { device, id } = fixture;
+    const automerge = await nodeAutomerge();
+    const opened = await device.openNote(id, "tab");
+    const [before] = automerge.applyChanges(
+      automerge.init<{ body: string }>({ actor: opened.actor }),
+      [...opened.chunks],
+    );
+    const after = automerge.change(before, (note) => {
+      automerge.splice(note, ["body"], 0, 0, "Rye ");
+    });
+    const commit = {
+      session: "tab",
+      changes: automerge.getChangesSince(after, automerge.getHeads(before)),
+      title: "Bread",
+      preview: "Rye Flour",
+    };
+
+    // The next leader is sent both at once, before Automerge is loaded.
+    const loading = deferred();
+    await using next = await setupDevice({
+      files: filesAfterCrash(fixture),
+      isStarting: true,
+      sessionAlive: async () => true,
+      automerge: async () => {
+        await loading.promise;
+        return automerge;
+      },
+    });
+    const saved = Promise.all([
+      next.device.commit(id, commit),
+      next.device.draft(id, typed(automerge.getHeads(after), "Dark ")),
+    ]);
+    loading.resolve();
+    await saved;
+    await using again = await setupDevice({ files: filesAfterCrash(next) });
+    expect((await again.device.readNote(id)).body).toBe("Dark Rye Flour");
   });
 });
 

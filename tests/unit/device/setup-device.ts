@@ -33,6 +33,8 @@ export async function setupDevice(
     readonly files?: MemoryFiles;
     readonly indexFiles?: FileSet;
     readonly fresh?: boolean;
+    /** What opening leaves to the background is still under way. */
+    readonly isStarting?: boolean;
   } = {},
 ): Promise<DeviceFixture> {
   const files = options.files ?? new MemoryFiles();
@@ -61,7 +63,7 @@ export async function setupDevice(
   device.subscribe((event) => events.push(event));
   if (!device.hasIdentity && options.fresh !== true) device.create();
   // Until what creation leaves to the background is done.
-  if (device.hasIdentity) await device.describeStale();
+  if (device.hasIdentity && options.isStarting !== true) await device.describeStale();
   return {
     device,
     store,
