@@ -22,7 +22,7 @@ export async function openStore(
       return openPostgresStore({
         address: choice.address.reveal(),
         node: randomBytes(9).toString("base64url"),
-        after: (ms, run) => systemTimers.after(ms, run),
+        after: systemTimers.after,
       });
     }
   }

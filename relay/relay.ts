@@ -214,7 +214,7 @@ export class Relay {
   }
 
   #meet(neighbours: Neighbours): Nodes {
-    const { timers, random, log } = this.#ports;
+    const { timers, log } = this.#ports;
     return new Nodes({
       neighbours,
       heard: (spaceId, revision) => {
@@ -228,7 +228,7 @@ export class Relay {
         this.#hub.presenceFromAfar(spaceKey, epoch, sealed);
       },
       after: (ms, run) => timers.after(ms, run),
-      chance: () => chanceOf(random(2)),
+      chance: () => chanceOf(this.#ports.random(2)),
       fail: (error) => {
         log("warn", errorEvent("asking what other nodes wrote failed", error));
       },

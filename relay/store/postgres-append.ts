@@ -48,6 +48,8 @@ export const appendFunction = `
     ids int8[];
     revisions int8[];
     may_write boolean[];
+    -- What was built on a refused append falls with it, even if by chance the revision fits.
+    is_spoilt boolean[] := array_fill(false, ARRAY[array_length(space_ids, 1)]);
     last_writes int4[] := array_fill(0, ARRAY[array_length(space_ids, 1)]);
     space_of int8[] := array_fill(NULL::int8, ARRAY[write_count]); -- NULL: not stored
     refused int4[] := '{}';
@@ -79,7 +81,7 @@ export const appendFunction = `
       is_current := true;
       WHILE next_write <= write_count AND write_appends[next_write] = write_appends[first_write] LOOP
         slot := write_slots[next_write];
-        is_current := is_current AND may_write[slot]
+        is_current := is_current AND may_write[slot] AND NOT is_spoilt[slot]
           AND revisions[slot] = write_revisions[next_write];
         next_write := next_write + 1;
       END LOOP;
@@ -92,6 +94,9 @@ export const appendFunction = `
         END LOOP;
       ELSE
         refused := refused || write_appends[first_write];
+        FOR refused_write IN first_write .. next_write - 1 LOOP
+          is_spoilt[write_slots[refused_write]] := true;
+        END LOOP;
       END IF;
     END LOOP;
 

@@ -5,6 +5,7 @@
  * nodes write.
  */
 import type { Client, ClientConfig } from "pg";
+import { toHex } from "#relay/protocol/bytes.ts";
 import {
   appendBytes,
   appendCall,
@@ -407,13 +408,42 @@ class PostgresStore implements Store {
       const [row] = await this.#session.write<{ refused: number[] }>(appendCall, parameters);
       const refused = new Set(row?.refused);
       for (const [ix, { resolve, reject }] of batch.entries()) {
-        if (refused.has(ix)) reject(new StoreError("moved", "the append failed: moved"));
+        if (refused.has(ix)) reject(movedError());
         else resolve();
       }
+      this.#refuseWhatWasBuiltOn(batch.filter((_, ix) => refused.has(ix)));
     } catch (error) {
       for (const { reject } of batch) reject(error);
+      this.#refuseWhatWasBuiltOn(batch);
     }
   }
+
+  /**
+   * Nobody could know yet that these were not stored: what waits was decided on them. Its revision may
+   * be the present one by chance, when another node has written as often.
+   */
+  #refuseWhatWasBuiltOn(failed: readonly WaitingAppend[]): void {
+    const spoilt = new Set(failed.flatMap(({ writes }) => writes.map(spaceKeyOf)));
+    const stands: WaitingAppend[] = [];
+    for (const waiting of this.#waiting) {
+      const keys = waiting.writes.map(spaceKeyOf);
+      if (keys.some((key) => spoilt.has(key))) {
+        for (const key of keys) spoilt.add(key);
+        waiting.reject(movedError());
+      } else {
+        stands.push(waiting);
+      }
+    }
+    this.#waiting = stands;
+  }
+}
+
+function spaceKeyOf({ spaceId }: SpaceWrite): string {
+  return toHex(spaceId);
+}
+
+function movedError(): StoreError {
+  return new StoreError("moved", "the append failed: moved");
 }
 
 const theSpace = "(SELECT id FROM sealeaf.space WHERE space_id = $1)";

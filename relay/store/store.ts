@@ -288,7 +288,8 @@ export interface Store {
   loadSpace(spaceId: Uint8Array): Promise<StoredSpace | null>;
   /**
    * Keeps all the writes or none; settled once they are durable. Appends settle in the order they
-   * were called in. Rejects with a {@link StoreError}.
+   * were called in; one that was called before an earlier one of the same space was refused, is
+   * refused too. Rejects with a {@link StoreError}.
    */
   append(writes: readonly SpaceWrite[]): Promise<void>;
   /** Where an entry or record stands, or null. */

@@ -135,7 +135,7 @@ async function openPostgresUnderTest(address: string): Promise<StoreUnderTest> {
     const store = await openPostgresStore({
       address,
       node: `node-${opened.length}`,
-      after: (ms, run) => systemTimers.after(ms, run),
+      after: systemTimers.after,
     });
     opened.push(store);
     return store;

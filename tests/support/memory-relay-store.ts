@@ -17,6 +17,7 @@ import {
   type ListedDocument,
   type LogItem,
   type LogRow,
+  type Neighbours,
   type Place,
   type SnapshotRow,
   type SpaceWrite,
@@ -89,7 +90,7 @@ interface Held {
 }
 
 export class MemoryRelayStore implements Store {
-  readonly neighbours = null;
+  readonly neighbours: Neighbours | null = null;
   readonly #disk: MemoryRelayDisk;
   /** While held, appends wait for `sync`. */
   isHeld = false;

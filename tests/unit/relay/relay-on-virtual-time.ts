@@ -114,9 +114,14 @@ export interface World {
 }
 
 export function setupWorld(
-  options: { readonly store?: MemoryRelayStore; readonly limits?: Partial<Limits> } = {},
+  options: {
+    readonly store?: MemoryRelayStore;
+    readonly limits?: Partial<Limits>;
+    /** Of another world, to share it. */
+    readonly time?: VirtualTime;
+  } = {},
 ): World {
-  const time = new VirtualTime();
+  const time = options.time ?? new VirtualTime();
   const store = options.store ?? new MemoryRelayStore();
   const log: string[] = [];
   const relay = new Relay({
