@@ -95,7 +95,7 @@ export class AccessRules implements AccessControl {
     if (this.access.mode === "open") return null;
     if (accessPub === null) return "AUTH_REQUIRED";
     // Asked again: the operator may have revoked it since this connection was admitted.
-    if (!(await this.#isAdmitted(accessPub))) return "AUTH_FAILED";
+    if (!(await this.#isAdmitted(accessPub))) return "AUTH_REQUIRED";
     await this.#ports.store.claimSpace(spaceId, accessPub);
     this.#ownerBySpace.delete(toHex(spaceId));
     return this.#hasRoom(await this.#totalOf(spaceId), 0) ? null : "QUOTA_KEY";

@@ -18,6 +18,7 @@ export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
   share [--role edit|read] [NOTEBOOK]   print a link to a notebook
   join LINK                  open a notebook by its link
   name NAME                  how others see you
+  redeem INVITATION          enter a relay that asks for one
   sync [--timeout S]         exchange everything with the relay, then stop; keeps trying
                              for S seconds, else gives up when the relay cannot be reached
   watch                      stay connected; one JSON line per event
@@ -56,6 +57,7 @@ export type Command =
   | { readonly name: "share"; readonly role: "edit" | "read"; readonly notebook: string | null }
   | { readonly name: "join"; readonly link: string }
   | { readonly name: "name"; readonly displayName: string }
+  | { readonly name: "redeem"; readonly invite: string }
   | { readonly name: "passphrase"; readonly action: "set" | "change" | "remove" }
   /** Null: until it is hopeless. */
   | { readonly name: "sync"; readonly timeoutMs: number | null };
@@ -190,6 +192,9 @@ function commandOf(name: string, rest: readonly string[], values: Values): Comma
       return second === undefined
         ? { name, action: first }
         : "A passphrase is never typed on the command line, where others can read it.";
+    case "redeem":
+      if (first === undefined) return "redeem needs an invitation.";
+      return second === undefined ? { name, invite: first } : "redeem takes one invitation.";
     case "name":
       return first === undefined ? "name needs a name." : { name, displayName: rest.join(" ") };
     case "backup":

@@ -118,6 +118,10 @@ export async function runCommand(
       const { displayName } = await device.info();
       return done({ name: displayName }, `Others see you as ${displayName}.\n`);
     }
+    case "redeem":
+      mustKnowRelay(device);
+      await device.redeemInvite(command.invite);
+      return done({ redeemed: true }, "The relay has let you in. Run sync to send what waits.\n");
     case "sync": {
       mustKnowRelay(device);
       return synced(await exchange(device, clock, command.timeoutMs), device.relayUrl);

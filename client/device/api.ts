@@ -255,6 +255,8 @@ export type CallName = string;
 export interface DeviceApi {
   info(): Promise<DeviceInfo>;
   setDisplayName(name: string): Promise<void>;
+  /** Enters a relay that asks for an invitation; needs the relay. The person's other devices enter with it. */
+  redeemInvite(invite: string): Promise<void>;
   status(): Promise<SyncStatus>;
   notes(): Promise<readonly NoteRow[]>;
   notebooks(): Promise<readonly NotebookRow[]>;

@@ -7,7 +7,8 @@ import { documentIdToText } from "#crdt-store/document-id.ts";
 import type { SearchIndex } from "#crdt-store/search-index.ts";
 import type { Store } from "#crdt-store/store.ts";
 import { isDiskFull } from "#crdt-store/store-error.ts";
-import { equal } from "#relay/protocol/bytes.ts";
+import { inviteTokenBytes } from "#relay/protocol/access.ts";
+import { equal, parseBase64url } from "#relay/protocol/bytes.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import { wordsOf } from "#client/crypto/phrase.ts";
 import { cleanName } from "#client/crypto/profile.ts";
@@ -251,6 +252,16 @@ export class Device implements DeviceApi {
     this.#store.transaction(() => this.#indices.renamePerson(documents, clean));
     this.#desk.tellName();
     this.#events.notify("notebooks");
+  }
+
+  async redeemInvite(invite: string): Promise<void> {
+    const token = parseBase64url(invite.trim());
+    if (token?.length !== inviteTokenBytes) {
+      refuse("bad-input", "This is not an invitation: it has 22 letters and digits.");
+    }
+    const relayPub = await this.#desk.redeem(token);
+    const documents = await this.#loadedDocuments();
+    this.#store.transaction(() => this.#indices.keepAccessKey(documents, relayPub));
   }
 
   async status(): Promise<SyncStatus> {

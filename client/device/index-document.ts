@@ -31,6 +31,16 @@ export interface VaultIndex {
    * is the same everywhere for ever, and a map that two devices begin apart is one map that hides the other.
    */
   [pin: PinKey]: Uint8Array;
+  /** The relay's key in hex → the secret of this person's access key there, 32 bytes. For the same reason. */
+  [access: AccessKeyName]: Uint8Array;
+}
+
+export const accessPrefix = "access ";
+
+type AccessKeyName = `${typeof accessPrefix}${string}`;
+
+export function accessKeyName(relayPubHex: string): AccessKeyName {
+  return `${accessPrefix}${relayPubHex}`;
 }
 
 export const pinPrefix = "pin ";

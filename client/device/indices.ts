@@ -11,12 +11,15 @@ import { docIdBytes, spaceIdOf } from "#relay/protocol/genesis.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import { openProfile, signProfile } from "#client/crypto/profile.ts";
 import type { Clock } from "#client/sync/ports.ts";
+import { loadAccessKey, saveAccessKey } from "#client/sync/relay-access.ts";
 import type { Space } from "#client/sync/space.ts";
 import type { DeviceDocuments } from "./documents.ts";
 import type { DeviceEvents } from "./events.ts";
 import { failureWords } from "./failure-words.ts";
 import { loadDisplayName, saveDisplayName } from "./identity.ts";
 import {
+  accessKeyName,
+  accessPrefix,
   notebookIndexGenesis,
   packMoment,
   packNotebook,
@@ -138,6 +141,30 @@ export class Indices {
       vault.displayName = new documents.automerge.ImmutableString(name);
     });
     for (const space of this.#ports.shelf.spaces()) this.introduce(documents, space);
+  }
+
+  /** The person's other devices enter that relay with the same key. */
+  keepAccessKey(documents: DeviceDocuments, relayPub: Uint8Array): void {
+    const secret = loadAccessKey(this.#store, relayPub);
+    const key = accessKeyName(toHex(relayPub));
+    if (secret === null || this.#loadedVault(documents)[key] !== undefined) return;
+    this.#editVault(documents, (vault) => {
+      vault[key] = secret;
+    });
+  }
+
+  /** The first key that was kept for a relay is this person's on every device. */
+  #projectAccessKeys(vault: VaultIndex): void {
+    const come = Object.entries(vault).flatMap(([key, secret]) => {
+      const relayPub = key.startsWith(accessPrefix)
+        ? parseHex(key.slice(accessPrefix.length))
+        : null;
+      if (relayPub === null || !(secret instanceof Uint8Array) || secret.length !== 32) return [];
+      const held = loadAccessKey(this.#store, relayPub);
+      return held !== null && equal(held, secret) ? [] : [{ relayPub, secret }];
+    });
+    for (const { relayPub, secret } of come) saveAccessKey(this.#store, relayPub, secret);
+    if (come.length > 0) this.#ports.desk.accessKeyCame();
   }
 
   /** The person wants a note in front, or not any more. */
@@ -322,6 +349,7 @@ export class Indices {
       desk.tellName();
     }
     this.#projectPins(this.#vault);
+    this.#projectAccessKeys(this.#vault);
     for (const packed of Object.values(this.#vault.notebooks)) {
       const access = unpackNotebook(packed);
       if (access === null || shelf.get(spaceIdOf(access.genesis)) !== undefined) continue;

@@ -139,6 +139,29 @@ export class RelayDesk {
     }
   }
 
+  /** Redeems an invitation; answers the relay's key. Refuses where the relay does not take it. */
+  async redeem(token: Uint8Array): Promise<Uint8Array> {
+    this.connect();
+    const session = this.#session;
+    if (session === null) refuse("bad-relay", "This device knows no relay. Give it one first.");
+    await this.#connected(session);
+    const { relayPub } = session;
+    if (session.isOpenToAll) {
+      refuse("refused", "This relay is open to everybody: it needs no invitation.");
+    }
+    const admission = await session.authenticate(token);
+    if (admission === "admitted" && relayPub !== null) return relayPub;
+    if (typeof admission === "number") {
+      refuse("refused", `The relay did not let this device in: ${refusalWords(admission)}.`);
+    }
+    return refuse("offline", "The connection to the relay broke. Enter the invitation again.");
+  }
+
+  /** An access key has come from another device: shows it, if it is for the relay that is connected. */
+  accessKeyCame(): void {
+    void this.#session?.authenticate(null);
+  }
+
   async #connected(session: SyncSession): Promise<void> {
     if (session.connected) return;
     session.setOnline(true);

@@ -7,6 +7,10 @@ const words: Partial<Record<RefusalName, string>> = {
   QUOTA_DOCUMENT: "the note is as large as the relay takes",
   QUOTA_MEMBER: "this person has used up their share of the notebook’s room there",
   DISK_FULL: "the relay is full",
+  QUOTA_KEY: "the room it gives to the notebooks made with one invitation is used up",
+  AUTH_REQUIRED:
+    "it keeps notebooks only for those whom it has invited; ask whoever runs it for an invitation and enter it in Settings",
+  TOKEN_SPENT: "it does not know this invitation, or it has been used or has expired",
   SHUTTING_DOWN: "the relay is restarting",
   SLOW_CONSUMER: "this device took too long to read",
   ENTRY_TOO_BIG: "it is larger than the relay takes",

@@ -5,7 +5,9 @@
 import type { Store } from "#crdt-store/store.ts";
 import { StoreError } from "#crdt-store/store-error.ts";
 import { concat, equal } from "#relay/protocol/bytes.ts";
+import { accessOf } from "#relay/protocol/access.ts";
 import { inDomain } from "#relay/protocol/domain.ts";
+import { refusals } from "#relay/protocol/errors.ts";
 import { defaultLimits, protocolVersion, type Limits } from "#relay/protocol/limits.ts";
 import {
   encodeHelloBody,
@@ -27,6 +29,7 @@ import {
 } from "./connection.ts";
 import type { Clock, Dial, Random, Timers, Wire } from "./ports.ts";
 import { refusalWords } from "./refusal-words.ts";
+import { authFor } from "./relay-access.ts";
 
 export interface LinkPorts {
   readonly store: Store;
@@ -49,6 +52,9 @@ export interface LinkListener {
   log(level: "info" | "warning" | "error", text: string): void;
 }
 
+/** How AUTH ended: admitted, refused with this code, or there was nothing to show or nobody to ask. */
+export type Admission = "admitted" | "none" | number;
+
 /** Gets the answer, or null when the connection broke before it. */
 export type Reply = (message: Message | null) => void;
 
@@ -64,6 +70,9 @@ export class RelayLink {
   #nextReqId = 1;
   readonly #replies = new Map<number, Reply>();
   #lastFailure: string | null = null;
+  /** Of this connection; null before it is welcome. */
+  #welcome: Welcome | null = null;
+  #accessRefusal: number | null = null;
 
   constructor(url: string, ports: LinkPorts, listener: LinkListener) {
     this.url = url;
@@ -84,6 +93,40 @@ export class RelayLink {
   /** Why the last attempt failed, in words, null when it did not. */
   get lastFailure(): string | null {
     return this.#lastFailure;
+  }
+
+  /** The relay this connection reached; null before it has shown its key. */
+  get relayPub(): Uint8Array | null {
+    return this.#welcome?.relayPub ?? null;
+  }
+
+  /** Whether anybody may make spaces at this relay. */
+  get isOpenToAll(): boolean {
+    return this.#welcome !== null && accessOf(this.#welcome.access)?.mode === "open";
+  }
+
+  /** The code with which this relay refuses all that this device asks, as it has no access; else null. */
+  get accessRefusal(): number | null {
+    return this.#accessRefusal;
+  }
+
+  /** Shows the access key to a relay that is not open; with a token that of an invitation. */
+  authenticate(token: Uint8Array | null, done: (admission: Admission) => void): void {
+    const welcome = this.#welcome;
+    const auth =
+      welcome === null || this.#hello === null
+        ? null
+        : authFor(this.#ports, welcome.relayPub, transcriptOf(this.#hello, welcome), token);
+    if (welcome === null || auth === null) {
+      done("none");
+      return;
+    }
+    this.ask(auth, (reply) => {
+      if (reply === null) return done("none");
+      const isAdmitted = reply.type === "authOk";
+      if (isAdmitted) this.#accessRefusal = null;
+      done(isAdmitted ? "admitted" : reply.type === "error" ? reply.code : refusals.INTERNAL.code);
+    });
   }
 
   /** As the relay told them; the defaults before. */
@@ -206,13 +249,23 @@ export class RelayLink {
     }
     this.#limits = reply.limits;
     this.#pin(reply);
-    this.happened({ type: "welcomed" });
+    this.#welcome = reply;
+    if (this.isOpenToAll) {
+      this.happened({ type: "welcomed" });
+      return;
+    }
+    // A later relay's way in is treated as an invitation: who is no guest there will be told.
+    const guests = accessOf(reply.access)?.guests ?? true;
+    this.authenticate(null, (admission) => {
+      const isOut = admission !== "admitted" && !guests;
+      this.#accessRefusal = isOut ? refusals.AUTH_REQUIRED.code : null;
+      if (this.#welcome === reply) this.happened({ type: "welcomed" });
+    });
   }
 
   #isGenuine(welcome: Welcome): boolean {
     if (this.#hello === null || welcome.version !== protocolVersion) return false;
-    const transcript = concat(encodeHelloBody(this.#hello), encodeWelcomeBody(welcome));
-    const message = inDomain("welcome", transcript);
+    const message = inDomain("welcome", transcriptOf(this.#hello, welcome));
     return this.#ports.ed.verify(welcome.relayPub, message, welcome.signature);
   }
 
@@ -262,9 +315,14 @@ export class RelayLink {
   #dropWire(): void {
     const wire = this.#wire;
     this.#wire = null;
+    this.#welcome = null;
     wire?.close();
     const replies = [...this.#replies.values()];
     this.#replies.clear();
     for (const reply of replies) reply(null);
   }
+}
+
+function transcriptOf(hello: Hello, welcome: Welcome): Uint8Array {
+  return concat(encodeHelloBody(hello), encodeWelcomeBody(welcome));
 }

@@ -13,7 +13,7 @@ import { PresenceExchange, type CursorContent } from "./presence-exchange.ts";
 import type { Peer } from "./presence.ts";
 import { Receiver, type LogItem } from "./receiver.ts";
 import { refusalWords } from "./refusal-words.ts";
-import { RelayLink, type LinkPorts } from "./relay-link.ts";
+import { RelayLink, type Admission, type LinkPorts } from "./relay-link.ts";
 import type { Space } from "./space.ts";
 import {
   offlineSpace,
@@ -129,7 +129,7 @@ export class SyncSession {
 
   /** Wire code of the last refused push, null once a push has gone through. */
   get refusedCode(): number | null {
-    return this.#refusedCode;
+    return this.#link.accessRefusal ?? this.#refusedCode;
   }
 
   /** Everything there is has been taken in and everything here has been acknowledged. */
@@ -151,6 +151,29 @@ export class SyncSession {
     return [...this.#runs.values()].flatMap(({ state, space }) =>
       state.phase === "stuck" ? [space] : [],
     );
+  }
+
+  /** The relay this connection reached; null without one. */
+  get relayPub(): Uint8Array | null {
+    return this.#link.relayPub;
+  }
+
+  get isOpenToAll(): boolean {
+    return this.#link.isOpenToAll;
+  }
+
+  /** Redeems an invitation, or (null) shows a key that has come since; then goes on with what was refused. */
+  authenticate(token: Uint8Array | null): Promise<Admission> {
+    return new Promise((resolve) => {
+      this.#link.authenticate(token, (admission) => {
+        if (admission === "admitted") {
+          this.#refusedCode = null;
+          this.#toAll({ type: "retry" });
+          this.#listener.progress();
+        }
+        resolve(admission);
+      });
+    });
   }
 
   start(): void {
@@ -447,15 +470,24 @@ export class SyncSession {
       .map((row) => row.bytes);
     this.#link.ask({ type: "controlPush", genesis: space.genesis, records }, (reply) => {
       if (reply?.type !== "controlAck") {
-        if (reply !== null)
-          this.#spaceEvent(run, { type: "control-acked", status: errorCode(reply) });
+        if (reply === null) return;
+        this.#accessAnswered(errorCode(reply));
+        this.#spaceEvent(run, { type: "control-acked", status: errorCode(reply) });
         return;
       }
       const { displaced } = space.absorb(reply.records, []);
       if (displaced.length > 0) this.#listener.displaced(space, displaced);
       this.#listener.members(space);
+      this.#accessAnswered(reply.status);
       this.#spaceEvent(run, { type: "control-acked", status: reply.status });
     });
+  }
+
+  /** A new space is refused to whom the relay has not invited: a person has to know. */
+  #accessAnswered(status: number): void {
+    const { code } = refusals.AUTH_REQUIRED;
+    if (status === code) this.#refusedCode = code;
+    else if (status === 0 && this.#refusedCode === code) this.#refusedCode = null;
   }
 
   #putCertificate(run: SpaceRun): void {

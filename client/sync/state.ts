@@ -116,7 +116,7 @@ export function stepSpace(state: SpaceState, event: SpaceEvent, work: SpaceWork)
       if (event.status === refusals.CTRL_CONFLICT.code) {
         return detour(state, [{ type: "rebase-control" }, { type: "push-control" }], "publishing");
       }
-      if (refusalClass(event.status) === "retry") return stay({ ...state, phase: "stuck" });
+      if (passes(event.status)) return stay({ ...state, phase: "stuck" });
       return detour(
         state,
         [{ type: "drop-control", status: event.status }, { type: "get-control" }],
@@ -125,7 +125,7 @@ export function stepSpace(state: SpaceState, event: SpaceEvent, work: SpaceWork)
     case "certificate-acked":
       if (state.phase !== "certifying") return stay(state);
       if (event.status === 0) return advance(state, { ...work, certificateQueued: false });
-      if (refusalClass(event.status) === "retry") return stay({ ...state, phase: "stuck" });
+      if (passes(event.status)) return stay({ ...state, phase: "stuck" });
       return detour(state, [{ type: "get-control" }], "fetching");
     case "subscribed":
       return subscribed(state, event.status, work);
@@ -166,6 +166,11 @@ export function stepSpace(state: SpaceState, event: SpaceEvent, work: SpaceWork)
       return event.refused ? stay(settled) : pushIfPossible(settled, work);
     }
   }
+}
+
+/** What is refused for now, or until this person has access to the relay: nothing is taken back for it. */
+function passes(status: number): boolean {
+  return refusalClass(status) === "retry" || status === refusals.AUTH_REQUIRED.code;
 }
 
 function subscribed(state: SpaceState, status: number, work: SpaceWork): Step {

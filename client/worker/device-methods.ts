@@ -6,6 +6,7 @@ import type { MethodNames } from "#client/worker/rpc.ts";
 export const DEVICE_METHODS: MethodNames<DeviceApi> = {
   info: true,
   setDisplayName: true,
+  redeemInvite: true,
   status: true,
   notes: true,
   notebooks: true,

@@ -193,6 +193,11 @@ export class FakeDevice implements DeviceApi {
   setDisplayName = this.#method("setDisplayName", (name: string) => {
     this.infoNow = { ...this.infoNow, displayName: name };
   });
+  /** Invitations that were redeemed. */
+  readonly redeemed: string[] = [];
+  redeemInvite = this.#method("redeemInvite", (invite: string) => {
+    this.redeemed.push(invite);
+  });
   status = this.#method("status", () => this.statusNow);
   notes = this.#method("notes", () => [...this.#notes.values()].map(({ row }) => row));
   notebooks = this.#method("notebooks", () => [...this.#notebooks.values()]);

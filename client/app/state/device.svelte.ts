@@ -18,6 +18,10 @@ export class DeviceState {
     this.info = await this.#device.info();
   }
 
+  redeemInvite(invite: string): Promise<void> {
+    return this.#device.redeemInvite(invite);
+  }
+
   async rename(name: string): Promise<void> {
     await this.#device.setDisplayName(name);
     await this.load();
