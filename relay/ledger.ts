@@ -65,6 +65,7 @@ export interface LedgerPorts<By> {
 
 /** Spaces kept in memory, ten documents counted as one; one with no decision under way may leave it. */
 const maxOpenWeight = 20_000;
+const loadsPerLook = 100;
 /** Documents of one space that are remembered; more are forgotten together and asked for anew. */
 const maxKnownDocuments = 50_000;
 /** Whoever lost a race gets the next turn (store/postgres-schema.ts): more losses mean something else. */
@@ -75,6 +76,7 @@ export class Ledger<By> {
   readonly #ports: LedgerPorts<By>;
   /** In order of use, the longest unused first. */
   readonly #slots = new Map<string, Slot<By>>();
+  #loads = 0;
 
   constructor(ports: LedgerPorts<By>) {
     this.#ports = ports;
@@ -361,6 +363,9 @@ export class Ledger<By> {
   }
 
   #makeRoom(): void {
+    this.#loads += 1;
+    // The sum is over all that are open.
+    if (this.#loads % loadsPerLook !== 0) return;
     let weight = 0;
     for (const slot of this.#slots.values()) weight += slot.weight;
     for (const [key, slot] of this.#slots) {

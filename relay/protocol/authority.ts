@@ -56,11 +56,20 @@ export type Verdict =
   | { readonly ok: true; readonly authority: Authority }
   | { readonly ok: false; readonly refusal: RefusalName; readonly why: string };
 
+/**
+ * Whether a signing key may be taken: {@link isSoundSigningKey}, a scalar multiplication of a millisecond
+ * or two, unless the caller has judged what it gives before.
+ */
+export type KeyJudge = (publicKey: Uint8Array) => boolean;
+
 /** The state before any record. Refuses a genesis whose shape or administrator's key is unsound. */
-export function openAuthority(genesisBytes: Uint8Array): Verdict {
+export function openAuthority(
+  genesisBytes: Uint8Array,
+  isSoundKey: KeyJudge = isSoundSigningKey,
+): Verdict {
   const genesis = parseGenesis(genesisBytes);
   if (!genesis.ok) return refuse("BAD_GENESIS", genesis.error);
-  if (!isSoundSigningKey(genesis.value.adminPub)) {
+  if (!isSoundKey(genesis.value.adminPub)) {
     return refuse("BAD_GENESIS", "the administrator's key is unsound");
   }
   const spaceId = spaceIdOf(genesisBytes);
@@ -92,6 +101,7 @@ export function admitControl(
   signed: SignedControl,
   pos: number,
   now: number | null,
+  isSoundKey: KeyJudge = isSoundSigningKey,
 ): Verdict {
   const { record } = signed;
   if (!equal(record.spaceId, authority.spaceId)) return refuse("BAD_CONTROL", "another space");
@@ -131,16 +141,20 @@ export function admitControl(
           capabilities: replaceAt(authority.capabilities, known, { ...before, role: body.role }),
         });
       }
-      return addCapability(next, {
-        signPub: body.signPub,
-        boxPub: body.boxPub,
-        kind: body.kind,
-        role: body.role,
-        notAfter: body.notAfter,
-        maxJoins: body.maxJoins,
-        joins: 0,
-        via: null,
-      });
+      return addCapability(
+        next,
+        {
+          signPub: body.signPub,
+          boxPub: body.boxPub,
+          kind: body.kind,
+          role: body.role,
+          notAfter: body.notAfter,
+          maxJoins: body.maxJoins,
+          joins: 0,
+          via: null,
+        },
+        isSoundKey,
+      );
     }
     case "join": {
       const linkIx = indexOfCapability(authority, record.signerPub);
@@ -171,6 +185,7 @@ export function admitControl(
           joins: 0,
           via: linkIx,
         },
+        isSoundKey,
       );
     }
     case "rotate": {
@@ -278,11 +293,15 @@ function lowerRoles(
   return lowered;
 }
 
-function addCapability(authority: Authority, capability: Capability): Verdict {
+function addCapability(
+  authority: Authority,
+  capability: Capability,
+  isSoundKey: KeyJudge,
+): Verdict {
   if (authority.capabilities.length >= maxCapabilities) {
     return refuse("TOO_MANY", "the space has as many members and links as it may");
   }
-  if (!isSoundSigningKey(capability.signPub) || !isSoundBoxKey(capability.boxPub)) {
+  if (!isSoundKey(capability.signPub) || !isSoundBoxKey(capability.boxPub)) {
     return refuse("BAD_CONTROL", `the key ${toHex(capability.signPub.slice(0, 4))}… is unsound`);
   }
   return accept({ ...authority, capabilities: [...authority.capabilities, capability] });

@@ -107,7 +107,7 @@ describe("a relay by invitation", () => {
     await client.close();
   });
 
-  it("[AUTH-3] of two keys that race for one token one is admitted", async () => {
+  it("[AUTH-3] of two keys that race for one token one is admitted (6)", async () => {
     const raced = await startTestRelay({ settings: { access: "invite" } });
     const token = raced.firstInvite ?? noToken;
     const answers = await Promise.all(
@@ -138,7 +138,7 @@ describe("a relay by invitation", () => {
     rmSync(dir, { recursive: true });
   });
 
-  it("[AUTH-2] a signature for another connection, key, token or relay is refused", async () => {
+  it("[AUTH-2] a signature for another connection, key, token or relay is refused (5)", async () => {
     const { client, welcome, auth } = await greet(relay);
     const before = auth(owner);
     const second = await greet(relay);
@@ -161,7 +161,7 @@ describe("a relay by invitation", () => {
     await second.client.close();
   });
 
-  it("[AUTH-4] a new space needs an admitted key; afterwards it is there for its members", async () => {
+  it("[AUTH-4] a new space needs an admitted key; afterwards it is there for its members (4)", async () => {
     const space = new TestSpace("invited");
     const guest = await RawClient.connect(relay.url);
     expect((await guest.createSpace(space)).status).toBe(code("AUTH_REQUIRED"));
@@ -172,7 +172,7 @@ describe("a relay by invitation", () => {
     await guest.close();
   });
 
-  it("[AUTH-5] a guest with a certificate writes and reads in a space that is there", async () => {
+  it("[AUTH-5] a guest with a certificate writes and reads in a space that is there (4)", async () => {
     const space = new TestSpace("with guests");
     const client = await admitted();
     await client.createSpace(space);

@@ -30,7 +30,7 @@ describe.each(relayEngines)("frames that break the rules, on $name", ({ start })
     ["text", "hello"],
   ];
   it.each(first)(
-    "[SES-1] %s before HELLO is answered and ends the connection",
+    "[SES-1] %s before HELLO is answered and ends the connection (1)",
     async (_, frame) => {
       const client = await RawClient.dial(relay.url);
       client.sendBytes(frame);
@@ -48,7 +48,7 @@ describe.each(relayEngines)("frames that break the rules, on $name", ({ start })
     await impatient.stop();
   });
 
-  it("[SES-2] another version is told the relay's, and disconnected", async () => {
+  it("[SES-2] another version is told the relay's, and disconnected (2)", async () => {
     const client = await RawClient.dial(relay.url);
     client.send({ type: "hello", version: 9, nonce: new Uint8Array(16), origin: relay.url });
     const error = await client.next("error");
@@ -69,14 +69,14 @@ describe.each(relayEngines)("frames that break the rules, on $name", ({ start })
     await client.closed;
   });
 
-  it("[LIM-1] a frame above 1 MiB closes its connection and no other", async () => {
+  it("[LIM-1] a frame above 1 MiB closes its connection and no other (3)", async () => {
     const client = await RawClient.connect(relay.url);
     client.sendBytes(new Uint8Array(maxMessageBytes + 1));
     expect(await client.closed).toBe(1009);
     await expectAlive();
   });
 
-  it("[LIM-1] twenty thousand tiny fragments do not grow the relay", async () => {
+  it("[LIM-1] twenty thousand tiny fragments do not grow the relay (3)", async () => {
     const client = await RawClient.connect(relay.url);
     const before = process.memoryUsage().rss;
     for (let n = 0; n < 20_000; n += 1) {
@@ -132,13 +132,16 @@ describe.each(relayEngines)("frames that break the rules, on $name", ({ start })
       new Writer().u8(messageTypes.presence).u32(0).u32(1).bytes(new Uint8Array(3072)).finish(),
     ],
   ];
-  it.each(malformed)("[SES-4] %s is BAD_FRAME and ends the connection", async (_, frame) => {
-    const client = await RawClient.connect(relay.url);
-    client.sendBytes(frame);
-    expect((await client.next("error")).code).toBe(refusals.BAD_FRAME.code);
-    expect(await client.closed).toBe(4000 + refusals.BAD_FRAME.code);
-    await expectAlive();
-  });
+  it.each(malformed)(
+    "[SES-4] %s is BAD_FRAME and ends the connection (1, 26, 27)",
+    async (_, frame) => {
+      const client = await RawClient.connect(relay.url);
+      client.sendBytes(frame);
+      expect((await client.next("error")).code).toBe(refusals.BAD_FRAME.code);
+      expect(await client.closed).toBe(4000 + refusals.BAD_FRAME.code);
+      await expectAlive();
+    },
+  );
 
   it("[SUB-6] credit beyond what is on its way counts for nothing", async () => {
     const client = await RawClient.connect(relay.url);
@@ -147,7 +150,7 @@ describe.each(relayEngines)("frames that break the rules, on $name", ({ start })
     await client.close();
   });
 
-  it("[SES-4] twenty thousand mutilated frames crash nothing", async () => {
+  it("[SES-4] four thousand mutilated frames crash nothing (26)", async () => {
     const space = new TestSpace("mutilated");
     const device = new TestDevice(space, "laptop");
     const { genesis, recordBytes: records } = space;
@@ -164,7 +167,7 @@ describe.each(relayEngines)("frames that break the rules, on $name", ({ start })
     const chance = chanceFrom(20_260_803);
     let client = await RawClient.connect(relay.url);
     let connections = 1;
-    for (let n = 0; n < 20_000; n += 1) {
+    for (let n = 0; n < 4000; n += 1) {
       if (client.socket.readyState !== WebSocket.OPEN) {
         client = await RawClient.connect(relay.url);
         connections += 1;

@@ -83,7 +83,7 @@ describe.each(relayEngines)("readers, on $name", ({ start }) => {
     }
   });
 
-  it("[SUB-3] an unknown space and a wrong token are answered alike", async () => {
+  it("[SUB-3] an unknown space and a wrong token are answered alike (20)", async () => {
     const { space } = await setupSpace();
     const wrong = await reader.subscribe(space, { readToken: bytesNamed("guess", 16) });
     const unknown = await reader.subscribe(new TestSpace("never made"));
@@ -91,7 +91,7 @@ describe.each(relayEngines)("readers, on $name", ({ start }) => {
     expect(wrong).toMatchObject({ status: refusals.NO_SPACE.code, head: 0, ctrlSeq: 0, base: 0 });
   });
 
-  it("[SUB-4] a rotation ends subscriptions made with the older token, and nothing follows", async () => {
+  it("[SUB-4] a rotation ends subscriptions made with the older token, and nothing follows (19)", async () => {
     const { space, device } = await setupSpace();
     const removed = signerNamed("removed");
     space.grant({ signPub: removed.pub, role: roles.edit });
@@ -204,7 +204,7 @@ describe.each(relayEngines)("readers, on $name", ({ start }) => {
     await client.close();
   });
 
-  it("[PUSH-7] the writer's acknowledgement goes out before what others and itself hear of it", async () => {
+  it("[PUSH-7] the writer's acknowledgement goes out before what others and itself hear of it (23)", async () => {
     const { space, device } = await setupSpace();
     const client = await RawClient.connect(relay.url);
     await client.subscribe(space);
@@ -239,7 +239,7 @@ describe.each(relayEngines)("readers, on $name", ({ start }) => {
     for (const client of [a, b, stubs]) await client.close();
   });
 
-  it("[EPH-2] presence without a subscription, or above the rate, is dropped", async () => {
+  it("[EPH-2] presence without a subscription, or above the rate, is dropped (27)", async () => {
     const { space } = await setupSpace();
     const a = await RawClient.connect(relay.url);
     const b = await RawClient.connect(relay.url);
@@ -290,7 +290,7 @@ describe.each(relayEngines)("a reader that does not credit, on $name", ({ start 
     await relay.stop();
   });
 
-  it("[SUB-7] never reading at all costs the relay a window, and others nothing", async () => {
+  it("[SUB-7] never reading at all costs the relay a window, and others nothing (25)", async () => {
     const relay = await start({ limits: fast });
     const client = await RawClient.connect(relay.url);
     const space = new TestSpace("never read");

@@ -43,7 +43,7 @@ describe.each(relayEngines)("writers that lie, repeat or race, on $name", ({ sta
     return (await client.push(entry))[0]?.status;
   }
 
-  it("[GEN-3] records that name another space than their genesis are refused, and nothing is stored", async () => {
+  it("[GEN-3] records that name another space than their genesis are refused, and nothing is stored (7)", async () => {
     const space = new TestSpace("honest");
     const other = new TestSpace("other");
     const ack = await client.ask(
@@ -68,7 +68,7 @@ describe.each(relayEngines)("writers that lie, repeat or race, on $name", ({ sta
     expect(ack.status).toBe(refusals.BAD_GENESIS.code);
   });
 
-  it("[CTRL-4] creating a space twice is one space with the same positions", async () => {
+  it("[CTRL-4] creating a space twice is one space with the same positions (8)", async () => {
     const { space } = await setupSpace();
     const again = await client.createSpace(space);
     expect(again.status).toBe(0);
@@ -81,22 +81,25 @@ describe.each(relayEngines)("writers that lie, repeat or race, on $name", ({ sta
     ["its extension's length", 121],
     ["its ciphertext", entryHeaderBytes + 5],
     ["its signature", -1],
-  ])("[PUSH-2] an entry with one bit flipped in %s is refused and moves nothing", async (_, at) => {
-    const { space, device } = await setupSpace();
-    const entry = device.entry();
-    const ix = at < 0 ? entry.length + at : at;
-    entry[ix] = (entry[ix] ?? 0) ^ 1;
-    const status = await statusOf(entry);
-    expect([
-      refusals.BAD_SIGNATURE.code,
-      refusals.NOT_A_WRITER.code,
-      refusals.BAD_ENTRY.code,
-    ]).toContain(status);
-    expect(await headOf(space)).toBe(2);
-    expect(await statusOf(device.entry())).toBe(0);
-  });
+  ])(
+    "[PUSH-2] an entry with one bit flipped in %s is refused and moves nothing (9)",
+    async (_, at) => {
+      const { space, device } = await setupSpace();
+      const entry = device.entry();
+      const ix = at < 0 ? entry.length + at : at;
+      entry[ix] = (entry[ix] ?? 0) ^ 1;
+      const status = await statusOf(entry);
+      expect([
+        refusals.BAD_SIGNATURE.code,
+        refusals.NOT_A_WRITER.code,
+        refusals.BAD_ENTRY.code,
+      ]).toContain(status);
+      expect(await headOf(space)).toBe(2);
+      expect(await statusOf(device.entry())).toBe(0);
+    },
+  );
 
-  it("[PUSH-2] a signature by the wrong key is BAD_SIGNATURE", async () => {
+  it("[PUSH-2] a signature by the wrong key is BAD_SIGNATURE (9)", async () => {
     const { space, device } = await setupSpace();
     const good = device.entry();
     const forged = concat(good.slice(0, -64), signerNamed("mallory").sign(good));
@@ -104,7 +107,7 @@ describe.each(relayEngines)("writers that lie, repeat or race, on $name", ({ sta
     expect(await headOf(space)).toBe(2);
   });
 
-  it("[RIGHT-1] neither an uncertified device nor a reader's may write", async () => {
+  it("[RIGHT-1] neither an uncertified device nor a reader's may write (10)", async () => {
     const { space } = await setupSpace();
     const reader = signerNamed("reader");
     space.grant({ signPub: reader.pub, role: roles.read });
@@ -116,7 +119,7 @@ describe.each(relayEngines)("writers that lie, repeat or race, on $name", ({ sta
     expect(await statusOf(ofReader.entry())).toBe(refusals.NOT_A_WRITER.code);
   });
 
-  it("[RIGHT-3] a certificate is idempotent; one by a stranger, a link, a forger or a removed person is refused", async () => {
+  it("[RIGHT-3] a certificate is idempotent; one by a stranger, a link, a forger or a removed person is refused (11)", async () => {
     const { space, device } = await setupSpace();
     const link = signerNamed("link");
     const removed = signerNamed("removed");
@@ -140,7 +143,7 @@ describe.each(relayEngines)("writers that lie, repeat or race, on $name", ({ sta
     expect(weakAck.status).toBe(refusals.BAD_CONTROL.code);
   });
 
-  it("[CTRL-6] a link admits as many as it may, and none after its time", async () => {
+  it("[CTRL-6] a link admits as many as it may, and none after its time (11)", async () => {
     const { space } = await setupSpace();
     const once = signerNamed("once");
     const late = signerNamed("late");
@@ -170,7 +173,7 @@ describe.each(relayEngines)("writers that lie, repeat or race, on $name", ({ sta
     }
   });
 
-  it("[PUSH-3] an entry sent twice, in turn, at once, or on two connections, has one position", async () => {
+  it("[PUSH-3] an entry sent twice, in turn, at once, or on two connections, has one position (12)", async () => {
     const { space, device } = await setupSpace();
     const other = await RawClient.connect(relay.url);
     const entry = device.entry();
@@ -189,7 +192,7 @@ describe.each(relayEngines)("writers that lie, repeat or race, on $name", ({ sta
     await other.close();
   });
 
-  it("[PUSH-4] two entries with one counter: the second is CTR_REPLAY and told the last; gaps pass", async () => {
+  it("[PUSH-4] two entries with one counter: the second is CTR_REPLAY and told the last; gaps pass (13, 14)", async () => {
     const { space, device } = await setupSpace();
     expect(await statusOf(device.entryAt(5))).toBe(0);
     const [replay] = await client.push(device.entryAt(5, { size: 300 }));
@@ -221,7 +224,7 @@ describe.each(relayEngines)("writers that lie, repeat or race, on $name", ({ sta
     expect(await headOf(space)).toBe(4);
   });
 
-  it("[ENT-2] an entry counts only in the space it names", async () => {
+  it("[ENT-2] an entry counts only in the space it names (15)", async () => {
     const a = await setupSpace();
     const b = await setupSpace();
     const entry = a.device.entry();
@@ -232,7 +235,7 @@ describe.each(relayEngines)("writers that lie, repeat or race, on $name", ({ sta
     expect(await headOf(b.space)).toBe(2);
   });
 
-  it("[PUSH-5] after a rotation old-epoch entries are STALE_EPOCH, and those stored before keep their place", async () => {
+  it("[PUSH-5] after a rotation old-epoch entries are STALE_EPOCH, and those stored before keep their place (16)", async () => {
     const { space, device } = await setupSpace();
     const before = device.entry();
     expect(await statusOf(before)).toBe(0);
@@ -259,7 +262,7 @@ describe.each(relayEngines)("writers that lie, repeat or race, on $name", ({ sta
     await other.close();
   });
 
-  it("[CTRL-5] of two administrators on one head one wins, and the other is sent the winner's record", async () => {
+  it("[CTRL-5] of two administrators on one head one wins, and the other is sent the winner's record (17)", async () => {
     const { space } = await setupSpace();
     const second = signerNamed("second admin");
     space.grant({ signPub: second.pub, role: roles.admin });
@@ -298,7 +301,7 @@ describe.each(relayEngines)("writers that lie, repeat or race, on $name", ({ sta
     await other.close();
   });
 
-  it("[CTRL-2] a record by somebody who is no administrator is refused, and so is a forged one", async () => {
+  it("[CTRL-2] a record by somebody who is no administrator is refused, and so is a forged one (18)", async () => {
     const { space } = await setupSpace();
     const writer = signerNamed("writer");
     space.grant({ signPub: writer.pub, role: roles.edit });
