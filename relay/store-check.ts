@@ -4,9 +4,10 @@
  * Signatures of entries are not verified again: they were before anything was stored, and the ids
  * that they are over are.
  */
+import { chunkHash } from "#relay/protocol/blob.ts";
 import { equal, toHex } from "#relay/protocol/bytes.ts";
 import { parseControl } from "#relay/protocol/control.ts";
-import { chainNext, chainStart, sha256Of } from "#relay/protocol/domain.ts";
+import { chainNext, chainStart } from "#relay/protocol/domain.ts";
 import { parseEntry } from "#relay/protocol/entry.ts";
 import { spaceIdOf } from "#relay/protocol/genesis.ts";
 import { restoreSpace } from "#relay/space.ts";
@@ -121,7 +122,7 @@ class StoreCheck implements StoreReport {
     for (const index of blob?.kept ?? []) {
       const bytes = await this.#store.readChunk(spaceId, blobId, index);
       const hash = blob?.chunks[index];
-      if (bytes === null || hash === undefined || !equal(sha256Of(bytes), hash)) {
+      if (bytes === null || hash === undefined || !equal(chunkHash(bytes), hash)) {
         throw new Error(`has a chunk of a blob that is not what its hash says`);
       }
       this.chunks += 1;

@@ -10,8 +10,9 @@ import { showConfig } from "./config-check.ts";
 import { examine } from "./doctor.ts";
 import { askHealth } from "./healthcheck.ts";
 import { listAccess, makeInvite, revokeAccess } from "./invites.ts";
+import { migrateStore } from "./migrate-store.ts";
 import { sqlitePathOf, withStore } from "./operator-store.ts";
-import { OperatorError, type Program } from "./program.ts";
+import type { Program } from "./program.ts";
 import { serve } from "./serve.ts";
 import { bytesText, figureLines, figuresOf } from "./stats.ts";
 import { verify } from "./verify.ts";
@@ -87,9 +88,10 @@ export async function runCommand(
       await askHealth(config);
       console.log("ready");
       return 0;
-    case "migrate-store":
-      throw new OperatorError(
-        "This relay keeps its store in SQLite only: there is nowhere to move it.",
-      );
+    case "migrate-store": {
+      const [from = "", to = ""] = line.args;
+      for (const sentence of await migrateStore(from, to)) console.log(sentence);
+      return 0;
+    }
   }
 }

@@ -3,71 +3,75 @@
  * would write bytes as hexadecimal text, twice as long.
  *
  * ```
- * dimensions u32 (1) | has nulls u32 (0) | element type u32 | count u32 | lower bound u32 (1)
- * | (length u32 | element)*                                     no elements: dimensions 0 and no more
+ * dimensions u32 (1) | has nulls u32 | element type u32 | count u32 | lower bound u32 (1)
+ * | (length i32, -1 for null | element)*                        no elements: dimensions 0 and no more
  * ```
  */
 const headBytes = 20;
-const types = { bool: 16, bytea: 17, int8: 20, int4: 23 } as const;
+const types = { bool: 16, bytea: 17, int8: 20, int4: 23, text: 25 } as const;
 
-export function bytesArray(values: readonly Uint8Array[]): Buffer {
-  return arrayOf(types.bytea, values, (value) => value.length, writeBytes);
+export function bytesArray(values: readonly (Uint8Array | null)[]): Buffer {
+  return arrayOf(types.bytea, values);
 }
 
-/** @param values whole numbers of at most 53 bits */
-export function int8Array(values: readonly number[]): Buffer {
+export function textArray(values: readonly (string | null)[]): Buffer {
   return arrayOf(
-    types.int8,
-    values,
-    () => 8,
-    (into, at, value) => into.writeBigInt64BE(BigInt(value), at),
+    types.text,
+    values.map((value) => (value === null ? null : Buffer.from(value, "utf8"))),
   );
 }
 
-export function int4Array(values: readonly number[]): Buffer {
+/** @param values whole numbers of at most 53 bits */
+export function int8Array(values: readonly (number | null)[]): Buffer {
+  return arrayOf(
+    types.int8,
+    values.map((value) => {
+      if (value === null) return null;
+      const element = Buffer.allocUnsafe(8);
+      element.writeBigInt64BE(BigInt(value));
+      return element;
+    }),
+  );
+}
+
+export function int4Array(values: readonly (number | null)[]): Buffer {
   return arrayOf(
     types.int4,
-    values,
-    () => 4,
-    (into, at, value) => into.writeInt32BE(value, at),
+    values.map((value) => {
+      if (value === null) return null;
+      const element = Buffer.allocUnsafe(4);
+      element.writeInt32BE(value);
+      return element;
+    }),
   );
 }
 
 export function boolArray(values: readonly boolean[]): Buffer {
   return arrayOf(
     types.bool,
-    values,
-    () => 1,
-    (into, at, value) => into.writeUInt8(value ? 1 : 0, at),
+    values.map((value) => Uint8Array.of(value ? 1 : 0)),
   );
 }
 
-function writeBytes(into: Buffer, at: number, value: Uint8Array): void {
-  into.set(value, at);
-}
-
-function arrayOf<T>(
-  type: number,
-  values: readonly T[],
-  sizeOf: (value: T) => number,
-  write: (into: Buffer, at: number, value: T) => void,
-): Buffer {
-  if (values.length === 0) {
+function arrayOf(type: number, elements: readonly (Uint8Array | null)[]): Buffer {
+  if (elements.length === 0) {
     const empty = Buffer.alloc(12);
     empty.writeUInt32BE(type, 8);
     return empty;
   }
-  const size = values.reduce((sum, value) => sum + 4 + sizeOf(value), headBytes);
+  const size = elements.reduce((sum, element) => sum + 4 + (element?.length ?? 0), headBytes);
   const array = Buffer.allocUnsafe(size);
-  for (const [ix, word] of [1, 0, type, values.length, 1].entries()) {
+  const hasNulls = elements.includes(null) ? 1 : 0;
+  for (const [ix, word] of [1, hasNulls, type, elements.length, 1].entries()) {
     array.writeUInt32BE(word, ix * 4);
   }
   let at = headBytes;
-  for (const value of values) {
-    const length = sizeOf(value);
-    array.writeUInt32BE(length, at);
-    write(array, at + 4, value);
-    at += 4 + length;
+  for (const element of elements) {
+    array.writeInt32BE(element?.length ?? -1, at);
+    at += 4;
+    if (element === null) continue;
+    array.set(element, at);
+    at += element.length;
   }
   return array;
 }

@@ -4,7 +4,7 @@
  * underway, are one call (postgres-append.ts); the row locks of its spaces make one order of what all
  * nodes write.
  */
-import type { Client, ClientConfig } from "pg";
+import type { ClientConfig } from "pg";
 import { toHex } from "#relay/protocol/bytes.ts";
 import {
   appendBytes,
@@ -12,7 +12,7 @@ import {
   appendParameters,
   forgets,
 } from "#relay/store/postgres-append.ts";
-import { openingError } from "#relay/store/postgres-failure.ts";
+import { connectReady } from "#relay/store/postgres-opening.ts";
 import {
   blobFrom,
   bodyFrom,
@@ -38,13 +38,7 @@ import {
 } from "#relay/store/postgres-rows.ts";
 import { PostgresAccess } from "#relay/store/postgres-access.ts";
 import { PostgresNeighbours } from "#relay/store/postgres-neighbours.ts";
-import { migrate } from "#relay/store/postgres-schema.ts";
-import {
-  closedError,
-  connect,
-  connectionTo,
-  PostgresSession,
-} from "#relay/store/postgres-session.ts";
+import { closedError, connectionTo, PostgresSession } from "#relay/store/postgres-session.ts";
 import {
   StoreError,
   stubItemBytes,
@@ -72,26 +66,16 @@ export interface PostgresStoreOptions {
   readonly after: (ms: number, run: () => void) => () => void;
 }
 
-const oldestVersion = 15;
 const maxBatchAppends = 500;
 const maxBatchBytes = 4 << 20;
 
 /** Opens or makes the store. Rejects with a {@link StoreError} a person understands. */
 export async function openPostgresStore(options: PostgresStoreOptions): Promise<PostgresStore> {
-  const place = placeIn(options.address);
-  let client: Client | null = null;
-  try {
-    client = await connect(connectionTo(options.address));
-    const { isLax } = await examine(client, place);
-    await migrate(client);
-    // What is said to be stored is durable, even where the server's default is to be quick.
-    const more = isLax ? { synchronous_commit: "on" } : {};
-    return new PostgresStore(connectionTo(options.address, more), options);
-  } catch (error) {
-    throw openingError(error, place);
-  } finally {
-    await client?.end().catch(() => undefined);
-  }
+  const { client, isLax } = await connectReady(options.address);
+  await client.end();
+  // What is said to be stored is durable, even where the server's default is to be quick.
+  const more = isLax ? { synchronous_commit: "on" } : {};
+  return new PostgresStore(connectionTo(options.address, more), options);
 }
 
 interface WaitingAppend {
@@ -557,33 +541,4 @@ function bodies(which: string): string {
     WHERE space = ${theSpace} AND NOT is_control AND length(body) > 0
       AND pos > $2 AND pos <= $3 ${which}
     ORDER BY pos LIMIT $4`;
-}
-
-/** Refuses a server that cannot keep what is promised. `isLax`: by default it answers before it is durable. */
-async function examine(client: Client, place: string): Promise<{ isLax: boolean }> {
-  const { rows } = await client.query<{ version: number; standby: boolean; lax: boolean }>(
-    `SELECT current_setting('server_version_num')::int4 / 10000 AS version,
-       pg_is_in_recovery() AS standby, current_setting('synchronous_commit') = 'off' AS lax`,
-  );
-  const [found] = rows;
-  if (found === undefined) throw new Error("a statement that always has a row");
-  if (found.version < oldestVersion) {
-    throw new StoreError(
-      "unusable",
-      `The database ${place} is PostgreSQL ${found.version}: the relay needs ${oldestVersion} or later.`,
-    );
-  }
-  if (found.standby) {
-    throw new StoreError(
-      "unusable",
-      `The database ${place} is a standby, which takes no writes: name the primary in SEALEAF_STORE.`,
-    );
-  }
-  return { isLax: found.lax };
-}
-
-/** Where an address leads, without user and password. */
-function placeIn(address: string): string {
-  const { hostname, port, pathname } = new URL(address);
-  return `${hostname}:${port === "" ? "5432" : port}${pathname}`;
 }
