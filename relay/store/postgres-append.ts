@@ -218,8 +218,10 @@ export const appendFunction = `
       USING jsonb_to_recordset(others -> 'forgotten') AS gone (write int4, documents bytea[])
       WHERE kept.space = space_of[gone.write] AND kept.doc_id = ANY (gone.documents);
     DELETE FROM sealeaf.card AS kept
-      USING jsonb_to_recordset(others -> 'forgotten') AS gone (write int4, documents bytea[])
-      WHERE kept.space = space_of[gone.write] AND kept.doc_id = ANY (gone.documents);
+      USING jsonb_to_recordset(others -> 'forgotten')
+        AS gone (write int4, documents bytea[], cards bytea[])
+      WHERE kept.space = space_of[gone.write]
+        AND kept.doc_id = ANY (gone.documents || gone.cards);
     DELETE FROM sealeaf.blob AS kept
       USING jsonb_to_recordset(others -> 'forgotten') AS gone (write int4, blobs bytea[])
       WHERE kept.space = space_of[gone.write] AND kept.blob_id = ANY (gone.blobs);
@@ -286,9 +288,7 @@ export function appendBytes(append: readonly SpaceWrite[]): number {
 
 /** Whether an append lets go of anything. */
 export function forgets(append: readonly SpaceWrite[]): boolean {
-  return append.some(({ forgotten: { bodies, stubs, documents, blobs } }) =>
-    [bodies, stubs, documents, blobs].some(({ length }) => length > 0),
-  );
+  return append.some(({ forgotten }) => Object.values(forgotten).some(({ length }) => length > 0));
 }
 
 function othersOf(writes: readonly SpaceWrite[]): string {
@@ -365,10 +365,11 @@ function othersOf(writes: readonly SpaceWrite[]): string {
     ),
     forgotten: tagged(
       (write) => (forgets([write]) ? [write.forgotten] : []),
-      ({ bodies, stubs, documents, blobs }) => ({
+      ({ bodies, stubs, documents, cards, blobs }) => ({
         bodies,
         stubs,
         documents: documents.map(hex),
+        cards: cards.map(hex),
         blobs: blobs.map(hex),
       }),
     ),

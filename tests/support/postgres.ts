@@ -12,6 +12,7 @@ import {
   constants,
   existsSync,
   mkdtempSync,
+  readFileSync,
   readdirSync,
   rmSync,
   writeFileSync,
@@ -127,7 +128,11 @@ class Cluster implements OwnPostgres {
   }
 
   async kill(): Promise<void> {
+    const children = childrenOf(this.#server?.pid);
     await this.#end("SIGKILL");
+    // They would serve their connections for another moment.
+    for (const pid of children) endNow(pid);
+    while (children.some(isAlive)) await new Promise((resolve) => setTimeout(resolve, 5));
   }
 
   async restart(): Promise<void> {
@@ -196,6 +201,28 @@ class Cluster implements OwnPostgres {
     const exited = once(server, "exit");
     server.kill(signal);
     await exited;
+  }
+}
+
+function childrenOf(pid: number | undefined): readonly number[] {
+  if (pid === undefined) return [];
+  const listed = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
+  return listed.trim().split(" ").filter(Boolean).map(Number);
+}
+
+function endNow(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
   }
 }
 
