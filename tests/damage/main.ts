@@ -20,11 +20,18 @@ const { values } = parseArgs({
 
 const engines = await loadEngines();
 let hasFailed = false;
+let cases = 0;
+const failing = ["lost", "wrong", "bricked"] as const;
+const failed = { lost: 0, wrong: 0, bricked: 0 };
+let controlLosses = 0;
 if (values.only === undefined) {
   report("wrong keys", runKeyCases({ engine: engines.sqlite, cuts: 200 }));
   damageFiles(Number(values.stride));
 }
 await damageRows(values.only ?? "");
+console.log(
+  `${cases} cases; ${failed.lost} lost, ${failed.wrong} corrupted unnoticed, ${failed.bricked} bricked; the controls lost ${controlLosses}`,
+);
 process.exitCode = hasFailed ? 1 : 0;
 
 function damageFiles(stride: number): void {
@@ -43,6 +50,7 @@ function damageFiles(stride: number): void {
     console.log(
       `  control, without a look at the log: ${control} times commits were undone in silence`,
     );
+    controlLosses += control;
     if (control === 0) hasFailed = true;
     if (!encrypted) believedInClear = countByVerdict(findings).believed ?? 0;
   }
@@ -62,6 +70,8 @@ async function damageRows(only: string): Promise<void> {
 
 function report(title: string, findings: readonly Finding[]): void {
   console.log(`${title}: ${findings.length} cases`);
+  for (const verdict of failing) failed[verdict] += countByVerdict(findings)[verdict] ?? 0;
+  cases += findings.length;
   for (const [verdict, count] of Object.entries(countByVerdict(findings))) {
     console.log(`  ${String(count).padStart(5)} ${verdicts[verdict as Verdict]}`); // its keys are verdicts
   }
