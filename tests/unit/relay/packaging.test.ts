@@ -76,10 +76,12 @@ describe.each(composeFiles)("%s", (name) => {
       for (const other of names) expect(compose.services).toHaveProperty(other);
       for (const network of service.networks ?? [])
         expect(compose.networks).toHaveProperty(network);
-      for (const volume of service.volumes ?? []) {
-        const [source = ""] = volume.split(":");
-        if (source.startsWith("./")) expect(readdirSync(packaging)).toContain(source.slice(2));
-        else expect(compose.volumes).toHaveProperty(source);
+      const sources = (service.volumes ?? []).map((volume) => volume.split(":")[0] ?? "");
+      for (const file of sources.filter((source) => source.startsWith("./"))) {
+        expect(readdirSync(packaging)).toContain(file.slice(2));
+      }
+      for (const volume of sources.filter((source) => !source.startsWith("./"))) {
+        expect(compose.volumes).toHaveProperty(volume);
       }
     }
   });
