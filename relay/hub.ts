@@ -19,6 +19,8 @@ export interface HubPorts {
   readonly after: (ms: number, run: () => void) => () => void;
   /** Told of what went wrong while reading the store. */
   readonly fail: (error: unknown) => void;
+  /** Takes note of what other nodes have written in a space by now. */
+  readonly freshen: (spaceId: Uint8Array) => Promise<void>;
 }
 
 /** The wire of one connection, as the hub needs it. */
@@ -474,6 +476,9 @@ export class Outlet {
 
   async #serveErrand(running: Running): Promise<void> {
     const page = await running.errand.next();
+    // What was read may be of after a rotation at another node: nothing of it goes out then.
+    const subscription = this.#subscriptions.get(running.handle);
+    if (subscription !== undefined) await this.#ports.freshen(subscription.spaceId);
     // The subscription it was asked by may have ended while the store was reading.
     if (this.#isClosed || !this.#errands.includes(running)) return;
     for (const frame of page.frames) this.#sendData(frame);

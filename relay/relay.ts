@@ -116,6 +116,9 @@ export class Relay {
       fail: (error) => {
         ports.log("error", errorEvent("reading the log failed", error));
       },
+      freshen: async (spaceId) => {
+        if (store.neighbours !== null) await this.#ledger.openFresh([spaceId]);
+      },
     });
     this.#ledger = new Ledger({
       store,

@@ -58,26 +58,33 @@ export class Sweeper<By> {
 
   #sweepAfter(ms: number): () => void {
     return this.#ports.after(ms, () => {
-      this.#running = this.#sweep().then(() => {
+      this.#running = this.#sweepAlone().then(() => {
         this.#running = null;
         if (!this.#isStopping) this.#cancel = this.#sweepAfter(sweepEveryMs);
       });
     });
   }
 
-  async #sweep(): Promise<void> {
-    const { store, report, fail } = this.#ports;
-    let total = nothing;
+  /** Nodes on one store need not all do the same. */
+  async #sweepAlone(): Promise<void> {
+    const { store, fail } = this.#ports;
     try {
-      for await (const { spaceId, deletedAt } of this.#spaces()) {
-        total = plus(total, await this.#sweepSpace(spaceId, deletedAt));
-      }
-      if (total !== nothing) report(total);
-      while (total !== nothing && !this.#isStopping && (await store.reclaim()));
+      if (store.neighbours === null) await this.#sweep();
+      else await store.neighbours.alone(() => this.#sweep());
     } catch (error) {
       // What is left waits for the next time.
       if (!this.#isStopping) fail(error);
     }
+  }
+
+  async #sweep(): Promise<void> {
+    const { store, report } = this.#ports;
+    let total = nothing;
+    for await (const { spaceId, deletedAt } of this.#spaces()) {
+      total = plus(total, await this.#sweepSpace(spaceId, deletedAt));
+    }
+    if (total !== nothing) report(total);
+    while (total !== nothing && !this.#isStopping && (await store.reclaim()));
   }
 
   async *#spaces(): AsyncIterable<{ spaceId: Uint8Array; deletedAt: number | null }> {

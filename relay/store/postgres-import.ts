@@ -5,7 +5,7 @@
  */
 import { existsSync } from "node:fs";
 import type { Client } from "pg";
-import type { DatabaseSyncInstance } from "@photostructure/sqlite";
+import type { DatabaseSyncInstance, StatementSyncInstance } from "@photostructure/sqlite";
 import { equal } from "#relay/protocol/bytes.ts";
 import {
   boolArray,
@@ -171,11 +171,11 @@ export async function importStore(dir: string, address: string): Promise<MovedRo
   if (!existsSync(databasePathIn(dir))) {
     throw new StoreError("unusable", `There is no store in ${dir}.`);
   }
-  const { db: source, lock } = openToServe(dir);
+  const { db, lock } = openToServe(dir);
   try {
     const { client } = await connectReady(address, "endless");
     try {
-      return await importInto(client, source, placeIn(address));
+      return await importInto(client, new Source(db), placeIn(address));
     } catch (error) {
       throw openingError(error, placeIn(address));
     } finally {
@@ -183,16 +183,12 @@ export async function importStore(dir: string, address: string): Promise<MovedRo
       await client.end().catch(() => undefined);
     }
   } finally {
-    source.close();
+    db.close();
     lock?.close();
   }
 }
 
-async function importInto(
-  client: Client,
-  source: DatabaseSyncInstance,
-  place: string,
-): Promise<MovedRows> {
+async function importInto(client: Client, source: Source, place: string): Promise<MovedRows> {
   await client.query("BEGIN; SET LOCAL synchronous_commit = on");
   await client.query("LOCK TABLE sealeaf.identity, sealeaf.space IN ACCESS EXCLUSIVE MODE");
   await refuseUsed(client, place);
@@ -204,9 +200,9 @@ async function importInto(
   }
   await client.query("COMMIT");
   return {
-    spaces: countOf(source, "space"),
-    positions: countOf(source, "log"),
-    chunks: countOf(source, "chunk"),
+    spaces: source.count("space"),
+    positions: source.count("log"),
+    chunks: source.count("chunk"),
   };
 }
 
@@ -223,10 +219,9 @@ async function refuseUsed(client: Client, place: string): Promise<void> {
 }
 
 /** What a later step adds to the tables in SQLite must not be left behind in silence. */
-function refuseOtherColumns(source: DatabaseSyncInstance, { name, columns }: Table): void {
-  const info = source.prepare(`PRAGMA table_info(${name})`).all() as { name: string }[]; // as SQLite says
-  // Of one row each, and of no other use.
-  const found = info.map((column) => column.name).filter((column) => column !== "only");
+function refuseOtherColumns(source: Source, { name, columns }: Table): void {
+  // A table of one row marks it with a column of no other use.
+  const found = source.columnsOf(name).filter((column) => column !== "only");
   if (found.toSorted().join() !== Object.keys(columns).toSorted().join()) {
     throw changedError(name);
   }
@@ -235,15 +230,35 @@ function refuseOtherColumns(source: DatabaseSyncInstance, { name, columns }: Tab
 type Cell = number | string | Uint8Array | null;
 type Row = Readonly<Record<string, Cell>>;
 
-function rowsOf(source: DatabaseSyncInstance, { name, columns, key }: Table): Iterable<Row> {
-  const selected = Object.keys(columns).join(", ");
-  // Its cells are those of a STRICT table.
-  return source
-    .prepare(`SELECT ${selected} FROM ${name} ORDER BY ${key.join(", ")}`)
-    .iterate() as Iterable<Row>;
+/** The store that is moved. Its statements are kept: one that is collected ends its rows half-way. */
+class Source {
+  readonly #db: DatabaseSyncInstance;
+  readonly #statements = new Map<string, StatementSyncInstance>();
+
+  constructor(db: DatabaseSyncInstance) {
+    this.#db = db;
+  }
+
+  rows({ name, columns, key }: Table): Iterable<Row> {
+    const selected = Object.keys(columns).join(", ");
+    const sql = `SELECT ${selected} FROM ${name} ORDER BY ${key.join(", ")}`;
+    const statement = this.#statements.get(sql) ?? this.#db.prepare(sql);
+    this.#statements.set(sql, statement);
+    return statement.iterate() as Iterable<Row>; // cells of a STRICT table
+  }
+
+  columnsOf(name: string): readonly string[] {
+    const info = this.#db.prepare(`PRAGMA table_info(${name})`).all() as { name: string }[]; // as SQLite says
+    return info.map((column) => column.name);
+  }
+
+  count(name: string): number {
+    const row = this.#db.prepare(`SELECT count(*) AS rows FROM ${name}`).get() as { rows: number }; // as asked
+    return row.rows;
+  }
 }
 
-async function copy(client: Client, source: DatabaseSyncInstance, table: Table): Promise<void> {
+async function copy(client: Client, source: Source, table: Table): Promise<void> {
   let rows: Row[] = [];
   let bytes = 0;
   const flush = async () => {
@@ -251,7 +266,7 @@ async function copy(client: Client, source: DatabaseSyncInstance, table: Table):
     rows = [];
     bytes = 0;
   };
-  for (const row of rowsOf(source, table)) {
+  for (const row of source.rows(table)) {
     rows.push(row);
     for (const cell of Object.values(row)) if (cell instanceof Uint8Array) bytes += cell.length;
     if (rows.length >= rowsPerStatement || bytes >= bytesPerStatement) await flush();
@@ -305,7 +320,7 @@ function arrayOf(type: ColumnType, rows: readonly Row[], name: string): Buffer {
 }
 
 /** Reads what has arrived and holds it against what was sent, row by row. */
-async function compare(client: Client, source: DatabaseSyncInstance, table: Table): Promise<void> {
+async function compare(client: Client, source: Source, table: Table): Promise<void> {
   const columns = Object.entries(table.columns);
   const selected = columns.map(([name, type]) => `${comparable(name, type)} AS ${name}`);
   await client.query(
@@ -322,7 +337,7 @@ async function compare(client: Client, source: DatabaseSyncInstance, table: Tabl
     at += 1;
     return arrived[at - 1];
   };
-  for (const sent of rowsOf(source, table)) {
+  for (const sent of source.rows(table)) {
     const found = await next();
     const differs = columns.some(([name]) => !isSame(sent[name] ?? null, found?.[name] ?? null));
     if (found === undefined || differs) throw changedError(table.name);
@@ -355,9 +370,4 @@ async function continueNumbering(client: Client, { name }: Table): Promise<void>
   await client.query(
     `SELECT setval(pg_get_serial_sequence('sealeaf.${name}', 'id'), max(id)) FROM sealeaf.${name}`,
   );
-}
-
-function countOf(source: DatabaseSyncInstance, name: string): number {
-  const row = source.prepare(`SELECT count(*) AS rows FROM ${name}`).get() as { rows: number }; // as asked
-  return row.rows;
 }

@@ -17,6 +17,8 @@ const gatherMs = 8;
 const maxNotificationBytes = 7_900;
 /** Presence that waits beyond this is dropped: newer will come. */
 const maxWaitingBytes = 128 << 10;
+/** "sealeaf" in ASCII, and one: the lock of migrations is without. */
+const aloneLock = 0x7365616c65616601n;
 const firstRetryMs = 100;
 const lastRetryMs = 3_000;
 
@@ -63,6 +65,19 @@ export class PostgresNeighbours implements Neighbours {
     this.#waiting.push(note);
     this.#waitingBytes += note.length;
     if (!this.#isSending) this.#sendSoon();
+  }
+
+  async alone(work: () => Promise<void>): Promise<void> {
+    const client = await connect(this.#ports.connection);
+    try {
+      const { rows } = await client.query<{ is_ours: boolean }>(
+        `SELECT pg_try_advisory_lock(${aloneLock}) AS is_ours`,
+      );
+      if (rows[0]?.is_ours === true) await work();
+    } finally {
+      // The lock ends with the connection.
+      await client.end().catch(() => undefined);
+    }
   }
 
   async close(): Promise<void> {

@@ -277,6 +277,8 @@ export interface Neighbours {
   listen(listener: NeighbourListener): void;
   /** Tells all other nodes, soon or never. */
   tell(presence: NeighbourPresence): void;
+  /** Does the work unless another node is at it. Harmless work only: a lost connection lets others in. */
+  alone(work: () => Promise<void>): Promise<void>;
 }
 
 export interface Store {

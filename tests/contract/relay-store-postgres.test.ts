@@ -189,6 +189,17 @@ describe("two nodes on one database", () => {
     expect(heard.get(Buffer.from(bytesNamed("space 7", 32)).toString("hex"))).toBe(1);
   });
 
+  it("let one of them alone do what one is enough for", async () => {
+    const { a, b } = await openTwo();
+    const done: string[] = [];
+    await a.neighbours.alone(async () => {
+      await b.neighbours.alone(() => Promise.resolve(void done.push("b")));
+      done.push("a");
+    });
+    await b.neighbours.alone(() => Promise.resolve(void done.push("b, later")));
+    expect(done).toEqual(["a", "b, later"]);
+  });
+
   it("hand presence over, several and large in one go", async () => {
     const { a, b } = await openTwo();
     const heard: NeighbourPresence[] = [];

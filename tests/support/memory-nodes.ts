@@ -50,6 +50,7 @@ export class MemoryNodeStore extends MemoryRelayStore {
       listen: (listener) => {
         nodes.listen(this, listener);
       },
+      alone: (work) => work(),
       tell: (presence: NeighbourPresence) => {
         nodes.say(this, [
           (listener) => {
