@@ -70,6 +70,9 @@ export class BlobIntake<By> {
       return refusals.BAD_BLOB.code;
     }
     if (!equal(chunkHash(chunk), hash)) return refusals.BAD_BLOB.code;
+    // Its bytes were counted when it was announced; the disk may have filled since.
+    const closed = await this.#ports.gate.refusesMore(spaceId, 0);
+    if (closed !== null) return refusals[closed].code;
     try {
       const isAnnounced = await store.putChunk(spaceId, blobId, index, chunk);
       return isAnnounced ? 0 : refusals.NO_BLOB.code;
