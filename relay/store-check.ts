@@ -23,18 +23,10 @@ export interface StoreReport {
 
 type Readable = Pick<
   Store,
-  | "listSpaces"
-  | "loadSpace"
-  | "readLog"
-  | "chainAt"
-  | "listDocuments"
-  | "readBlobsOf"
-  | "readBlob"
-  | "readChunk"
+  "listSpaces" | "loadSpace" | "readLog" | "chainAt" | "readBlobsOf" | "readBlob" | "readChunk"
 >;
 
 const spacesPerPage = 500;
-const documentsPerPage = 500;
 const bytesPerPage = 4 << 20;
 
 export async function checkStore(store: Readable): Promise<StoreReport> {
@@ -104,17 +96,8 @@ class StoreCheck implements StoreReport {
   }
 
   async #checkBlobs(spaceId: Uint8Array): Promise<void> {
-    let after: Uint8Array = new Uint8Array(16);
-    for (;;) {
-      const page = await this.#store.listDocuments(spaceId, after, documentsPerPage);
-      const last = page.at(-1);
-      if (last === undefined) return;
-      for (const { docId } of page) {
-        const blobs = await this.#store.readBlobsOf(spaceId, docId);
-        for (const { blobId } of blobs) await this.#checkBlob(spaceId, blobId);
-      }
-      after = last.docId;
-    }
+    const blobs = await this.#store.readBlobsOf(spaceId, null);
+    for (const { blobId } of blobs) await this.#checkBlob(spaceId, blobId);
   }
 
   async #checkBlob(spaceId: Uint8Array, blobId: Uint8Array): Promise<void> {

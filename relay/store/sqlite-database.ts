@@ -380,7 +380,10 @@ export class SqliteDatabase {
 
   reclaim(): boolean {
     this.#db.exec(`PRAGMA incremental_vacuum(${pagesPerReclaim})`);
-    return number(this.#get("PRAGMA freelist_count") ?? {}, "freelist_count") > 0;
+    const isMore = number(this.#get("PRAGMA freelist_count") ?? {}, "freelist_count") > 0;
+    // Only then do the files become smaller, and what was forgotten leaves the log too.
+    if (!isMore) this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    return isMore;
   }
 
   totalBytes(): number {
@@ -389,6 +392,12 @@ export class SqliteDatabase {
   }
 
   close(): void {
+    try {
+      // Prepared statements keep the connection from doing it as it closes.
+      this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch {
+      // What the log holds is as durable there: the next opening reads it.
+    }
     this.#db.close();
     this.#lock?.close();
   }

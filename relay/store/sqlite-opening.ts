@@ -81,6 +81,7 @@ function prepare(db: DatabaseSyncInstance): void {
     PRAGMA foreign_keys = ON;
     PRAGMA cache_size = -65536;
     PRAGMA wal_autocheckpoint = 4000;
+      PRAGMA secure_delete = FAST;
   `);
   migrate(db);
 }
