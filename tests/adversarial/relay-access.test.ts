@@ -268,7 +268,7 @@ describe("the room of an access key", () => {
 });
 
 describe("a relay whose disk is nearly full", () => {
-  it("[LIM-7] takes records of spaces that are there, and reads; no entries and no new spaces", async () => {
+  it("[LIM-7] takes records of spaces that are there, and reads; no entries and no new spaces (22)", async () => {
     const dir = mkdtempSync(join(tmpdir(), "sealeaf-access-"));
     const relay = await startTestRelay({ dir });
     const space = new TestSpace("full");

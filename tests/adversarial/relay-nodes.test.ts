@@ -61,7 +61,7 @@ describe("two nodes on one database", () => {
     expect(welcomes[0]?.storeId).toEqual(welcomes[1]?.storeId);
   });
 
-  it("[PUSH-6] give concurrent pushes to one space one order, and equal chains", async () => {
+  it("[PUSH-6] give concurrent pushes to one space one order, and equal chains (35)", async () => {
     const { space, laptop, phone } = setupSpace();
     const [a, b] = await clients();
     expect((await a.createSpace(space)).status).toBe(0);

@@ -67,7 +67,7 @@ describe("durability", () => {
     ["full", "DISK_FULL"],
     ["failed", "INTERNAL"],
   ] as const)(
-    "[PUSH-6] a disk that is %s is %s; what was built on the failure falls with it, and the next try stands",
+    "[PUSH-6] a disk that is %s is %s; what was built on the failure falls with it, and the next try stands (22)",
     async (failure, refusal) => {
       const { client: connect, store } = setupWorld();
       const { space, device } = setupSpace();
