@@ -64,6 +64,7 @@ describe("a relay by invitation", { timeout: 120_000 }, () => {
     await page.getByText("The relay has let you in.").waitFor();
     await page.keyboard.press("Escape");
     await status.getByText("Up to date").waitFor();
+    expect(await body.innerText()).toContain("Written without an invitation");
     await person.close();
     await relay.stop();
     rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
