@@ -112,7 +112,10 @@ export class DeviceDocuments {
     return changes;
   }
 
-  /** Journals change chunks of this device's actors and queues them; others' are left alone. */
+  /**
+   * Journals change chunks of this device's actors and queues them. Others' are nothing to sign: they are refused, unless
+   * they are here already, for what is not refused is taken for saved.
+   */
   journal(space: Space, docId: Uint8Array, chunks: readonly Uint8Array[]): readonly Uint8Array[] {
     return this.#store.transaction(() => {
       // A tab may still have it open.
@@ -127,7 +130,12 @@ export class DeviceDocuments {
         if (parsed.type === "failed")
           throw new Error(`a change of our own is ${parsed.failure.type}`);
         const { change } = parsed;
-        return this.#store.documents.actor(docId, change.actor) === null ? [] : [change];
+        if (this.#store.documents.actor(docId, change.actor) !== null) return [change];
+        if (this.#store.changes.has(docId, change.hash)) return [];
+        return refuse(
+          "unavailable",
+          "What you just wrote could not be saved here: this device does not know who wrote it. Copy it, then reload this page.",
+        );
       });
       const added = this.#store.changes.insert(
         own.map((change) => ({

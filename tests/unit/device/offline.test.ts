@@ -222,6 +222,34 @@ describe("a commit and the draft that goes on from it", () => {
   });
 });
 
+describe("a commit by somebody this device does not know", () => {
+  it("is refused, not taken for saved, and one that is here already is answered", async () => {
+    await using fixture = await setupNote("Flour");
+    const { device, id, store } = fixture;
+    const automerge = await nodeAutomerge();
+    const opened = await device.openNote(id, "tab");
+    const commitBy = (actor: string) => {
+      const [before] = automerge.applyChanges(automerge.init<{ body: string }>({ actor }), [
+        ...opened.chunks,
+      ]);
+      const after = automerge.change(before, (note) => {
+        automerge.splice(note, ["body"], 0, 0, "Rye ");
+      });
+      const changes = automerge.getChangesSince(after, automerge.getHeads(before));
+      return { session: "tab", changes, title: "Bread", preview: "Rye Flour" };
+    };
+    const known = commitBy(opened.actor);
+    await device.commit(id, known);
+    expect(await refusalOf(() => device.commit(id, commitBy("ab".repeat(16))))).toBe("unavailable");
+    expect((await device.readNote(id)).body).toBe("Rye Flour");
+
+    const ownChanges = (): number => store.changes.countOf(parseDocumentId(id) ?? new Uint8Array());
+    const before = ownChanges();
+    await device.commit(id, known);
+    expect(ownChanges()).toBe(before);
+  });
+});
+
 describe("a device that is refused or fails", () => {
   it("says which step and why", async () => {
     await using empty = await setupDevice({ fresh: true });
