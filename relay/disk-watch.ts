@@ -9,7 +9,8 @@ export interface DiskWatchPorts {
   readonly log: Log;
 }
 
-const lookEveryMs = 5000;
+/** Often: what many clients send at once must not pass the mark by much. */
+const lookEveryMs = 1000;
 /** Taking begins again a little above the mark, or it would flutter about it. */
 const recovery = 1.05;
 
