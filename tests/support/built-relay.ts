@@ -71,6 +71,9 @@ export async function startRelayProcess(
   for await (const line of createInterface({ input: child.stdout })) {
     const httpUrl = /^Sealeaf is ready at (http:\S+)$/.exec(line)?.[1];
     if (httpUrl === undefined) continue;
+    // Nobody reads what it says from here on: a full pipe would stop it.
+    child.stdout.resume();
+    child.stderr.resume();
     return { child, httpUrl, url: `${httpUrl.replace("http:", "ws:")}/v1` };
   }
   throw new Error("the relay ended before it was ready");
