@@ -50,7 +50,10 @@ describe("a relay's disk and log", () => {
     };
     for (const [what, secret] of Object.entries(secrets)) {
       for (const form of [secret, utf8(toHex(secret)), utf8(toBase64url(secret))]) {
-        expect(everything.includes(Buffer.from(form)), what).toBe(false);
+        expect({ what, isThere: everything.includes(Buffer.from(form)) }).toEqual({
+          what,
+          isThere: false,
+        });
       }
     }
     // The search would find what is there, and ids are on the disk but never in what is told.
