@@ -110,11 +110,18 @@ export class Ledger<By> {
   }
 
   /**
-   * Another node says that a space is at this revision: if it is in memory or wanted there, it is read
-   * anew, unless it is known. Rejects when the store does.
+   * Another node says that a space is at this revision: if it is wanted here, it is read anew, unless
+   * it is known; if not, it is forgotten. Rejects when the store does.
    * @param isWanted whether somebody is subscribed to it
    */
   async heard(spaceId: Uint8Array, revision: number, isWanted: boolean): Promise<void> {
+    const key = toHex(spaceId);
+    const slot = this.#slots.get(key);
+    const isOutdated = slot !== undefined && revision > revisionOf(slot.working);
+    if (isOutdated && !isWanted && slot.isReady && slot.pending.length === 0) {
+      this.#slots.delete(key);
+      return;
+    }
     this.#hear(spaceId, revision);
     if (isWanted) await this.open(spaceId);
   }

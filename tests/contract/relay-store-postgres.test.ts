@@ -1,7 +1,15 @@
 /** What the store on PostgreSQL promises beyond the contract: several nodes on it, and bad servers. */
+import fc from "fast-check";
 import { Client } from "pg";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { noAdditions } from "#relay/space.ts";
+import {
+  boolArray,
+  bytesArray,
+  int4Array,
+  int8Array,
+  textArray,
+} from "#relay/store/postgres-arrays.ts";
 import { openPostgresStore } from "#relay/store/postgres.ts";
 import type { NeighbourPresence, SpaceWrite } from "#relay/store/store.ts";
 import { systemTimers } from "#relay/system-timers.ts";
@@ -328,6 +336,46 @@ describe("an address that leads nowhere good", () => {
       ),
     );
     expect(new Set(identities.map(({ storeId }) => storeId.join())).size).toBe(1);
+  });
+});
+
+describe("arrays in binary", () => {
+  it("are what PostgreSQL takes them for, nulls and emptiness included", async () => {
+    const client = new Client({ connectionString: await server.createDatabase() });
+    await client.connect();
+    const maybe = <T>(value: fc.Arbitrary<T>) => fc.array(fc.option(value), { maxLength: 20 });
+    await fc.assert(
+      fc.asyncProperty(
+        maybe(fc.uint8Array({ maxLength: 300 })),
+        maybe(fc.maxSafeInteger()),
+        maybe(fc.integer()),
+        maybe(fc.string({ unit: "grapheme" }).filter((text) => !text.includes("\0"))),
+        fc.array(fc.boolean()),
+        async (bytes, longs, ints, texts, flags) => {
+          const { rows } = await client.query(
+            "SELECT $1::bytea[] AS bytes, $2::int8[] AS longs, $3::int4[] AS ints, $4::text[] AS texts, $5::boolean[] AS flags",
+            [
+              bytesArray(bytes),
+              int8Array(longs),
+              int4Array(ints),
+              textArray(texts),
+              boolArray(flags),
+            ],
+          );
+          expect(rows).toEqual([
+            {
+              bytes: bytes.map((value) => (value === null ? null : Buffer.from(value))),
+              longs: longs.map((value) => (value === null ? null : String(value))),
+              ints,
+              texts,
+              flags,
+            },
+          ]);
+        },
+      ),
+      { numRuns: 60 },
+    );
+    await client.end();
   });
 });
 
