@@ -23,6 +23,7 @@ export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
                              for S seconds, else gives up when the relay cannot be reached
   watch                      stay connected; one JSON line per event
   status                     what is saved, sent and waiting
+  relay-info                 what the relay is, what it keeps of yours, and its limits
   doctor                     examine everything here and say what is well; changes nothing
   backup FILE                write all of this home into a new file that only your words open
   restore-backup FILE        make an empty home of a backup; the words come on standard input
@@ -45,7 +46,7 @@ export interface CommandLine {
 }
 
 export type Command =
-  | { readonly name: "init" | "restore" | "ls" | "notebooks" | "status" }
+  | { readonly name: "init" | "restore" | "ls" | "notebooks" | "status" | "relay-info" }
   | { readonly name: "doctor" }
   | { readonly name: "watch" }
   | { readonly name: "backup"; readonly file: string }
@@ -155,6 +156,7 @@ function commandOf(name: string, rest: readonly string[], values: Values): Comma
     case "notebooks":
     case "watch":
     case "status":
+    case "relay-info":
     case "doctor":
       return first === undefined ? { name } : `${name} takes no argument.`;
     case "new":

@@ -7,6 +7,7 @@ import type { Command } from "./command-line.ts";
 import { bytesInWords } from "#client/notes/bytes-in-words.ts";
 import { exchange, type Exchange } from "./exchange.ts";
 import { exitCodes, type ExitCode } from "./failure.ts";
+import { relayInfoText } from "./relay-info.ts";
 import { splicesBetween } from "./text-diff.ts";
 
 /** `json` is printed with --json, `text` without, `trouble` on standard error. */
@@ -125,6 +126,12 @@ export async function runCommand(
     case "sync": {
       mustKnowRelay(device);
       return synced(await exchange(device, clock, command.timeoutMs), device.relayUrl);
+    }
+    case "relay-info": {
+      mustKnowRelay(device);
+      const info = await device.relayInfo();
+      const trouble = info.trouble === "" ? "" : `${info.trouble}\n`;
+      return { ...done(info, relayInfoText(info)), trouble };
     }
     case "status": {
       const status = { ...(await device.status()), relay: device.relayUrl };

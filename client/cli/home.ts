@@ -8,11 +8,19 @@ import { SearchIndex } from "#crdt-store/search-index.ts";
 import { openStore, type Store } from "#crdt-store/store.ts";
 import { Device } from "#client/device/device.ts";
 import { loadRelay, saveRelay } from "#client/device/identity.ts";
+import { pageReader } from "#client/device/read-page.ts";
 import { refuse } from "#client/device/refusal.ts";
 import { sameRelay } from "#client/device/relay-address.ts";
 import { closeKeyToOthers, createHomeKey, readHomeKey, type KeyReader } from "./home-key.ts";
 import { diskOf } from "./disk.ts";
-import { dialNode, nodeAutomerge, nodeEd25519, nodeRandom, nodeTimers } from "./node-ports.ts";
+import {
+  dialNode,
+  fetchPage,
+  nodeAutomerge,
+  nodeEd25519,
+  nodeRandom,
+  nodeTimers,
+} from "./node-ports.ts";
 
 export interface OpenHome {
   readonly device: Device;
@@ -71,6 +79,7 @@ export async function openHome(options: HomeOptions): Promise<OpenHome> {
       random: nodeRandom,
       chance: Math.random,
       dial: dialNode,
+      readPage: pageReader(fetchPage),
       automerge: nodeAutomerge,
       // No tab outlives the process that served it.
       sessionAlive: async () => false,

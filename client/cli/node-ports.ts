@@ -126,6 +126,12 @@ export const dialNode: Dial = (url, events) => {
   };
 };
 
+const longestFetchMs = 5_000;
+
+export function fetchPage(url: string): Promise<Response> {
+  return fetch(url, { signal: AbortSignal.timeout(longestFetchMs) });
+}
+
 /** Failures of the network have a code of the system; HTTP that cannot be parsed has one of the parser. */
 function isOfProtocol({ code }: NodeJS.ErrnoException): boolean {
   return code === undefined || code.startsWith("HPE_");

@@ -6,6 +6,7 @@
  * called directly. Everything here is plain data (structured clone), ids are text:
  * a note is named by its Automerge document id (bs58check), a notebook by its space id (64 hex digits).
  */
+import type { Limits } from "#relay/protocol/limits.ts";
 
 /** How far the newest change of a note is known to have come. */
 export type NoteState = "saved-here" | "on-relay" | "seen-elsewhere";
@@ -85,6 +86,49 @@ export interface StorageReport {
   readonly unused: number;
   /** What can still be written, null where the platform does not tell. */
   readonly free: number | null;
+}
+
+/** What a relay says of itself. */
+export interface RelayAbout {
+  readonly version: string;
+  readonly protocol: number;
+  readonly access: "open" | "invite" | "allowlist";
+  /** Whether somebody without an access key is served in notebooks that are there. */
+  readonly guests: boolean;
+  readonly limits: Limits;
+  /** Of all notebooks made with one access key; null where nobody needs one. */
+  readonly keyBytes: number | null;
+}
+
+/** What the relay counts of the notebooks that this device may read, the vault among them. */
+export interface RelayStored {
+  /** Of each document its newest snapshot, what follows it, and its card; neither blobs nor what a snapshot replaced. */
+  readonly bytes: number;
+  readonly at: number;
+}
+
+/** The relay of this device: what it says, what it has proved, and what ties this device to it. */
+export interface RelayInfo {
+  /** ws:// or wss://; null where none is known yet. */
+  readonly relay: string | null;
+  /** Where people open it: http:// or https://. */
+  readonly address: string | null;
+  readonly connected: boolean;
+  /** Of the key that it proved to this device, 32 hex digits in groups of four; null before the first connection. */
+  readonly fingerprint: string | null;
+  readonly about: RelayAbout | null;
+  /** When it said so, milliseconds since 1970. */
+  readonly aboutAt: number | null;
+  /** One or two sentences: why `about` is from another time or missing, or cannot be believed. Empty when it was told now. */
+  readonly trouble: string;
+  /** This app came from there. */
+  readonly servesThisApp: boolean;
+  /** Notebooks of this device that it keeps; those that are administered from here. */
+  readonly notebooks: { readonly all: number; readonly own: number };
+  /** This device has this person's access key for it. */
+  readonly holdsAccessKey: boolean;
+  readonly stored: RelayStored | null;
+  readonly lastAckAt: number | null;
 }
 
 /** How long this device keeps what nobody needs any more, in days. */
@@ -318,6 +362,8 @@ export interface DeviceApi {
   storage(): Promise<StorageReport>;
   /** Where writing stopped for want of room, looks for some now; whether there is some. */
   tryStorage(): Promise<boolean>;
+  /** Asks the relay; where it cannot be reached, what is known from last time. Never rejects for want of a network. */
+  relayInfo(): Promise<RelayInfo>;
   syncLog(): Promise<readonly { at: number; level: "info" | "warn" | "error"; text: string }[]>;
 }
 

@@ -30,6 +30,7 @@ import type {
   NoteField,
   NoteRow,
   OpenedNote,
+  RelayInfo,
   RetentionSettings,
   SearchAnswer,
   StorageReport,
@@ -52,6 +53,7 @@ import { Notes, type NoteText } from "./notes.ts";
 import { Progress } from "./progress.ts";
 import { refuse } from "./refusal.ts";
 import { RelayDesk } from "./relay-desk.ts";
+import { RelayEnquiry, type ReadPage } from "./relay-enquiry.ts";
 import { Retention } from "./retention.ts";
 import { Search } from "./search.ts";
 import { Shelf } from "./shelf.ts";
@@ -79,6 +81,10 @@ export interface DevicePorts {
   readonly connect: "always" | "on-demand";
   /** Where the store is, as far as the platform tells: bytes that all files take, and bytes that still can be written. */
   readonly disk?: () => Promise<{ readonly used: number | null; readonly free: number | null }>;
+  /** The relay whose app this is; without it none is. */
+  readonly servedBy?: string;
+  /** Without it what the relay says of itself cannot be read. */
+  readonly readPage?: ReadPage;
   /** When a document's changes are packed; by default when it is worth it. */
   readonly packing?: PackingLimits;
   /** Asked once, when the index is first needed; null where nothing is to be searched. The device closes it. */
@@ -93,6 +99,7 @@ export class Device implements DeviceApi {
   readonly #background: Background;
   readonly #shelf: Shelf;
   readonly #desk: RelayDesk;
+  readonly #enquiry: RelayEnquiry;
   readonly #indices: Indices;
   readonly #rows: NoteRows;
   readonly #materialiser: Materialiser;
@@ -139,6 +146,8 @@ export class Device implements DeviceApi {
     this.#background = background;
     this.#shelf = shelf;
     this.#desk = desk;
+    const { readPage = null, servedBy = null } = ports;
+    this.#enquiry = new RelayEnquiry({ ...parts, progress, readPage, servedBy });
     this.#indices = indices;
     this.#rows = rows;
     this.#materialiser = materialiser;
@@ -292,6 +301,10 @@ export class Device implements DeviceApi {
       files: disk?.used ?? this.#store.fileBytes() + index,
       free: disk?.free ?? null,
     };
+  }
+
+  relayInfo(): Promise<RelayInfo> {
+    return this.#enquiry.ask();
   }
 
   async tryStorage(): Promise<boolean> {

@@ -4,7 +4,7 @@
  */
 import type { Store } from "#crdt-store/store.ts";
 import { StoreError } from "#crdt-store/store-error.ts";
-import { concat, equal } from "#relay/protocol/bytes.ts";
+import { concat } from "#relay/protocol/bytes.ts";
 import { accessOf } from "#relay/protocol/access.ts";
 import { inDomain } from "#relay/protocol/domain.ts";
 import { refusals } from "#relay/protocol/errors.ts";
@@ -30,6 +30,7 @@ import {
 import type { Clock, Dial, Random, Timers, Wire } from "./ports.ts";
 import { refusalWords } from "./refusal-words.ts";
 import { authFor } from "./relay-access.ts";
+import { pinRelay } from "./relay-pin.ts";
 
 export interface LinkPorts {
   readonly store: Store;
@@ -83,6 +84,11 @@ export class RelayLink {
 
   get connected(): boolean {
     return this.#connection.phase === "open";
+  }
+
+  /** Nothing is under way to connect. */
+  get idle(): boolean {
+    return this.#connection.phase === "waiting" || this.#connection.phase === "resting";
   }
 
   /** Tried at least once since the last connection and not succeeded. */
@@ -271,13 +277,7 @@ export class RelayLink {
 
   /** Key and store id are remembered per address: another one is another, perhaps empty, relay. */
   #pin(welcome: Welcome): void {
-    const { settings } = this.#ports.store;
-    const name = `relay-pin/${this.url}`;
-    const pin = concat(welcome.relayPub, welcome.storeId);
-    const before = settings.get(name);
-    if (before !== null && equal(before, pin)) return;
-    settings.put(name, pin);
-    if (before !== null) {
+    if (pinRelay(this.#ports.store, this.url, welcome) === "another") {
       this.#listener.log(
         "warning",
         "The relay at this address is not the one it was. Nothing is lost: this device gives it what it lacks.",

@@ -8,6 +8,7 @@ import { chainNext, chainStart, chainTag } from "#relay/protocol/domain.ts";
 import { refusalClass, refusals } from "#relay/protocol/errors.ts";
 import { maxMessageBytes, maxPushEntries } from "#relay/protocol/limits.ts";
 import type { Message } from "#relay/protocol/messages.ts";
+import { loadLastAck, saveLastAck } from "./last-ack.ts";
 import { nextBatch, sealWaiting } from "./outgoing.ts";
 import { PresenceExchange, type CursorContent } from "./presence-exchange.ts";
 import type { Peer } from "./presence.ts";
@@ -15,6 +16,7 @@ import { Receiver, type LogItem } from "./receiver.ts";
 import { refusalWords } from "./refusal-words.ts";
 import { RelayLink, type Admission, type LinkPorts } from "./relay-link.ts";
 import type { Space } from "./space.ts";
+import { storedBytes } from "./stored-bytes.ts";
 import {
   offlineSpace,
   stepSpace,
@@ -82,7 +84,7 @@ export class SyncSession {
   readonly #runByHandle = new Map<number, SpaceRun>();
   readonly #presenceSession: Uint8Array;
   #uncredited = 0;
-  #lastAckAt: number | null = null;
+  #lastAckAt: number | null;
   #refusedCode: number | null = null;
   /** Shown to the others in beats. */
   displayName = "";
@@ -91,6 +93,7 @@ export class SyncSession {
     this.#ports = ports;
     this.#listener = listener;
     this.#presenceSession = ports.random(8);
+    this.#lastAckAt = loadLastAck(ports.store, url);
     this.#link = new RelayLink(url, ports, {
       connected: () => this.#toAll({ type: "connected" }),
       disconnected: () => this.#disconnected(),
@@ -99,7 +102,7 @@ export class SyncSession {
       log: (level, text) => listener.log(level, text),
     });
     this.#receiver = new Receiver(ports.store, ports.clock, {
-      acknowledged: () => (this.#lastAckAt = ports.clock.now()),
+      acknowledged: () => this.#acknowledged(),
       displaced: (space, records) => listener.displaced(space, records),
       log: (level, text) => listener.log(level, text),
     });
@@ -156,6 +159,26 @@ export class SyncSession {
   /** The relay this connection reached; null without one. */
   get relayPub(): Uint8Array | null {
     return this.#link.relayPub;
+  }
+
+  /** Whether the relay can list all spaces to which there is access: soon, or not before something changes. */
+  get listing(): "ready" | "soon" | "not-now" {
+    if (this.stuck.length > 0 || this.#link.idle) return "not-now";
+    const runs = [...this.#runs.values()].filter(({ state }) => state.phase !== "ended");
+    return this.connected && runs.every(({ handle }) => handle !== null) ? "ready" : "soon";
+  }
+
+  /** What the relay holds of the spaces, in bytes; null if it did not list them all. */
+  storedBytes(): Promise<number | null> {
+    const handles = [...this.#runs.values()].flatMap(({ handle }) => handle ?? []);
+    return storedBytes(handles, {
+      ask: (message) =>
+        new Promise((resolve) => {
+          if (this.connected) this.#link.ask(message, resolve);
+          else resolve(null);
+        }),
+      credit: (bytes) => this.#credit(bytes),
+    });
   }
 
   get isOpenToAll(): boolean {
@@ -360,6 +383,13 @@ export class SyncSession {
       default:
         return; // answers to questions of an earlier connection, and pongs: heard is enough
     }
+  }
+
+  /** In the transaction that takes it in. */
+  #acknowledged(): void {
+    const { store, clock } = this.#ports;
+    this.#lastAckAt = clock.now();
+    saveLastAck(store, this.url, this.#lastAckAt);
   }
 
   #credit(size: number): void {
@@ -605,7 +635,7 @@ export class SyncSession {
     batch: readonly { readonly entryId: Uint8Array }[],
     results: readonly { readonly status: number; readonly pos: number; readonly lastCtr: number }[],
   ): void {
-    const { store, clock } = this.#ports;
+    const { store } = this.#ports;
     const { space } = run;
     let staleEpoch = false;
     let refused: number | null = null;
@@ -615,7 +645,7 @@ export class SyncSession {
         if (result === undefined) continue;
         if (result.status === 0) {
           store.outbox.acknowledge(space.id, row.entryId, result.pos);
-          this.#lastAckAt = clock.now();
+          this.#acknowledged();
         } else if (
           result.status === refusals.STALE_EPOCH.code ||
           result.status === refusals.NOT_A_WRITER.code

@@ -39,6 +39,7 @@ export const DEVICE_METHODS: MethodNames<DeviceApi> = {
   setVisible: true,
   storage: true,
   tryStorage: true,
+  relayInfo: true,
   syncLog: true,
 };
 

@@ -13,6 +13,7 @@ import { capabilityFrom } from "#client/crypto/capability.ts";
 import { nobleEd25519 } from "#client/crypto/ed25519.ts";
 import { Device } from "#client/device/device.ts";
 import type { Automerge } from "#client/device/index-document.ts";
+import { pageReader } from "#client/device/read-page.ts";
 import { DatabaseKey } from "./database-key.ts";
 import { dialWebSocket } from "./dial.ts";
 import { indexedDbKeyEntry, onKeysRemoved } from "./key-entry.ts";
@@ -31,6 +32,7 @@ const indexName = "sealeaf-index";
 const indexPauseMs = 300;
 /** By when the pauses between two tries have become so long, a second has passed. */
 const longPauseMs = 1_000;
+const longestFetchMs = 5_000;
 
 /** Opens the device of this browser, unless it is locked; a first start creates it. */
 export async function startDevice(
@@ -109,6 +111,8 @@ async function openDevice({
       automerge: () => (automerge ??= loadAutomerge()),
       sessionAlive: isTabAlive,
       relayUrl: relayOfThisPage(),
+      servedBy: relayOfThisPage(),
+      readPage: pageReader(fetchPage),
       durable,
       connect: "always",
       ...(durable && { disk: diskOfThisOrigin }),
@@ -227,6 +231,10 @@ function relayOfThisPage(): string {
   const { protocol, host, pathname } = self.location;
   const folder = /^(.*\/)assets\//.exec(pathname)?.[1] ?? "/";
   return `${protocol === "https:" ? "wss" : "ws"}://${host}${folder}v1`;
+}
+
+function fetchPage(url: string): Promise<Response> {
+  return fetch(url, { cache: "no-store", signal: AbortSignal.timeout(longestFetchMs) });
 }
 
 function onFault(error: unknown): void {

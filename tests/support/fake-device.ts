@@ -18,11 +18,13 @@ import type {
   NoteRow,
   NotebookRow,
   PeerCursor,
+  RelayInfo,
   RetentionSettings,
   SearchAnswer,
   StorageReport,
   SyncStatus,
 } from "#client/device/api.ts";
+import { defaultLimits } from "#relay/protocol/limits.ts";
 import { plainPreview, plainTitle } from "#client/notes/markdown.ts";
 import { tagsOf } from "#client/notes/tags.ts";
 
@@ -57,6 +59,27 @@ export class FakeDevice implements DeviceApi {
     lastAckAt: null,
     durable: true,
     full: false,
+  };
+  relayNow: RelayInfo = {
+    relay: "wss://relay.example/v1",
+    address: "https://relay.example/",
+    connected: true,
+    fingerprint: "3f0a 91c2 77de 0b45 a8e1 5c66 20f9 d413",
+    about: {
+      version: "0.2.0",
+      protocol: 1,
+      access: "invite",
+      guests: true,
+      limits: defaultLimits,
+      keyBytes: 4 * 2 ** 30,
+    },
+    aboutAt: 0,
+    trouble: "",
+    servesThisApp: true,
+    notebooks: { all: 3, own: 2 },
+    holdsAccessKey: true,
+    stored: { bytes: 2_400_000, at: 0 },
+    lastAckAt: 0,
   };
   retentionNow: RetentionSettings = { trashDays: null, logDays: 30 };
   storageNow: StorageReport = {
@@ -317,6 +340,7 @@ export class FakeDevice implements DeviceApi {
     if (this.hasRoom && this.statusNow.full) this.setStatus({ word: "saved-here", full: false });
     return this.hasRoom;
   });
+  relayInfo = this.#method("relayInfo", () => this.relayNow);
   trash = this.#method("trash", () =>
     [...this.#notes.values()]
       .filter(({ row }) => row.trashed)

@@ -15,6 +15,7 @@ import { Notes } from "./notes.svelte.ts";
 import { Notices } from "./notices.svelte.ts";
 import { CurrentNote } from "./open-note.svelte.ts";
 import { isRefusal, sentenceOf } from "./refusal.ts";
+import { RelayState } from "./relay.svelte.ts";
 import { SearchState } from "./search.svelte.ts";
 import { outOfSpace, markdownFileName } from "./storage-words.ts";
 import { StorageState } from "./storage.svelte.ts";
@@ -35,6 +36,7 @@ export class App {
   readonly search: SearchState;
   readonly sync: SyncState;
   readonly storage: StorageState;
+  readonly relay: RelayState;
   readonly bin: TrashState;
   readonly current: CurrentNote;
   readonly theme: Theme;
@@ -86,6 +88,7 @@ export class App {
     this.search = new SearchState(parts.device);
     this.sync = new SyncState(parts.device, () => this.current.ahead);
     this.storage = new StorageState(parts);
+    this.relay = new RelayState(parts.device);
     this.bin = new TrashState(parts.device);
     this.current = new CurrentNote(parts, () => this.#noteSaved());
     this.theme = new Theme(parts.preferences);

@@ -6,6 +6,7 @@ export type Sheet =
   | { readonly type: "words" }
   | { readonly type: "restore" }
   | { readonly type: "settings" }
+  | { readonly type: "relay" }
   /** Deleting for ever; null for everything in the trash. */
   | { readonly type: "delete"; readonly note: NoteRow | null }
   | { readonly type: "new-notebook" };
