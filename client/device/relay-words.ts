@@ -49,7 +49,7 @@ export function tieWords(
 
 /** What the figure of stored bytes is. */
 export const storedExplanation =
-  "As the relay counts it: the newest copy of every note you can read there and what was written since, sealed. Attachments, and older copies that it forgets in time, come on top.";
+  "As the relay counts it: the newest sealed copy of each of your notes and what was written since. Attachments and older copies come on top.";
 
 function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
