@@ -24,7 +24,7 @@ const sound = {
   keyBytes: null,
 };
 
-describe("a device at its relay", () => {
+describe("a device at its relay", { timeout: 30_000 }, () => {
   it("says what the relay tells, the key it proved, and what it keeps", async () => {
     const relay = await startTestRelay({ settings: { access: "invite" } });
     await using ana = await setupDevice({ relayUrl: relay.url, servedBy: relay.url, readPage });
