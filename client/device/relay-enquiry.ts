@@ -50,7 +50,11 @@ export class RelayEnquiry {
     const told = this.#told(page, before, fingerprint);
     const { about, aboutAt } = told;
     this.#remember(relay, { about, aboutAt, stored });
-    const notebooks = shelf.spaces().filter((space) => space.kind === "notebook");
+    // What was taken away is kept there for others.
+    const notebooks = store.spaces
+      .list()
+      .filter(({ kind, state }) => kind === "notebook" && state === "active")
+      .flatMap(({ id }) => shelf.get(id) ?? []);
     return {
       relay,
       address: appOf(relay),
