@@ -20,8 +20,8 @@ export const relayEngines: readonly RelayEngine[] = [
 /** One server for a test file, and a database for each data directory. */
 let server: Promise<TestPostgres> | null = null;
 const databaseByDir = new Map<string, string>();
-// A server takes a few seconds to make.
-vi.setConfig({ hookTimeout: 60_000 });
+// A server takes a few seconds to make, and each round trip to it longer than one to a file.
+vi.setConfig({ hookTimeout: 60_000, testTimeout: 30_000 });
 afterAll(async () => {
   await (await server)?.stop();
 });
