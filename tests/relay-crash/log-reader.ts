@@ -49,7 +49,7 @@ export class LogReader {
     const client = await RawClient.connect(this.#urls[0] ?? "");
     const { head, status } = await this.#subscribe(client);
     if (status !== 0) throw new Error(`the log cannot be read: ${status}`);
-    while (this.cursor < head) this.#take((await client.next("data")).items);
+    while (this.cursor < head) await this.#readPage(client);
     await client.close();
   }
 
@@ -60,10 +60,7 @@ export class LogReader {
         const { status } = await this.#subscribe(this.#client);
         // The relay says that what it gave out is not there, or is something else.
         if (status !== 0) this.troubles.push(`a cursor at ${this.cursor} was refused (${status})`);
-        while (status === 0) {
-          this.#take((await this.#client.next("data")).items);
-          this.#client.send({ type: "credit", bytes: 1 << 20 });
-        }
+        while (status === 0) await this.#readPage(this.#client);
       } catch {
         this.#at += 1;
       }
@@ -74,6 +71,11 @@ export class LogReader {
 
   #subscribe(client: RawClient) {
     return client.subscribe(this.#space, { cursor: this.cursor, chain: this.#chain });
+  }
+
+  async #readPage(client: RawClient): Promise<void> {
+    this.#take((await client.next("data")).items);
+    client.send({ type: "credit", bytes: 1 << 20 });
   }
 
   #take(items: Data["items"]): void {

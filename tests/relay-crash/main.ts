@@ -1,5 +1,5 @@
 /**
- * Death by SIGKILL under load: `npm run test:relay-crash [-- --rounds 200]`, as many for each of a relay, its
+ * Death by SIGKILL under load: `npm run test:relay-crash [-- --rounds 200 --victim "two relays"]`, as many for each of a relay, its
  * PostgreSQL, and one of two relays. Two careless clients show that the reckoning can find what it looks for.
  */
 import { parseArgs } from "node:util";
@@ -11,6 +11,8 @@ import type { Care } from "./writer.ts";
 const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "200" },
+    /** A word of the only victim. */
+    victim: { type: "string", default: "" },
     /** Rounds of each negative control. */
     control: { type: "string", default: "15" },
   },
@@ -27,6 +29,7 @@ const { program } = built;
 let isWell = true;
 try {
   for (const victim of Object.keys(victims) as VictimName[]) {
+    if (!victim.includes(values.victim)) continue;
     const result = await crashStorm({ program, victim, rounds, chance: Math.random });
     console.log(`${victim} killed: ${wordsOf(result)}`);
     for (const trouble of result.troubles) console.log(`  ${trouble}`);
