@@ -102,6 +102,7 @@ describe("a private window of Firefox", () => {
     await fill(ana.page, "Note body", "Written in private.");
     await untilSync(ana.page, "Up to date");
     await click(ana.page, "button", "New note");
+    await waitFor(ana.page, "note", "Untitled");
     await untilBody(ana.page, "");
     await click(ana.page, "note", "Passing");
     await untilBody(ana.page, "Written in private.");

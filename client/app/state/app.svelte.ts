@@ -213,9 +213,11 @@ export class App {
       try {
         const { id } = await this.parts.device.createNote(notebook === null ? {} : { notebook });
         await this.notes.load();
+        // Somebody who has chosen another note meanwhile stays there.
+        if (!this.current.isWayMade) return;
         await this.current.open(id);
       } catch (error) {
-        await this.current.close();
+        if (this.current.isWayMade) await this.current.close();
         throw error;
       }
     }

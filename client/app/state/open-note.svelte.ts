@@ -102,6 +102,11 @@ export class CurrentNote {
     this.phase = { type: "opening", id: "" };
   }
 
+  /** Whether nothing was opened or closed since {@link makeWay}. */
+  get isWayMade(): boolean {
+    return this.phase.type === "opening" && this.phase.id === "";
+  }
+
   /** Resolves when everything typed here is durable and the document is freed. */
   close(): Promise<void> {
     this.#lastOpening += 1;

@@ -31,6 +31,26 @@ describe("the first minute", () => {
     expect(await device.notes()).toHaveLength(2);
   });
 
+  it("leaves somebody where they went while a new note was being made", async () => {
+    const { app, device, clock } = await setupApp((made) => {
+      made.addNote({ title: "Plan", body: long });
+    });
+    await app.start({ opensNote: true });
+    const plan = app.current.id ?? "";
+    let endSilence = () => {};
+    device.silence = new Promise((resolve) => {
+      endSilence = resolve;
+    });
+    const making = app.newNote();
+    const going = app.openNote(plan);
+    device.silence = null;
+    endSilence();
+    await Promise.all([making, going]);
+    await clock.pass(50);
+    expect(await device.notes()).toHaveLength(2);
+    expect(app.current.id).toBe(plan);
+  });
+
   it("offers the words after the first real note, and not again once postponed", async () => {
     const { app, clock, preferences } = await setupApp();
     await app.start({ opensNote: true });
