@@ -44,6 +44,10 @@ export interface NotebookRow {
   readonly shared: boolean;
   readonly members: readonly { readonly name: string; readonly self: boolean }[];
   readonly notes: number;
+  /** 0..7, for everybody in the notebook; null for none. */
+  readonly colour: number | null;
+  /** The notebook this person has put it into; nobody else sees that. Never in a circle. */
+  readonly parent: string | null;
   /** "ended": access was taken away; what was received stays readable. */
   readonly state: "active" | "joining" | "ended";
 }
@@ -336,6 +340,10 @@ export interface DeviceApi {
   pinNote(id: string, pinned: boolean): Promise<void>;
   createNotebook(name: string, call?: CallName): Promise<{ id: string }>;
   renameNotebook(id: string, name: string): Promise<void>;
+  /** 0..7, for everybody in the notebook; null takes it away. */
+  setNotebookColour(notebook: string, colour: number | null): Promise<void>;
+  /** Puts a notebook into another one, or (null) on its own, for this person on all their devices; whatever it allows. */
+  nestNotebook(notebook: string, parent: string | null): Promise<void>;
   /** A copy in the other notebook and a marker in the old one; resolves to the new id. */
   moveNote(id: string, notebook: string, call?: CallName): Promise<{ id: string }>;
   /** Works offline; the link opens once this device has reached the relay. */

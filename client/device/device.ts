@@ -474,6 +474,14 @@ export class Device implements DeviceApi {
     return this.#notebooks.rename(id, name);
   }
 
+  setNotebookColour(notebook: string, colour: number | null): Promise<void> {
+    return this.#notebooks.setColour(notebook, colour);
+  }
+
+  nestNotebook(notebook: string, parent: string | null): Promise<void> {
+    return this.#notebooks.nest(notebook, parent);
+  }
+
   async share(notebook: string, role: "read" | "edit"): Promise<{ link: string }> {
     return { link: await this.#admission.share(notebook, role) };
   }

@@ -18,6 +18,8 @@ export interface NotebookIndex {
   trash: Record<string, Uint8Array>;
   moved: Record<string, Uint8Array>;
   members: Record<string, Uint8Array>;
+  /** {@link packColour}. Not in the first change, which is the same everywhere for ever. */
+  colour?: Uint8Array;
 }
 
 /** Only the owner's own devices read it; no text of other people ever stands in it. */
@@ -33,6 +35,16 @@ export interface VaultIndex {
   [pin: PinKey]: Uint8Array;
   /** The relay's key in hex → the secret of this person's access key there, 32 bytes. For the same reason. */
   [access: AccessKeyName]: Uint8Array;
+  /** A notebook that lies in another one → {@link packParent}. For the same reason. */
+  [parent: ParentKey]: Uint8Array;
+}
+
+export const parentPrefix = "parent ";
+
+type ParentKey = `${typeof parentPrefix}${string}`;
+
+export function parentKey(spaceHex: string): ParentKey {
+  return `${parentPrefix}${spaceHex}`;
 }
 
 export const accessPrefix = "access ";
@@ -83,6 +95,7 @@ export function vaultIndexGenesis(automerge: Automerge): AutomergeModule.Doc<Vau
 }
 
 const packVersion = 1;
+export const notebookColours = 8;
 
 /** A moment, in milliseconds since 1970: `ver u8 | at u64`. */
 export function packMoment(at: number): Uint8Array {
@@ -94,6 +107,34 @@ export function unpackMoment(bytes: Uint8Array): number | null {
   const parsed = parseAll(bytes, (reader) => {
     if (reader.u8() !== packVersion) reader.refuse("unknown version");
     return reader.u64();
+  });
+  return parsed.ok ? parsed.value : null;
+}
+
+/** One of the eight colours: `ver u8 | colour u8`. */
+export function packColour(colour: number): Uint8Array {
+  return new Writer().u8(packVersion).u8(colour).finish();
+}
+
+/** 0..7; null for bytes of a later version, or that are no colour. */
+export function unpackColour(bytes: Uint8Array): number | null {
+  const parsed = parseAll(bytes, (reader) => {
+    if (reader.u8() !== packVersion) reader.refuse("unknown version");
+    const colour = reader.u8();
+    return colour < notebookColours ? colour : reader.refuse("unknown colour");
+  });
+  return parsed.ok ? parsed.value : null;
+}
+
+/** The notebook another one lies in: `ver u8 | space 32`. */
+export function packParent(space: Uint8Array): Uint8Array {
+  return new Writer().u8(packVersion).fixed(space, spaceIdBytes).finish();
+}
+
+export function unpackParent(bytes: Uint8Array): Uint8Array | null {
+  const parsed = parseAll(bytes, (reader) => {
+    if (reader.u8() !== packVersion) reader.refuse("unknown version");
+    return reader.bytes(spaceIdBytes);
   });
   return parsed.ok ? parsed.value : null;
 }

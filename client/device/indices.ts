@@ -21,10 +21,14 @@ import {
   accessKeyName,
   accessPrefix,
   notebookIndexGenesis,
+  packColour,
   packMoment,
   packNotebook,
+  packParent,
+  parentKey,
   pinKey,
   pinPrefix,
+  unpackColour,
   unpackMoment,
   unpackMove,
   unpackNotebook,
@@ -32,6 +36,7 @@ import {
   type NotebookIndex,
   type VaultIndex,
 } from "./index-document.ts";
+import { parentsIn, saveParents } from "./nesting.ts";
 import type { RelayDesk } from "./relay-desk.ts";
 import { firstNotebookName, type Shelf } from "./shelf.ts";
 
@@ -122,6 +127,24 @@ export class Indices {
     });
     this.introduce(documents, space);
     this.project(space);
+  }
+
+  colourNotebook(documents: DeviceDocuments, space: Space, colour: number | null): void {
+    this.edit(documents, space, (index) => {
+      if (colour === null) delete index.colour;
+      else index.colour = packColour(colour);
+    });
+    this.project(space);
+  }
+
+  /** The person keeps a notebook in another one, or (null) not any more. */
+  nest(documents: DeviceDocuments, space: Space, parent: Space | null): void {
+    const key = parentKey(space.hex);
+    this.#editVault(documents, (vault) => {
+      if (parent === null) delete vault[key];
+      else vault[key] = packParent(parent.id);
+    });
+    saveParents(this.#store, parentsIn(this.#loadedVault(documents)));
   }
 
   /** The person's other devices find the notebook from now on. */
@@ -336,7 +359,9 @@ export class Indices {
       return name === null ? [] : [{ cap, name }];
     });
     const name = textOf(index.name);
-    shelf.saveFacts(space.id, { name: name === "" ? shelf.facts(space.id).name : name, members });
+    const colour = index.colour === undefined ? null : unpackColour(index.colour);
+    const known = name === "" ? shelf.facts(space.id).name : name;
+    shelf.saveFacts(space.id, { name: known, members, colour });
   }
 
   /** Notebooks another device of the same person has put into the vault, and the person's name. */
@@ -348,6 +373,7 @@ export class Indices {
       saveDisplayName(this.#store, name);
       desk.tellName();
     }
+    saveParents(this.#store, parentsIn(this.#vault));
     this.#projectPins(this.#vault);
     this.#projectAccessKeys(this.#vault);
     for (const packed of Object.values(this.#vault.notebooks)) {

@@ -1,12 +1,14 @@
 /** What people do with notebooks: listing, founding and naming them. */
 import type { Store } from "#crdt-store/store.ts";
-import { toHex } from "#relay/protocol/bytes.ts";
+import { parseHex, toHex } from "#relay/protocol/bytes.ts";
 import { cleanName } from "#client/crypto/profile.ts";
 import type { Space } from "#client/sync/space.ts";
 import type { CallName, NotebookRow } from "./api.ts";
 import type { DeviceDocuments } from "./documents.ts";
 import type { DeviceEvents } from "./events.ts";
+import { notebookColours } from "./index-document.ts";
 import type { Indices } from "./indices.ts";
+import { liesIn, loadParents, type Parents } from "./nesting.ts";
 import { refuse } from "./refusal.ts";
 import type { RelayDesk } from "./relay-desk.ts";
 import { mustWrite, roleName, type Shelf } from "./shelf.ts";
@@ -33,22 +35,33 @@ export class Notebooks {
   /** The oldest first. */
   list(): readonly NotebookRow[] {
     const { shelf } = this.#ports;
+    const parents = loadParents(this.#store);
     const notes = new Map(
       this.#store.notes.countBySpace().map((count) => [toHex(count.space), count.notes]),
     );
     return this.#store.spaces.list().flatMap(({ id, kind, state }) => {
       const space = shelf.get(id);
       if (kind !== "notebook" || space === undefined) return [];
+      const facts = shelf.facts(id);
       return {
         id: space.hex,
-        name: shelf.facts(id).name,
+        name: facts.name,
         role: roleName(space),
         shared: shelf.isShared(space),
         members: shelf.members(space),
         notes: notes.get(space.hex) ?? 0,
+        colour: facts.colour ?? null,
+        parent: this.#parent(parents, space),
         state,
       };
     });
+  }
+
+  /** A notebook may lie in one that is not on this device any more: it is shown on its own then. */
+  #parent(parents: Parents, space: Space): string | null {
+    const parent = parents.get(space.hex);
+    const id = parent === undefined ? null : parseHex(parent);
+    return id === null ? null : (this.#ports.shelf.get(id)?.hex ?? null);
   }
 
   async create(name: string, call?: CallName): Promise<{ id: string }> {
@@ -77,6 +90,31 @@ export class Notebooks {
     const loaded = await documents();
     this.#store.transaction(() => indices.nameNotebook(loaded, space, clean));
     changedHere(space);
+    events.notify("notebooks");
+  }
+
+  async setColour(id: string, colour: number | null): Promise<void> {
+    const { shelf, indices, events, documents, changedHere } = this.#ports;
+    const space = shelf.mustNotebook(id);
+    mustWrite(space);
+    if (colour !== null && !(Number.isInteger(colour) && colour >= 0 && colour < notebookColours)) {
+      refuse("bad-input", "A notebook has one of eight colours, or none.");
+    }
+    const loaded = await documents();
+    this.#store.transaction(() => indices.colourNotebook(loaded, space, colour));
+    changedHere(space);
+    events.notify("notebooks");
+  }
+
+  async nest(id: string, parentId: string | null): Promise<void> {
+    const { shelf, indices, events, documents } = this.#ports;
+    const space = shelf.mustNotebook(id);
+    const parent = parentId === null ? null : shelf.mustNotebook(parentId);
+    const loaded = await documents();
+    if (parent !== null && liesIn(loadParents(this.#store), parent.hex, space.hex)) {
+      refuse("bad-input", "A notebook cannot be put into itself, or into one that lies in it.");
+    }
+    this.#store.transaction(() => indices.nest(loaded, space, parent));
     events.notify("notebooks");
   }
 }

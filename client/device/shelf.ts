@@ -33,6 +33,8 @@ interface NotebookFacts {
   readonly name: string;
   /** Their capability keys in hex. */
   readonly members: readonly { readonly cap: string; readonly name: string }[];
+  /** 0..7. */
+  readonly colour?: number | null;
 }
 
 /** What opens a space: enough to hold it on a device. */

@@ -27,6 +27,8 @@ export const DEVICE_METHODS: MethodNames<DeviceApi> = {
   pinNote: true,
   createNotebook: "named",
   renameNotebook: true,
+  setNotebookColour: true,
+  nestNotebook: true,
   moveNote: "named",
   share: true,
   previewLink: true,

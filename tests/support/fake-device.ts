@@ -130,6 +130,8 @@ export class FakeDevice implements DeviceApi {
       shared: false,
       members: [{ name: "You", self: true }],
       notes: 0,
+      colour: null,
+      parent: null,
       state: "active",
       ...fields,
     });
@@ -293,8 +295,13 @@ export class FakeDevice implements DeviceApi {
     return { id };
   });
   renameNotebook = this.#method("renameNotebook", (id: string, name: string) => {
-    this.addNotebook(name, { ...this.#notebooks.get(id), id, name });
-    this.emit({ type: "notebooks" });
+    this.#changeNotebook(id, { name });
+  });
+  setNotebookColour = this.#method("setNotebookColour", (id: string, colour: number | null) => {
+    this.#changeNotebook(id, { colour });
+  });
+  nestNotebook = this.#method("nestNotebook", (id: string, parent: string | null) => {
+    this.#changeNotebook(id, { parent });
   });
   moveNote = this.#method("moveNote", (id: string, notebook: string) => {
     const { row } = this.#note(id);
@@ -375,6 +382,11 @@ export class FakeDevice implements DeviceApi {
       if (refusal !== undefined) throw refusal;
       return run(...args);
     };
+  }
+
+  #changeNotebook(id: string, fields: Partial<NotebookRow>): void {
+    this.addNotebook("", { ...this.#notebooks.get(id), ...fields, id });
+    this.emit({ type: "notebooks" });
   }
 
   #note(id: string): FakeNote {
