@@ -51,8 +51,8 @@ interface Feed {
   /** Whether its CAUGHT_UP has been sent. */
   isCaughtUp: boolean;
   hasEnded: boolean;
-  /** Positions this very connection pushed: their bodies need not come back. */
-  readonly own: Set<number>;
+  /** Positions this very connection pushed: their bodies need not come back. None while it is null: thousands only read. */
+  own: Set<number> | null;
 }
 
 /** An errand on its way, under the subscription it was asked by. */
@@ -62,6 +62,7 @@ interface Running {
 }
 
 interface Topic {
+  readonly spaceKey: string;
   readonly spaceId: Uint8Array;
   state: SpaceState;
   readonly feeds: Map<Outlet, Feed>;
@@ -93,6 +94,12 @@ export class Hub {
     return new Outlet(this, this.#ports, session, wire);
   }
 
+  /** A space as all its readers name it: one string and one id for thousands of them. */
+  nameOf(spaceId: Uint8Array): Pick<Topic, "spaceKey" | "spaceId"> {
+    const spaceKey = toHex(spaceId);
+    return this.#topics.get(spaceKey) ?? { spaceKey, spaceId };
+  }
+
   /** The freshest committed state of a space somebody is subscribed to. */
   topicState(spaceKey: string): SpaceState | null {
     return this.#topics.get(spaceKey)?.state ?? null;
@@ -108,6 +115,7 @@ export class Hub {
 
   #openTopic({ spaceKey, spaceId }: Feed, state: SpaceState): Topic {
     const topic: Topic = {
+      spaceKey,
       spaceId,
       state,
       feeds: new Map(),
@@ -137,9 +145,10 @@ export class Hub {
     const topic = this.#topics.get(toHex(spaceId));
     if (topic === undefined) return;
     if (!this.#moveOn(topic, state) || rows.length === 0) return;
-    if (by !== null) {
-      const own = topic.feeds.get(by)?.own;
-      for (const row of rows) if (row.kind === "entry") own?.add(row.pos);
+    const feed = by === null ? undefined : topic.feeds.get(by);
+    if (feed !== undefined) {
+      feed.own ??= new Set();
+      for (const row of rows) if (row.kind === "entry") feed.own.add(row.pos);
     }
     this.#offer(topic, rows);
   }
@@ -276,7 +285,7 @@ class SharedPages {
   }
 
   framesFor({ own, handle }: Feed): readonly Uint8Array[] {
-    if (own.size > 0 && this.rows.some((row) => own.has(row.pos))) {
+    if (own !== null && this.rows.some((row) => own.has(row.pos))) {
       return encodePages(this.rows, own).map((frame) => addressed(frame, 0, handle));
     }
     const known = this.#framesByHandle.get(handle);
@@ -323,17 +332,17 @@ export class Outlet {
 
   /** Registers a subscription without sending yet; one of the same space is replaced. */
   subscribe(state: SpaceState, request: SubscriptionRequest): number {
-    const spaceKey = toHex(request.spaceId);
+    const { spaceKey, spaceId } = this.#hub.nameOf(request.spaceId);
     this.#endSubscription(this.#handleBySpace.get(spaceKey));
     const feed: Feed = {
       spaceKey,
-      spaceId: request.spaceId,
+      spaceId,
       handle: this.#nextHandle,
       mode: request.mode,
       cursor: request.cursor,
       isCaughtUp: false,
       hasEnded: false,
-      own: new Set(),
+      own: null,
     };
     this.#nextHandle += 1;
     this.#subscriptions.set(feed.handle, feed);
@@ -500,7 +509,7 @@ export class Outlet {
     const last = items.at(-1);
     // Unless stubs were forgotten under a reader that is months behind: it has to begin anew.
     if (last?.pos !== feed.cursor + items.length) throw new Error("the log has a hole");
-    for (const frame of encodePages(items, feed.own)) {
+    for (const frame of encodePages(items, feed.own ?? noneOwn)) {
       this.#sendData(addressed(frame, 0, feed.handle));
     }
     this.#moveTo(feed, last.pos);
@@ -520,7 +529,8 @@ export class Outlet {
   }
 
   #moveTo(feed: Feed, pos: number): void {
-    for (const own of feed.own) if (own <= pos) feed.own.delete(own);
+    for (const own of feed.own ?? noneOwn) if (own <= pos) feed.own?.delete(own);
+    if (feed.own?.size === 0) feed.own = null;
     feed.cursor = pos;
   }
 

@@ -365,7 +365,8 @@ class Connection implements RelayConnection {
     };
     const transcript = concat(encodeHelloBody(hello), encodeWelcomeBody(welcome));
     const signature = await identity.sign(inDomain("welcome", transcript));
-    this.#transcript = transcript;
+    // Nobody shows a key to an open relay, and there may be thousands of connections.
+    if (access.access.mode !== "open") this.#transcript = transcript;
     this.#send(reqId, { type: "welcome", ...welcome, signature });
   }
 
