@@ -132,6 +132,61 @@ export function join(
   );
 }
 
+/** A role that is to shrink; `none` ends access for good. */
+export interface Lowering {
+  readonly signPub: Uint8Array;
+  readonly role: RoleCode;
+}
+
+/**
+ * ROTATE: a fresh key for everybody who keeps a role, and the lower roles. What names nobody, or
+ * would not lower anything, is left out.
+ * @param epochKey of the epoch that ends: the new key opens it, so that whoever joins later reads history
+ */
+export function rotate(
+  author: Author,
+  place: ControlPlace,
+  signer: SigningKey,
+  epochKey: Uint8Array,
+  lowered: readonly Lowering[],
+): { readonly signed: SignedControl; readonly epochKey: Uint8Array } {
+  const { spaceId, epoch, capabilities } = place.authority;
+  const changes = capabilities.flatMap(({ signPub, role: before }, capIx) => {
+    const role = lowered.find((lowering) => equal(lowering.signPub, signPub))?.role ?? before;
+    return role < before ? [{ capIx, role }] : [];
+  });
+  const roleAfter = new Map(changes.map(({ capIx, role }) => [capIx, role]));
+  const header = headerAt(place, "rotate");
+  const ephemeral = boxKey(author.random(32));
+  const next = author.random(32);
+  const keys = capabilities.flatMap(({ boxPub, role }, capIx) =>
+    (roleAfter.get(capIx) ?? role) === roles.none
+      ? []
+      : [{ capIx, sealedKey: sealUnder(header, ephemeral, epoch + 1, next, boxPub) }],
+  );
+  const previousSeal = epochSubkey(next, spaceId, "prev");
+  const body = {
+    type: "rotate" as const,
+    changes,
+    keyCommit: keyCommitOf(spaceId, epoch + 1, next),
+    readTokenHash: readTokenHash(readToken(next, spaceId)),
+    ephPub: ephemeral.publicKey,
+    keys,
+    previousKey: sealWithNonce(previousSeal, author.random(aeadNonceBytes), spaceId, epochKey),
+  };
+  return { signed: signAt(author, header, body, signer), epochKey: next };
+}
+
+/** DELETE or RESTORE: closes the whole space, or opens it again while the relay still has it. */
+export function closeOrReopen(
+  author: Author,
+  place: ControlPlace,
+  signer: SigningKey,
+  type: "delete" | "restore",
+): SignedControl {
+  return signAt(author, headerAt(place, type), { type }, signer);
+}
+
 /**
  * A new space: its genesis, the administrator's grant to itself, and the rotation to epoch 1.
  * The records are one atomic push.
@@ -210,10 +265,21 @@ function sealTo(
   boxPub: Uint8Array,
 ): { ephPub: Uint8Array; sealedKey: Uint8Array } {
   const ephemeral = boxKey(author.random(32));
+  const sealedKey = sealUnder(header, ephemeral, epoch, epochKey, boxPub);
+  return { ephPub: ephemeral.publicKey, sealedKey };
+}
+
+function sealUnder(
+  header: Header,
+  ephemeral: BoxKey,
+  epoch: number,
+  epochKey: Uint8Array,
+  boxPub: Uint8Array,
+): Uint8Array {
   const context = { spaceId: header.spaceId, epoch, aad: controlSealHeader(header) };
   const sealedKey = sealEpochKey(epochKey, ephemeral, boxPub, context);
   if (sealedKey === null) throw new Error("a key was to be sealed to an unsound box key");
-  return { ephPub: ephemeral.publicKey, sealedKey };
+  return sealedKey;
 }
 
 function sealMeta(

@@ -25,6 +25,7 @@ import type { DeviceEvents } from "./events.ts";
 import { loadDisplayName, loadRelay, saveBackupKey, saveRelay } from "./identity.ts";
 import type { Indices } from "./indices.ts";
 import { decodeLinkMeta, encodeLinkMeta, nothingKnown, type LinkMeta } from "./link-meta.ts";
+import { mayAdminister, type Membership } from "./membership.ts";
 import type { Progress } from "./progress.ts";
 import { Refusal, refuse } from "./refusal.ts";
 import { appOf, relayOf, sameRelay } from "./relay-address.ts";
@@ -44,6 +45,7 @@ export interface AdmissionPorts {
   readonly shelf: Shelf;
   readonly indices: Indices;
   readonly desk: RelayDesk;
+  readonly membership: Membership;
   readonly events: DeviceEvents;
   readonly progress: Progress;
   readonly documents: () => Promise<DeviceDocuments>;
@@ -68,20 +70,18 @@ export class Admission {
 
   /** A link that lets whoever holds it in. It opens once this device has reached the relay. */
   async share(notebook: string, role: "read" | "edit"): Promise<string> {
-    const { progress, shelf, desk, events, ed, random, clock } = this.#ports;
+    const { progress, shelf, desk, membership, ed, random } = this.#ports;
     const space = shelf.mustNotebook(notebook);
     const relay = desk.url;
     if (relay === null) {
       refuse("bad-relay", "Sharing needs a relay, and this device knows none. Give it one first.");
     }
-    const key = space.currentKey;
-    if (space.role < roles.admin || space.capability === null || key === null) {
+    if (!mayAdminister(space)) {
       refuse("no-access", "Only an administrator of this notebook can share it.");
     }
     const secret = random(32);
     const { sign, box } = capabilityFrom(ed, secret);
-    const place = space.controlPlace(clock.now());
-    const signed = grant({ ed, random }, place, space.capability.sign, key.key, {
+    const capability = {
       signPub: sign.publicKey,
       boxPub: box.publicKey,
       role: role === "edit" ? roles.edit : roles.read,
@@ -93,11 +93,9 @@ export class Admission {
         from: loadDisplayName(this.#store),
         notes: this.#notesIn(space.id),
       }),
-    });
-    shelf.addRecord(space.id, signed);
-    space.reload();
-    desk.poke(space);
-    events.notify("notebooks");
+    };
+    this.#store.transaction(() => membership.grant(space, capability));
+    membership.send(space);
     // Whoever is handed the link opens it at once: it should be there. Offline it is not waited for.
     const look = (): true | null =>
       desk.session?.connected !== true || this.#isPublished(space) ? true : null;
@@ -109,24 +107,6 @@ export class Admission {
   #isPublished({ id }: Space): boolean {
     const records = this.#store.spaces.control(id);
     return records.every(({ pos }) => pos !== null) && this.#store.outbox.depth(id) === 0;
-  }
-
-  /** Grants of ours that another administrator's record overtook, written anew on top of it. */
-  writeAnew(space: Space, records: readonly SignedControl[]): void {
-    const { shelf, ed, random, clock } = this.#ports;
-    for (const { record } of records) {
-      const key = space.currentKey;
-      if (record.body.type !== "grant" || space.capability === null || key === null) continue;
-      const keyThen = space.keyOf(record.epochAfter);
-      const meta = keyThen === null ? null : openMeta(space.id, keyThen, record.body.meta);
-      const place = space.controlPlace(clock.now());
-      const signed = grant({ ed, random }, place, space.capability.sign, key.key, {
-        ...record.body,
-        meta: meta ?? new Uint8Array(0),
-      });
-      shelf.addRecord(space.id, signed);
-      space.reload();
-    }
   }
 
   /** What following the link would do; changes nothing, but a device without a relay takes the link's. */

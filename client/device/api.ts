@@ -348,6 +348,14 @@ export interface DeviceApi {
   moveNote(id: string, notebook: string, call?: CallName): Promise<{ id: string }>;
   /** Works offline; the link opens once this device has reached the relay. */
   share(notebook: string, role: "read" | "edit"): Promise<{ link: string }>;
+  /** Ends a link (its capability key in hex); who came by it stays. */
+  revokeLink(notebook: string, link: string): Promise<void>;
+  /**
+   * Ends somebody's access (their capability key in hex), and that of the links they can still open the notebook with.
+   * They keep what they have received. Works offline; it holds once this device has reached the relay.
+   */
+  removePerson(notebook: string, person: string): Promise<void>;
+  setPersonRole(notebook: string, person: string, role: Role): Promise<void>;
   previewLink(link: string): Promise<LinkPreview>;
   join(link: string): Promise<{ notebook: string }>;
   /** The 24 words while they still wait on this device, else null. */

@@ -32,6 +32,7 @@ import type {
   OpenedNote,
   RelayInfo,
   RetentionSettings,
+  Role,
   SearchAnswer,
   StorageReport,
   SyncStatus,
@@ -48,8 +49,10 @@ import type { Automerge } from "./index-document.ts";
 import { Indices } from "./indices.ts";
 import { Materialiser } from "./materialiser.ts";
 import { NoteRows } from "./note-rows.ts";
+import { Membership } from "./membership.ts";
 import { Notebooks } from "./notebooks.ts";
 import { Notes, type NoteText } from "./notes.ts";
+import { People } from "./people.ts";
 import { Progress } from "./progress.ts";
 import { refuse } from "./refusal.ts";
 import { RelayDesk } from "./relay-desk.ts";
@@ -108,6 +111,8 @@ export class Device implements DeviceApi {
   readonly #notes: Notes;
   readonly #retention: Retention;
   readonly #notebooks: Notebooks;
+  readonly #membership: Membership;
+  readonly #people: People;
   readonly #admission: Admission;
   readonly #carets: Carets;
   readonly #storage: StorageWatch;
@@ -155,7 +160,9 @@ export class Device implements DeviceApi {
     this.#notes = new Notes({ ...parts, rows, materialiser, changedHere });
     this.#retention = new Retention({ ...parts, background, notes: this.#notes });
     this.#notebooks = new Notebooks({ ...parts, changedHere });
-    this.#admission = new Admission({ ...parts, progress });
+    this.#membership = new Membership(parts);
+    this.#people = new People({ ...parts, membership: this.#membership });
+    this.#admission = new Admission({ ...parts, progress, membership: this.#membership });
     this.#carets = new Carets({ desk, events, nameOf });
     const changed = (isFull: boolean): void => this.#storageChanged(isFull);
     this.#storage = new StorageWatch({ ...ports, changed });
@@ -486,6 +493,18 @@ export class Device implements DeviceApi {
     return { link: await this.#admission.share(notebook, role) };
   }
 
+  async revokeLink(notebook: string, link: string): Promise<void> {
+    this.#people.revokeLink(notebook, link);
+  }
+
+  async removePerson(notebook: string, person: string): Promise<void> {
+    this.#people.remove(notebook, person);
+  }
+
+  async setPersonRole(notebook: string, person: string, role: Role): Promise<void> {
+    this.#people.setRole(notebook, person, role);
+  }
+
   previewLink(link: string): Promise<LinkPreview> {
     return this.#admission.preview(link);
   }
@@ -541,7 +560,7 @@ export class Device implements DeviceApi {
       },
       presence: (space) => this.#carets.changed(space),
       ended: (space) => this.#spaceEnded(space),
-      displaced: (space, records) => this.#admission.writeAnew(space, records),
+      displaced: (space, records) => this.#membership.writeAnew(space, records),
       putBack: (space) => this.#putBack(space),
       rewound: (space) => this.#rewound(space),
       log: (level, text) => this.#log(level, text),

@@ -1,6 +1,6 @@
 /** The spaces this device holds, the vault among them, and what is known of each without its index. */
 import type { Store } from "#crdt-store/store.ts";
-import { equal, toHex, utf8 } from "#relay/protocol/bytes.ts";
+import { concat, equal, toHex, utf8 } from "#relay/protocol/bytes.ts";
 import { capabilityKinds, roles, type SignedControl } from "#relay/protocol/control.ts";
 import { chainStart } from "#relay/protocol/domain.ts";
 import { spaceIdOf } from "#relay/protocol/genesis.ts";
@@ -50,6 +50,8 @@ export const firstNotebookName = "Notes";
 /** Reason of what the journal set aside. */
 const damagedRow = "damaged-row";
 const firstNotebookSetting = "device/first-notebook";
+const formerSecretsSetting = (space: string): string => `notebook-access/${space}`;
+const mostFormerSecrets = 8;
 
 export class Shelf {
   readonly #ports: ShelfPorts;
@@ -255,17 +257,56 @@ export class Shelf {
     const context = { store: this.#store, ed, identity: this.mustIdentity() };
     const space = new Space(context, id, genesis, capability);
     this.#spaces.set(space.hex, space);
+    if (this.#formerSecrets(id).length > 0) space.hold(this.#heldIn(id));
     return space;
+  }
+
+  /**
+   * Uses another secret for a space from now on, in the caller's transaction. What the former ones open
+   * stays open, and they serve until the control log has taken the new one in.
+   */
+  takeAccess(space: Space, capSecret: Uint8Array): void {
+    const row = this.#store.spaces.get(space.id);
+    if (row === null) throw new Error("access is taken to a space that is held");
+    if (row.capSecret !== null && !equal(row.capSecret, capSecret)) {
+      const former = [row.capSecret, ...this.#formerSecrets(space.id)].slice(0, mostFormerSecrets);
+      this.#store.settings.put(formerSecretsSetting(space.hex), concat(...former));
+    }
+    this.#store.spaces.update(space.id, { capSecret, state: "active" });
+    space.hold(this.#heldIn(space.id));
+    space.certifyDevice();
+  }
+
+  /** The newest first. */
+  #formerSecrets(space: Uint8Array): readonly Uint8Array[] {
+    const packed = this.#store.settings.get(formerSecretsSetting(toHex(space))) ?? new Uint8Array();
+    return Array.from({ length: packed.length / 32 }, (_, ix) =>
+      packed.slice(32 * ix, 32 * ix + 32),
+    );
+  }
+
+  #heldIn(space: Uint8Array): readonly HeldCapability[] {
+    const current = this.#store.spaces.get(space)?.capSecret ?? null;
+    const secrets = [...(current === null ? [] : [current]), ...this.#formerSecrets(space)];
+    return secrets.map((secret) => capabilityFrom(this.#ports.ed, secret));
   }
 
   /** After a transaction that came to nothing: what it had added is not held, what it had changed is as before. */
   #readAgain(): void {
     this.#identity = loadIdentity(this.#store);
     for (const space of this.#spaces.values()) {
-      if (this.#store.spaces.get(space.id) === null) this.#spaces.delete(space.hex);
-      else space.reload();
+      const row = this.#store.spaces.get(space.id);
+      if (row === null) this.#spaces.delete(space.hex);
+      else if (this.#uses(space, row.capSecret)) space.reload();
+      else space.hold(this.#heldIn(space.id));
     }
     if (this.#identity !== null) this.openAll();
+  }
+
+  #uses(space: Space, capSecret: Uint8Array | null): boolean {
+    if (capSecret === null || space.capability === null) return capSecret === space.capability;
+    const { publicKey } = capabilityFrom(this.#ports.ed, capSecret).sign;
+    return equal(publicKey, space.capability.sign.publicKey);
   }
 
   /** Access is over; what had been received stays. */

@@ -4,7 +4,7 @@
  */
 import type { Store } from "#crdt-store/store.ts";
 import { equal, toHex } from "#relay/protocol/bytes.ts";
-import { parseControl, type SignedControl } from "#relay/protocol/control.ts";
+import { parseControl } from "#relay/protocol/control.ts";
 import { parseEntry, parseStub, type Entry } from "#relay/protocol/entry.ts";
 import { noDocument } from "#relay/protocol/genesis.ts";
 import { maxMessageBytes } from "#relay/protocol/limits.ts";
@@ -13,7 +13,7 @@ import { originBytes } from "#client/crypto/authorship.ts";
 import { noteFrontier } from "./frontier.ts";
 import { judgeEntry, type Verdict } from "./intake.ts";
 import type { Clock } from "./ports.ts";
-import type { Space } from "./space.ts";
+import type { DisplacedRecord, Space } from "./space.ts";
 
 export type LogItem = Data["items"][number];
 
@@ -30,7 +30,7 @@ export interface TakenIn {
 export interface ReceiverListener {
   /** The relay has one of our entries. */
   acknowledged(): void;
-  displaced(space: Space, records: readonly SignedControl[]): void;
+  displaced(space: Space, records: readonly DisplacedRecord[]): void;
   log(level: "info" | "warning" | "error", text: string): void;
 }
 

@@ -3,7 +3,6 @@
  * and tells the device what happened.
  */
 import { equal, toHex } from "#relay/protocol/bytes.ts";
-import type { SignedControl } from "#relay/protocol/control.ts";
 import { chainNext, chainStart, chainTag } from "#relay/protocol/domain.ts";
 import { refusalClass, refusals } from "#relay/protocol/errors.ts";
 import { maxMessageBytes, maxPushEntries } from "#relay/protocol/limits.ts";
@@ -15,7 +14,7 @@ import type { Peer } from "./presence.ts";
 import { Receiver, type LogItem } from "./receiver.ts";
 import { refusalWords } from "./refusal-words.ts";
 import { RelayLink, type Admission, type LinkPorts } from "./relay-link.ts";
-import type { Space } from "./space.ts";
+import type { DisplacedRecord, Space } from "./space.ts";
 import { storedBytes } from "./stored-bytes.ts";
 import {
   offlineSpace,
@@ -39,7 +38,7 @@ export interface SessionListener {
   presence(space: Space): void;
   ended(space: Space): void;
   /** Records of ours that others overtook: to be written anew on top of the log. */
-  displaced(space: Space, records: readonly SignedControl[]): void;
+  displaced(space: Space, records: readonly DisplacedRecord[]): void;
   /** The relay has lost this space: give it everything back. */
   putBack(space: Space): void;
   /** The relay's log is another than ours was: what we wrote may not be in it. */
@@ -325,7 +324,7 @@ export class SyncSession {
     };
     this.#link.ask(question, (reply) => {
       if (reply?.type !== "controlData" || reply.more) return;
-      space.absorb(reply.records, reply.certificates);
+      this.#absorb(space, reply.records, reply.certificates);
       this.#listener.members(space);
       const run = this.#runs.get(space.hex);
       if (run?.state.subscribed === true) run.presence.open();
@@ -448,8 +447,6 @@ export class SyncSession {
       case "push-control":
         this.#pushControl(run);
         break;
-      case "rebase-control":
-        break; // the missing records came with the refusal and are taken in by #pushControl
       case "drop-control": {
         const dropped = run.space.dropUnconfirmed();
         this.#listener.log(
@@ -505,11 +502,22 @@ export class SyncSession {
         this.#spaceEvent(run, { type: "control-acked", status: errorCode(reply) });
         return;
       }
-      const { displaced } = space.absorb(reply.records, []);
-      if (displaced.length > 0) this.#listener.displaced(space, displaced);
+      this.#absorb(space, reply.records, []);
       this.#listener.members(space);
       this.#accessAnswered(reply.status);
       this.#spaceEvent(run, { type: "control-acked", status: reply.status });
+    });
+  }
+
+  /** What another wrote in the place of our records, and ours anew on top of it, at once. */
+  #absorb(
+    space: Space,
+    records: Parameters<Space["absorb"]>[0],
+    certificates: readonly Uint8Array[],
+  ): void {
+    this.#ports.store.transaction(() => {
+      const { displaced } = space.absorb(records, certificates);
+      if (displaced.length > 0) this.#listener.displaced(space, displaced);
     });
   }
 
@@ -556,8 +564,7 @@ export class SyncSession {
         );
         return;
       }
-      const { displaced } = space.absorb(reply.records, reply.certificates);
-      if (displaced.length > 0) this.#listener.displaced(space, displaced);
+      this.#absorb(space, reply.records, reply.certificates);
       const next = space.confirmedSeq + 1;
       if (reply.more && next > fromSeq) {
         this.#getControl(run, next);
@@ -725,10 +732,16 @@ export class SyncSession {
     });
     for (const { docId, changes } of fresh.values())
       this.#listener.changes(run.space, docId, changes);
-    if (membersChanged) this.#listener.members(run.space);
+    if (membersChanged) this.#controlTakenIn(run);
     if (items.length > 0) run.presence.frontierMoved();
     if (trouble !== null) this.#spaceEvent(run, trouble);
     else this.#listener.progress();
+  }
+
+  /** Members, roles or keys have changed, and with them perhaps what was to be written here. */
+  #controlTakenIn(run: SpaceRun): void {
+    this.#listener.members(run.space);
+    if (this.#work(run).controlQueued) this.#spaceEvent(run, { type: "control-queued" });
   }
 }
 

@@ -15,6 +15,7 @@ import {
   type SignedControl,
 } from "#relay/protocol/control.ts";
 import { chainStart, chainTag } from "#relay/protocol/domain.ts";
+import { parseEntry } from "#relay/protocol/entry.ts";
 import { indexIdOf } from "#relay/protocol/genesis.ts";
 import { actorOf, parseOrigin, type Origin } from "#client/crypto/authorship.ts";
 import type { HeldCapability } from "#client/crypto/capability.ts";
@@ -52,15 +53,23 @@ interface JudgedRecord {
   readonly authority: Authority;
 }
 
+/** A record of ours in whose place the relay has another one. */
+export interface DisplacedRecord {
+  readonly signed: SignedControl;
+  /** As it would have been after it: names the capabilities that it counts. */
+  readonly authority: Authority;
+}
+
 export class Space implements IntakeKnowledge {
   readonly id: Uint8Array;
   readonly hex: string;
   readonly genesis: Uint8Array;
   readonly indexId: Uint8Array;
-  readonly capability: HeldCapability | null;
   readonly device: SigningKey;
   readonly ed: Ed25519;
   readonly #context: SpaceContext;
+  /** Those of this person, the one in use first. */
+  #held: readonly HeldCapability[];
   /** Every key this device has had in this space, the present one first; the others are made when asked for. */
   #deviceKeys: readonly SigningKey[];
   /** As the genesis alone has it. */
@@ -87,11 +96,30 @@ export class Space implements IntakeKnowledge {
     this.hex = toHex(id);
     this.genesis = genesis;
     this.indexId = indexIdOf(id);
-    this.capability = capability;
+    this.#held = capability === null ? [] : [capability];
     this.ed = context.ed;
     const { secret, incarnation } = context.identity;
     this.device = signingKey(context.ed, deviceSeed(secret, id, incarnation));
     this.#deviceKeys = [this.device];
+    this.reload();
+  }
+
+  /** What this device has access by, null where it has none of its own. */
+  get capability(): HeldCapability | null {
+    return this.#held[0] ?? null;
+  }
+
+  /** The one that may administer the space now; what was granted to replace another may not have got there yet. */
+  get administrator(): HeldCapability | null {
+    return (
+      this.#held.find(({ sign }) => roleOf(this.#authority, sign.publicKey) === roles.admin) ?? null
+    );
+  }
+
+  /** Uses the first of these capabilities from now on, and goes on opening what the others open. */
+  hold(held: readonly HeldCapability[]): void {
+    this.#held = held;
+    this.#fileKeys();
     this.reload();
   }
 
@@ -120,10 +148,26 @@ export class Space implements IntakeKnowledge {
       const known = this.capabilitiesOf(dev);
       this.#capabilitiesByDevice.set(toHex(dev), [...known, cap]);
     }
-    this.#keys = store.spaces
+    this.#keys = this.#committedKeys();
+  }
+
+  /** Those of the log: an unconfirmed rotation that another one overtook has left a key, too. */
+  #committedKeys(): readonly EpochKey[] {
+    const commits = new Map(
+      this.#records.flatMap(({ record }) =>
+        record.body.type === "rotate" ? [[record.epochAfter, record.body.keyCommit] as const] : [],
+      ),
+    );
+    return this.#soundKeys().flatMap(({ epoch, key, keyCommit }) => {
+      const commit = commits.get(epoch);
+      return commit !== undefined && equal(commit, keyCommit) ? [{ epoch, key }] : [];
+    });
+  }
+
+  #soundKeys() {
+    return this.#context.store.spaces
       .keys(this.id)
-      .filter((row) => equal(row.keyCommit, keyCommitOf(this.id, row.epoch, row.key)))
-      .map(({ epoch, key }) => ({ epoch, key }));
+      .filter((row) => equal(row.keyCommit, keyCommitOf(this.id, row.epoch, row.key)));
   }
 
   /**
@@ -136,7 +180,7 @@ export class Space implements IntakeKnowledge {
     const damaged = store.spaces
       .control(this.id)
       .filter(({ seq, pos }) => pos !== null && !sound.has(seq));
-    const missesKeys = this.#keys.length < store.spaces.keys(this.id).length;
+    const missesKeys = this.#soundKeys().length < store.spaces.keys(this.id).length;
     if (damaged.length === 0 && !missesKeys) return false;
     store.transaction(() => {
       for (const { seq, pos, bytes } of damaged) {
@@ -277,9 +321,9 @@ export class Space implements IntakeKnowledge {
   absorb(
     log: readonly { readonly pos: number; readonly bytes: Uint8Array }[],
     certificates: readonly Uint8Array[],
-  ): { readonly displaced: readonly SignedControl[] } {
+  ): { readonly displaced: readonly DisplacedRecord[] } {
     const { store } = this.#context;
-    const displaced: SignedControl[] = [];
+    const displaced: DisplacedRecord[] = [];
     store.transaction(() => {
       for (const { pos, bytes } of log) {
         const parsed = parseControl(bytes);
@@ -320,25 +364,34 @@ export class Space implements IntakeKnowledge {
   }
 
   /** Takes back our records that the relay has not taken, and returns them. */
-  dropUnconfirmed(): readonly SignedControl[] {
+  dropUnconfirmed(): readonly DisplacedRecord[] {
     const { store } = this.#context;
-    const rows = store.spaces.control(this.id);
-    const unconfirmed = new Set(rows.filter((row) => row.pos === null).map((row) => row.seq));
-    const dropped = this.#records.filter(({ record }) => unconfirmed.has(record.ctrlSeq));
+    const dropped = this.#judged.filter(({ pos }) => pos === null);
     store.spaces.dropUnconfirmedControl(this.id);
     this.reload();
+    if (dropped.some(({ signed }) => signed.record.body.type === "rotate")) this.#unsealAhead();
     return dropped;
   }
 
-  /** Keys the log holds for our capability, filed by commitment. */
+  /** What was sealed under a key that has come to nothing. */
+  #unsealAhead(): void {
+    const { outbox } = this.#context.store;
+    for (const { bytes, entryId } of outbox.sealed(this.id)) {
+      const parsed = parseEntry(bytes, bytes.length);
+      if (parsed.ok && parsed.value.epoch > this.#authority.epoch) outbox.unseal(this.id, entryId);
+    }
+  }
+
+  /** Keys the log holds for our capabilities, filed by commitment. */
   #fileKeys(): void {
-    if (this.capability === null) return;
-    const { store } = this.#context;
-    for (const { epoch, key } of keysFor(this.id, this.#records, {
-      signPub: this.capability.sign.publicKey,
-      box: this.capability.box,
-    })) {
-      store.spaces.putKey(this.id, keyCommitOf(this.id, epoch, key), epoch, key);
+    const { spaces } = this.#context.store;
+    for (const { sign, box } of this.#held) {
+      for (const { epoch, key } of keysFor(this.id, this.#records, {
+        signPub: sign.publicKey,
+        box,
+      })) {
+        spaces.putKey(this.id, keyCommitOf(this.id, epoch, key), epoch, key);
+      }
     }
   }
 }

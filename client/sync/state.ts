@@ -71,8 +71,6 @@ export type SpaceEvent =
 
 export type SpaceEffect =
   | { readonly type: "push-control" }
-  /** Take in the records we lacked and write ours anew on top of them. */
-  | { readonly type: "rebase-control" }
   | { readonly type: "drop-control"; readonly status: number }
   | { readonly type: "put-certificate" }
   | { readonly type: "get-control" }
@@ -114,7 +112,10 @@ export function stepSpace(state: SpaceState, event: SpaceEvent, work: SpaceWork)
       if (state.phase !== "publishing") return stay(state);
       if (event.status === 0) return advance(state, work);
       if (event.status === refusals.CTRL_CONFLICT.code) {
-        return detour(state, [{ type: "rebase-control" }, { type: "push-control" }], "publishing");
+        // Where nothing of ours is left to say, the log says whether there still is access.
+        return work.controlQueued
+          ? detour(state, [{ type: "push-control" }], "publishing")
+          : detour(state, [{ type: "get-control" }], "fetching");
       }
       if (passes(event.status)) return stay({ ...state, phase: "stuck" });
       return detour(

@@ -317,6 +317,9 @@ export class FakeDevice implements DeviceApi {
     if (row !== undefined) this.#notebooks.set(notebook, { ...row, shared: true });
     return { link: `https://notes.example/#1e.${"s".repeat(43)}.${"i".repeat(43)}` };
   });
+  revokeLink = this.#method("revokeLink", (_notebook: string, _link: string) => {});
+  removePerson = this.#method("removePerson", (_notebook: string, _person: string) => {});
+  setPersonRole = this.#method("setPersonRole", (_notebook: string, _person: string) => {});
   previewLink = this.#method("previewLink", () => this.link);
   join = this.#method("join", () => {
     const { notebook, name, role } = this.link;

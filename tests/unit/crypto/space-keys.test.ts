@@ -8,7 +8,9 @@ import {
   grant,
   join,
   keysFor,
+  closeOrReopen,
   openMeta,
+  rotate,
   verifyLog,
   type ControlPlace,
 } from "#client/crypto/space-keys.ts";
@@ -136,6 +138,82 @@ describe("the key of a space", () => {
       const ephemeral = boxKey(bytesNamed("ephemeral", 32));
       expect(sealEpochKey(bytesNamed("key", 32), ephemeral, weak, context)).toBeNull();
     }
+  });
+});
+
+describe("a fresh key", () => {
+  const without = (lowered: Parameters<typeof rotate>[4], place_ = withGuest) =>
+    rotate(author, place(place_), admin.sign, founded.epochKey, lowered);
+  const guestOut = [{ signPub: guest.sign.publicKey, role: roles.none }];
+  const keysIn = (records: readonly SignedControl[], held: typeof admin) =>
+    keysFor(founded.spaceId, records, { signPub: held.sign.publicKey, box: held.box });
+
+  it("goes to everybody who keeps a role, with the one before it, and to nobody else", () => {
+    const { signed, epochKey } = without(guestOut);
+    const records = [...log, signed];
+    const both = [...theKey, { epoch: 2, key: epochKey }];
+    expect(keysIn(records, admin)).toEqual(both);
+    expect(keysIn(records, link)).toEqual(both);
+    expect(keysIn(records, guest)).toEqual(theKey);
+    expect(epochKey).not.toEqual(founded.epochKey);
+    const state = after(withGuest, signed);
+    expect(state).toMatchObject({ epoch: 2 });
+    expect(roleOf(state, guest.sign.publicKey)).toBe(roles.none);
+    expect(roleOf(state, link.sign.publicKey)).toBe(roles.edit);
+  });
+
+  it("is read with all that came before by whoever joins later", () => {
+    const { signed, epochKey } = without(guestOut);
+    const state = after(withGuest, signed);
+    const joinedLater = join(author, place(state), link.sign, epochKey, {
+      signPub: stranger.sign.publicKey,
+      boxPub: stranger.box.publicKey,
+      meta,
+    });
+    expect(keysIn([...log, signed, joinedLater], stranger).map(({ epoch }) => epoch)).toEqual([
+      1, 2,
+    ]);
+  });
+
+  it("is another one with another ephemeral each time", () => {
+    const [one, two] = [without([]), without([])];
+    const ephemeral = ({ signed }: typeof one) =>
+      signed.record.body.type === "rotate" ? signed.record.body.ephPub : null;
+    expect(one.epochKey).not.toEqual(two.epochKey);
+    expect(ephemeral(one)).not.toEqual(ephemeral(two));
+  });
+
+  it("lowers whoever is named, raises nobody, and forgets those it does not know", () => {
+    const { signed } = without([
+      { signPub: guest.sign.publicKey, role: roles.read },
+      { signPub: link.sign.publicKey, role: roles.admin },
+      { signPub: stranger.sign.publicKey, role: roles.none },
+    ]);
+    const state = after(withGuest, signed);
+    expect(roleOf(state, guest.sign.publicKey)).toBe(roles.read);
+    expect(roleOf(state, link.sign.publicKey)).toBe(roles.edit);
+  });
+
+  it("55: that is not the one committed to is no key, whoever sealed it", () => {
+    const { signed } = without([]);
+    const { body } = signed.record;
+    if (body.type !== "rotate") throw new Error("it is a rotation");
+    const lie = { ...body, keyCommit: keyCommitOf(founded.spaceId, 2, bytesNamed("other", 32)) };
+    const forged = { ...signed, record: { ...signed.record, body: lie } };
+    expect(keysIn([...log, forged], guest)).toEqual(theKey);
+  });
+});
+
+describe("a space that is closed", () => {
+  it("takes nothing but its reopening, and then goes on as before", () => {
+    const closed = after(withGuest, closeOrReopen(author, place(withGuest), admin.sign, "delete"));
+    expect(closed.deleted).toBe(true);
+    const { signed } = rotate(author, place(closed), admin.sign, founded.epochKey, []);
+    expect(admitControl(closed, signed, 9, null)).toMatchObject({ refusal: "SPACE_DELETED" });
+    const reopened = after(closed, closeOrReopen(author, place(closed), admin.sign, "restore"));
+    expect(reopened).toMatchObject({ deleted: false, epoch: 1 });
+    const byGuest = closeOrReopen(author, place(reopened), guest.sign, "delete");
+    expect(admitControl(reopened, byGuest, 9, null)).toMatchObject({ refusal: "NOT_ADMIN" });
   });
 });
 

@@ -145,10 +145,18 @@ describe("control records", () => {
     const machine = new Machine({ controlQueued: true });
     machine.tell({ type: "connected" });
     expect(machine.tell({ type: "control-acked", status: refusals.CTRL_CONFLICT.code })).toEqual([
-      "rebase-control",
       "push-control",
     ]);
     expect(machine.state.phase).toBe("publishing");
+  });
+
+  it("that others made pointless are followed by a look at who has access", () => {
+    const machine = new Machine({ controlQueued: true });
+    machine.tell({ type: "connected" });
+    const conflict = { type: "control-acked", status: refusals.CTRL_CONFLICT.code } as const;
+    expect(machine.tell(conflict, { controlQueued: false })).toEqual(["get-control"]);
+    machine.tell({ type: "control-received", found: true, keyed: false });
+    expect(machine.state.phase).toBe("ended");
   });
 
   it("are taken back when refused for good, and the log is read", () => {

@@ -1,0 +1,216 @@
+/**
+ * Writing the control log of a space: letting in, raising, lowering, closing. Each record is kept here
+ * as one that waits and judged with at once; where another administrator was faster, what is still
+ * wanted of it is written anew on top of theirs.
+ */
+import type { Store } from "#crdt-store/store.ts";
+import { roleOf, type Authority } from "#relay/protocol/authority.ts";
+import { equal, toHex } from "#relay/protocol/bytes.ts";
+import {
+  capabilityKinds,
+  roles,
+  type GrantBody,
+  type RoleCode,
+  type RotateBody,
+  type SignedControl,
+} from "#relay/protocol/control.ts";
+import { capabilityFrom, type HeldCapability } from "#client/crypto/capability.ts";
+import { keyCommitOf } from "#client/crypto/derive.ts";
+import type { Ed25519 } from "#client/crypto/ed25519.ts";
+import {
+  closeOrReopen,
+  grant,
+  openMeta,
+  rotate,
+  type Lowering,
+  type NewCapability,
+} from "#client/crypto/space-keys.ts";
+import type { Clock, Random } from "#client/sync/ports.ts";
+import type { DisplacedRecord, Space } from "#client/sync/space.ts";
+import type { DeviceEvents } from "./events.ts";
+import { refuse } from "./refusal.ts";
+import type { RelayDesk } from "./relay-desk.ts";
+import type { Shelf } from "./shelf.ts";
+
+export interface MembershipPorts {
+  readonly store: Store;
+  readonly ed: Ed25519;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly shelf: Shelf;
+  readonly desk: RelayDesk;
+  readonly events: DeviceEvents;
+}
+
+/** Writing needs `admin` and the key of the epoch; refused with `no-access` without. */
+interface Administered {
+  readonly signer: HeldCapability;
+  readonly key: Uint8Array;
+}
+
+/**
+ * Every step is in the caller's transaction, and its record goes out with {@link send} after it.
+ */
+export class Membership {
+  readonly #ports: MembershipPorts;
+  readonly #store: Store;
+
+  constructor(ports: MembershipPorts) {
+    this.#ports = ports;
+    this.#store = ports.store;
+  }
+
+  /** What waits of the space's control log goes to the relay, now or when there is a connection. */
+  send(space: Space): void {
+    const { desk, events } = this.#ports;
+    desk.poke(space);
+    events.notify("notebooks");
+  }
+
+  /** Lets a capability in, or raises the role of one that is in. */
+  grant(space: Space, capability: NewCapability): void {
+    const { signer, key } = mustAdminister(space);
+    const { ed, random, clock } = this.#ports;
+    const place = space.controlPlace(clock.now());
+    this.#keep(space, grant({ ed, random }, place, signer.sign, key, capability));
+  }
+
+  /** Gives a capability that is in a higher role, `no-access` if it is not in any more. */
+  raise(space: Space, signPub: Uint8Array, role: RoleCode): void {
+    const known = capabilityOf(space.authority, signPub);
+    if (known === undefined || known.role === roles.none) {
+      refuse("no-access", "This person does not have access any more. Invite them again.");
+    }
+    this.grant(space, { ...known, role, meta: new Uint8Array(0) });
+  }
+
+  /**
+   * A fresh key for everybody who stays. Those lowered to `none` are out for good: neither what is
+   * written from now on can be opened by them, nor can they fetch it.
+   */
+  renewKeys(space: Space, lowered: readonly Lowering[]): void {
+    const { signer, key } = mustAdminister(space);
+    const { ed, random, clock } = this.#ports;
+    const place = space.controlPlace(clock.now());
+    const { signed, epochKey } = rotate({ ed, random }, place, signer.sign, key, lowered);
+    const { epochAfter } = signed.record;
+    const commit = keyCommitOf(space.id, epochAfter, epochKey);
+    this.#store.spaces.putKey(space.id, commit, epochAfter, epochKey);
+    this.#keep(space, signed);
+  }
+
+  /** Closes the space for everybody, or opens it again. */
+  setDeleted(space: Space, deleted: boolean): void {
+    const { signer } = mustAdminister(space);
+    const { ed, random, clock } = this.#ports;
+    const place = space.controlPlace(clock.now());
+    const type = deleted ? "delete" : "restore";
+    this.#keep(space, closeOrReopen({ ed, random }, place, signer.sign, type));
+  }
+
+  /**
+   * This person's own access to a notebook gets a fresh secret, and the one that was used until now
+   * ends, with it whatever a lost device can still do. The vault is to hold the new one, in the same
+   * transaction, for the person's other devices.
+   */
+  renewOwnAccess(space: Space): void {
+    const { ed, random, shelf } = this.#ports;
+    const former = space.administrator ?? refuse("no-access", mayNotManage);
+    const secret = random(32);
+    const { sign, box } = capabilityFrom(ed, secret);
+    this.grant(space, {
+      signPub: sign.publicKey,
+      boxPub: box.publicKey,
+      role: roles.admin,
+      kind: capabilityKinds.person,
+      notAfter: 0,
+      maxJoins: 0,
+      meta: new Uint8Array(0),
+    });
+    shelf.takeAccess(space, secret);
+    this.renewKeys(space, [{ signPub: former.sign.publicKey, role: roles.none }]);
+  }
+
+  /** Records of ours that another administrator's overtook: what is still wanted of them, on top of it. */
+  writeAnew(space: Space, displaced: readonly DisplacedRecord[]): void {
+    const lost = displaced.filter((record) => !this.#writtenAnew(space, record));
+    if (lost.length === 0) return;
+    const text =
+      "Somebody else changed who has access at the same moment. Your own change did not fit any more and was not made.";
+    this.#store.syncLog.add("warning", text);
+    this.#ports.events.emit({ type: "notice", text });
+  }
+
+  /** Whether what the record wanted is so now, by this device's doing or by another's. */
+  #writtenAnew(space: Space, { signed, authority }: DisplacedRecord): boolean {
+    const { body } = signed.record;
+    switch (body.type) {
+      case "grant":
+        return this.#grantAnew(space, body, authority);
+      case "rotate":
+        return this.#rotateAnew(space, body, authority);
+      case "delete":
+      case "restore": {
+        const deleted = body.type === "delete";
+        if (space.authority.deleted === deleted) return true;
+        if (!mayAdminister(space)) return false;
+        this.setDeleted(space, deleted);
+        return true;
+      }
+      case "join":
+        return true; // never queued: it needs the relay's answer
+    }
+  }
+
+  #grantAnew(space: Space, body: GrantBody, { keyCommit }: Authority): boolean {
+    const known = capabilityOf(space.authority, body.signPub);
+    if (known !== undefined && known.role >= body.role) return true;
+    if (known?.role === roles.none || !mayAdminister(space)) return false;
+    // The key of that time may be one of ours that came to nothing.
+    const then = this.#store.spaces
+      .keys(space.id)
+      .find((row) => keyCommit !== null && equal(row.keyCommit, keyCommit));
+    const meta = then === undefined ? null : openMeta(space.id, then.key, body.meta);
+    this.grant(space, { ...body, meta: meta ?? new Uint8Array(0) });
+    return true;
+  }
+
+  #rotateAnew(space: Space, body: RotateBody, authority: Authority): boolean {
+    const wanted = body.changes.flatMap(({ capIx, role }) => {
+      const capability = authority.capabilities[capIx];
+      return capability === undefined ? [] : [{ signPub: capability.signPub, role }];
+    });
+    const left = wanted.filter(({ signPub, role }) => roleOf(space.authority, signPub) > role);
+    const isDone =
+      left.length === 0 && (wanted.length > 0 || space.authority.epoch >= authority.epoch);
+    if (isDone) return true;
+    if (!mayAdminister(space)) return false;
+    this.renewKeys(space, left);
+    return true;
+  }
+
+  #keep(space: Space, signed: SignedControl): void {
+    this.#ports.shelf.addRecord(space.id, signed);
+    space.reload();
+    if (space.authority.ctrlSeq !== signed.record.ctrlSeq) {
+      throw new Error(`a record of ours would not be admitted in ${toHex(space.id.slice(0, 4))}…`);
+    }
+  }
+}
+
+const mayNotManage = "Only an administrator of this notebook can change who has access.";
+
+export function mayAdminister(space: Space): boolean {
+  return space.administrator !== null && space.currentKey !== null;
+}
+
+function mustAdminister(space: Space): Administered {
+  const signer = space.administrator;
+  const key = space.currentKey;
+  if (signer === null || key === null) refuse("no-access", mayNotManage);
+  return { signer, key: key.key };
+}
+
+function capabilityOf(authority: Authority, signPub: Uint8Array) {
+  return authority.capabilities.find((capability) => equal(capability.signPub, signPub));
+}

@@ -1,0 +1,196 @@
+/** Administrators change who has access, one after the other and at once, online and not. */
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { loadEngines, type Engines } from "#tests/support/world.ts";
+import { linkIds, logOf, PeopleWorld, type Person } from "./people-world.ts";
+
+let engines: Engines;
+beforeAll(async () => {
+  engines = await loadEngines();
+});
+
+let people: PeopleWorld | null = null;
+afterEach(async () => {
+  await people?.end();
+  people = null;
+});
+
+/** Ana's notebook with a note, Ben and Cem who came by one link and may write. */
+async function setupThree(seed: string) {
+  const world = await PeopleWorld.start(seed, engines);
+  people = world;
+  const [ana, ben, cem] = [
+    await world.person("Ana"),
+    await world.person("Ben"),
+    await world.person("Cem"),
+  ];
+  const [row] = await ana.device.notebooks();
+  if (row === undefined) throw new Error("a first notebook");
+  const notebook = row.id;
+  const { id: note } = await ana.device.createNote({ title: "Tent", body: "one" });
+  const link = await world.invite(ana, notebook, "edit", ben, cem);
+  return { world, ana, ben, cem, notebook, note, link };
+}
+
+function epochs(notebook: string, ...members: readonly Person[]): readonly number[] {
+  return members.map((member) => member.space(notebook).currentKey?.epoch ?? 0);
+}
+
+describe("removing somebody", { timeout: 60_000 }, () => {
+  it("gives everybody who stays a new key, and the removed one none", async () => {
+    const { world, ana, ben, cem, notebook, note } = await setupThree("remove");
+    await ana.device.removePerson(notebook, cem.idIn(notebook));
+    await world.settle();
+    expect(epochs(notebook, ana, ben, cem)).toEqual([2, 2, 0]);
+    await ana.write(note, " two");
+    await ben.write(note, " three");
+    await world.settle();
+    const text = await ana.reads(note);
+    expect(text).toContain("two");
+    expect(text).toContain("three");
+    expect(await ben.reads(note)).toBe(text);
+    expect(await cem.reads(note)).toBe("one");
+    expect(await cem.device.notebooks()).toContainEqual(
+      expect.objectContaining({ id: notebook, state: "ended" }),
+    );
+  });
+
+  it("ends the link they came by, so that they cannot come in again", async () => {
+    const { world, ana, cem, notebook, link } = await setupThree("no way back");
+    await ana.device.removePerson(notebook, cem.idIn(notebook));
+    await world.settle();
+    const dora = await world.person("Dora");
+    expect(await world.refusalOf(dora.device.join(link))).toBe("link-spent");
+    expect(linkIds(ana, notebook)).toHaveLength(1);
+  });
+
+  it("is nobody's business who does not manage the notebook, and again is harmless", async () => {
+    const { world, ana, ben, cem, notebook } = await setupThree("not admin");
+    const ids = { ana: ana.idIn(notebook), cem: cem.idIn(notebook) };
+    expect(await world.refusalOf(ben.device.removePerson(notebook, ids.ana))).toBe("no-access");
+    expect(await world.refusalOf(ana.device.removePerson(notebook, ids.ana))).toBe("bad-input");
+    expect(await world.refusalOf(ana.device.removePerson(notebook, "ab"))).toBe("bad-input");
+    await ana.device.removePerson(notebook, ids.cem);
+    await ana.device.removePerson(notebook, ids.cem);
+    expect(logOf(ana, notebook).filter((type) => type.startsWith("rotate"))).toHaveLength(2);
+  });
+
+  it("is done offline, and what was written meanwhile goes out under the new key", async () => {
+    const { world, ana, ben, cem, notebook, note } = await setupThree("offline");
+    ana.goOffline();
+    await world.settle();
+    await ana.write(note, " before");
+    await ana.device.removePerson(notebook, cem.idIn(notebook));
+    await ana.write(note, " after");
+    await ben.write(note, " meanwhile");
+    await world.settle();
+    expect(await cem.reads(note)).toContain("meanwhile");
+    ana.goOnline();
+    await world.pass(120_000);
+    expect(epochs(notebook, ana, ben, cem)).toEqual([2, 2, 0]);
+    const text = await ana.reads(note);
+    for (const word of ["before", "after", "meanwhile"]) expect(text).toContain(word);
+    expect(await ben.reads(note)).toBe(text);
+    expect(await cem.reads(note)).not.toContain("after");
+    expect(ana.store.outbox.depth()).toBe(0);
+  });
+});
+
+describe("two administrators at once", { timeout: 60_000 }, () => {
+  it("removing each other: one is out, the other stays, and nothing waits", async () => {
+    const { world, ana, ben, cem, notebook } = await setupThree("each other");
+    await ana.device.setPersonRole(notebook, ben.idIn(notebook), "admin");
+    await world.settle();
+    const ids = [ana.idIn(notebook), ben.idIn(notebook)] as const;
+    ben.goOffline();
+    await world.settle();
+    await ben.device.removePerson(notebook, ids[0]);
+    await ana.device.removePerson(notebook, ids[1]);
+    await world.settle();
+    ben.goOnline();
+    await world.pass(120_000);
+    expect(epochs(notebook, ana, ben, cem)).toEqual([2, 0, 2]);
+    expect(logOf(ben, notebook)).toEqual(logOf(ana, notebook));
+    expect(ben.notices().join("\n")).toContain("at the same moment");
+    expect((await ana.device.notebooks()).find(({ id }) => id === notebook)?.members).toHaveLength(
+      2,
+    );
+  });
+
+  it("removing two others: both are out, with one key for those who stay", async () => {
+    const { world, ana, ben, cem, notebook, note } = await setupThree("two others");
+    const dora = await world.person("Dora");
+    await world.invite(ana, notebook, "edit", dora);
+    await ana.device.setPersonRole(notebook, ben.idIn(notebook), "admin");
+    await world.settle();
+    ben.goOffline();
+    await world.settle();
+    await ben.device.removePerson(notebook, cem.idIn(notebook));
+    // Sealed under a key that comes to nothing.
+    await ben.write(note, " from Ben");
+    const { link } = await world.during(ben.device.share(notebook, "read"));
+    await ana.device.removePerson(notebook, dora.idIn(notebook));
+    await world.settle();
+    ben.goOnline();
+    await world.pass(120_000);
+    expect(epochs(notebook, ana, ben, cem, dora)).toEqual([3, 3, 0, 0]);
+    expect(await ana.reads(note)).toContain("from Ben");
+    expect(logOf(ben, notebook)).toEqual(logOf(ana, notebook));
+    const eve = await world.person("Eve");
+    const preview = await world.during(eve.device.previewLink(link));
+    expect(preview).toMatchObject({ from: "Ben", role: "read" });
+  });
+
+  it("removing the same person: it is done once", async () => {
+    const { world, ana, ben, cem, notebook } = await setupThree("same");
+    await ana.device.setPersonRole(notebook, ben.idIn(notebook), "admin");
+    await world.settle();
+    ben.goOffline();
+    await world.settle();
+    await ben.device.removePerson(notebook, cem.idIn(notebook));
+    await ana.device.removePerson(notebook, cem.idIn(notebook));
+    await world.settle();
+    ben.goOnline();
+    await world.pass(120_000);
+    expect(epochs(notebook, ana, ben, cem)).toEqual([2, 2, 0]);
+    expect(ben.notices()).toEqual([]);
+  });
+});
+
+describe("a role", { timeout: 60_000 }, () => {
+  it("is raised and lowered, and a notebook keeps somebody who manages it", async () => {
+    const { world, ana, ben, notebook, note } = await setupThree("roles");
+    const ids = { ana: ana.idIn(notebook), ben: ben.idIn(notebook) };
+    expect(await world.refusalOf(ana.device.setPersonRole(notebook, ids.ana, "edit"))).toBe(
+      "refused",
+    );
+    await ana.device.setPersonRole(notebook, ids.ben, "read");
+    await world.settle();
+    expect((await ben.device.openNote(note, "tab")).role).toBe("read");
+    expect(await world.refusalOf(ben.write(note, "no"))).toBe("no-access");
+    await ana.device.setPersonRole(notebook, ids.ben, "admin");
+    await world.settle();
+    await ben.device.setPersonRole(notebook, ids.ana, "edit");
+    await world.settle();
+    expect((await ana.device.openNote(note, "tab")).role).toBe("edit");
+    await ana.write(note, " two");
+    await world.settle();
+    expect(await ben.reads(note)).toBe("one two");
+  });
+});
+
+describe("a link", { timeout: 60_000 }, () => {
+  it("is ended alone: who came by it stays, and another link still lives", async () => {
+    const { world, ana, ben, notebook, note, link } = await setupThree("revoke");
+    const other = await world.invite(ana, notebook, "read");
+    const [first] = linkIds(ana, notebook);
+    await ana.device.revokeLink(notebook, first ?? "");
+    await world.settle();
+    const dora = await world.person("Dora");
+    expect(await world.refusalOf(dora.device.join(link))).toBe("link-spent");
+    await world.during(dora.device.join(other));
+    await world.settle();
+    await ben.write(note, " two");
+    await world.settle();
+    expect(await dora.reads(note)).toBe("one two");
+  });
+});
