@@ -4,12 +4,10 @@ import { benchEditor } from "./editor.ts";
 import { benchLatency } from "./latency.ts";
 import { verdict, type Measurement } from "./measurement.ts";
 import { benchRelay } from "./relay.ts";
-import { benchSearch } from "./search.ts";
 import { benchStore } from "./store.ts";
 
 const benches: Record<string, () => Promise<readonly Measurement[]>> = {
   store: benchStore,
-  search: benchSearch,
   relay: benchRelay,
   latency: benchLatency,
   editor: benchEditor,

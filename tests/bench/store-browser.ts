@@ -11,6 +11,7 @@ import { join, resolve } from "node:path";
 import { build } from "vite";
 import { launchPerson } from "#tests/support/browser.ts";
 import { startStaticServer } from "#tests/support/static-server.ts";
+import type { SearchTimes } from "./search-load.ts";
 import type { CommitLoad, CommitTimes } from "./store-load.ts";
 import { medianOpening, type Opening, type SizedStore } from "./store-opening.ts";
 import type { BenchAnswers, BenchCall } from "./store-page/calls.ts";
@@ -21,6 +22,7 @@ const repeats = 5;
 export interface BrowserBench extends AsyncDisposable {
   timeCommits(load: CommitLoad, key: Uint8Array): Promise<CommitTimes[]>;
   measureOpening(store: SizedStore): Promise<Opening>;
+  timeSearches(key: Uint8Array): Promise<SearchTimes>;
 }
 
 /** Builds the page into `directory` and serves it; profiles are kept there too. */
@@ -34,6 +36,7 @@ export async function startBrowserBench(directory: string): Promise<BrowserBench
     timeCommits: (load, key) =>
       page.during((call) => call({ type: "commits", load, key: [...key] })),
     measureOpening: (store) => measureOpening(page, site, store),
+    timeSearches: (key) => page.during((call) => call({ type: "search", key: [...key] })),
     [Symbol.asyncDispose]: () => server.close(),
   };
 }

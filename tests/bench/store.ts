@@ -1,6 +1,6 @@
 /**
  * The encrypted store: what a commit costs beside the same store without the page codec and beside native SQLite, and
- * what opening a large one costs; in Node, and in Chromium on OPFS. Some 90 seconds in all.
+ * what opening a large one and searching many notes cost; in Node, and in Chromium on OPFS. Some three minutes in all.
  */
 import { randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
@@ -14,6 +14,7 @@ import { loadNodeEngine, openNodeFiles } from "#crdt-store/files/node.ts";
 import { migrations } from "#crdt-store/schema.ts";
 import { openStore, type Store } from "#crdt-store/store.ts";
 import type { Measurement } from "./measurement.ts";
+import { benchSearch } from "./search.ts";
 import { startBrowserBench } from "./store-browser.ts";
 import {
   benchSpace,
@@ -48,6 +49,7 @@ export async function benchStore(): Promise<Measurement[]> {
       if (store.key === null) continue;
       rows.push(...openingRows(store, "Chromium", await chromium.measureOpening(store)));
     }
+    rows.push(...(await benchSearch(directory, chromium, key)));
     return rows;
   } finally {
     rmSync(directory, { recursive: true });

@@ -2,7 +2,9 @@ import wasmUrl from "sql.js/dist/sql-wasm-browser.wasm?url";
 import { loadEngine, type SqliteEngine } from "#crdt-store/files/engine.ts";
 import { closeFiles, fileRoles } from "#crdt-store/files/file.ts";
 import { openOpfsFiles, removeOpfsFiles } from "#crdt-store/files/opfs.ts";
+import { SearchIndex } from "#crdt-store/search-index.ts";
 import { openStore, type Store } from "#crdt-store/store.ts";
+import { timeSearches, type SearchTimes } from "../search-load.ts";
 import {
   documentId,
   rawContender,
@@ -30,6 +32,8 @@ function perform(call: BenchCall): Promise<unknown> {
       return Promise.resolve(null);
     case "commits":
       return timeStores(call.load, new Uint8Array(call.key));
+    case "search":
+      return timeSearchesIn("search", new Uint8Array(call.key));
     case "put":
       return putFiles(call.directory, call.from);
     case "open":
@@ -56,6 +60,20 @@ async function timeStores(load: CommitLoad, key: Uint8Array) {
     sealed.close();
     closeFiles(raw);
     for (const directory of directories) await removeOpfsFiles(directory);
+  }
+}
+
+async function timeSearchesIn(directory: string, key: Uint8Array): Promise<SearchTimes> {
+  await removeOpfsFiles(directory);
+  const engine = await startEngine();
+  const open = async (): Promise<SearchIndex> => {
+    const files = await openOpfsFiles(directory, wait);
+    return SearchIndex.open({ engine, files, key, random });
+  };
+  try {
+    return await timeSearches({ open, random, processorMs: null });
+  } finally {
+    await removeOpfsFiles(directory);
   }
 }
 
