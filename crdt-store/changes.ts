@@ -50,6 +50,14 @@ export interface Packing {
   readonly given: ReadonlySet<string>;
 }
 
+/** A change that has no known place at the relay. */
+export interface UnplacedChange {
+  readonly hash: Uint8Array;
+  readonly actor: Uint8Array;
+  readonly seq: number;
+  readonly local: boolean;
+}
+
 export interface DocumentPosition {
   /** The highest relay position among its changes; null while none has one. */
   readonly pos: number | null;
@@ -372,19 +380,53 @@ export class ChangeJournal {
     return this.#sqlite.get(sql, [doc]) !== undefined;
   }
 
-  /** Marks the packs with changes of this device among `docs`: those are to go to the relay again. */
-  markForResend(docs: readonly Uint8Array[]): void {
+  /**
+   * The relay's log of a space is another than it was from `after` on: what stood behind that has no place in it that is
+   * known. Packs that reach beyond are marked: only when they are rows again can it be told what of them is missing.
+   */
+  unplaceAfter(space: Uint8Array, after: number): void {
     this.#sqlite.transaction(() => {
-      for (const doc of docs) {
+      const moved = this.#sqlite.all<{ doc: Uint8Array }>(
+        "SELECT DISTINCT doc FROM change WHERE space = ? AND pos > ?",
+        [space, after],
+      );
+      for (const { doc } of moved) this.#noteMoved(doc);
+      this.#sqlite.run("UPDATE change SET pos = NULL WHERE space = ? AND pos > ?", [space, after]);
+      for (const doc of this.#packs.beyond(space, after)) {
         const pack = this.#packs.of(doc);
-        if (pack !== null && this.#packs.hasLocal(doc)) {
-          this.#packs.put(doc, { ...pack, resend: true });
-        }
+        if (pack !== null) this.#packs.put(doc, { ...pack, resend: true });
       }
     });
   }
 
-  /** The documents so marked. */
+  /** The same for all rows of one document. */
+  unplace(doc: Uint8Array): void {
+    this.#noteMoved(doc);
+    this.#sqlite.run("UPDATE change SET pos = NULL WHERE doc = ?", [doc]);
+  }
+
+  /** What no relay is known to have of a document and does not wait to be sent, in the order of journalling. */
+  unplaced(doc: Uint8Array): UnplacedChange[] {
+    return this.#sqlite
+      .all<{ hash: Uint8Array; actor: Uint8Array; seq: number; local: number }>(
+        `SELECT hash, actor, seq, local FROM change WHERE doc = ? AND pos IS NULL
+           AND NOT EXISTS (SELECT 1 FROM pending WHERE change_id = change.id) ORDER BY id`,
+        [doc],
+      )
+      .map((row) => ({ ...row, local: row.local === 1 }));
+  }
+
+  /** The hashes of an actor's changes from `first` to `last`, those that have rows. */
+  ofActor(doc: Uint8Array, actor: Uint8Array, first: number, last: number): Uint8Array[] {
+    return this.#sqlite
+      .all<{ hash: Uint8Array }>(
+        "SELECT hash FROM change WHERE doc = ? AND actor = ? AND seq BETWEEN ? AND ? ORDER BY seq",
+        [doc, actor, first, last],
+      )
+      .map(({ hash }) => hash);
+  }
+
+  /** The documents with packs so marked. */
   toResend(): Uint8Array[] {
     return this.#packs.toResend();
   }

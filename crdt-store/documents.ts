@@ -88,6 +88,16 @@ export class Documents {
     );
   }
 
+  /** The seq of an actor's first signed head at or above `seq`; null if none is held. */
+  nextHead(doc: Uint8Array, actor: Uint8Array, seq: number): number | null {
+    return (
+      this.#sqlite.get<{ seq: number | null }>(
+        "SELECT min(seq) AS seq FROM head WHERE doc = ? AND actor = ? AND seq >= ?",
+        [doc, actor, seq],
+      )?.seq ?? null
+    );
+  }
+
   /** Deletes the signed heads of a document. */
   purgeHeads(doc: Uint8Array): void {
     this.#sqlite.run("DELETE FROM head WHERE doc = ?", [doc]);

@@ -199,6 +199,23 @@ export class Outbox {
     this.#sqlite.run("DELETE FROM relayed WHERE doc = ?", [doc]);
   }
 
+  /** The relay's log is another behind `after`: what it acknowledged there may not be in it. */
+  forgetRelayedAfter(space: Uint8Array, after: number): void {
+    this.#sqlite.run("DELETE FROM relayed WHERE space = ? AND pos > ?", [space, after]);
+  }
+
+  /** What the relay acknowledged in each space beyond this device's cursor there. Reads all acknowledgements. */
+  relayedBeyondCursors(): {
+    readonly space: Uint8Array;
+    readonly pos: number;
+    readonly entryId: Uint8Array;
+  }[] {
+    return this.#sqlite.all(
+      `SELECT relayed.space AS space, relayed.pos AS pos, entry_id AS entryId FROM relayed
+       LEFT JOIN cursor ON cursor.space = relayed.space WHERE relayed.pos > coalesce(cursor.pos, 0)`,
+    );
+  }
+
   /** Forgets all that waited of a document or was sent: what of it is still under way may arrive, and nobody minds. */
   purge(doc: Uint8Array): void {
     this.#sqlite.transaction(() => {

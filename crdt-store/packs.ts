@@ -18,7 +18,7 @@ export interface Pack {
   readonly changes: number;
   /** The highest relay position among those; null if there is none. */
   readonly pos: number | null;
-  /** What this device wrote is to go to the relay again. */
+  /** The relay may have lost some of it: to be made rows again, and compared with its log. */
   readonly resend: boolean;
   /** Of the changes let go, those that none of them depends on. */
   readonly heads: readonly Uint8Array[];
@@ -118,7 +118,18 @@ export class Packs {
     });
   }
 
-  /** The documents whose changes of this device are to go to the relay again. */
+  /** The documents of a space with changes beyond a position of the relay's log. */
+  beyond(space: Uint8Array, after: number): Uint8Array[] {
+    return this.#sqlite
+      .all<{ doc: Uint8Array }>(
+        `SELECT pack.doc AS doc FROM pack JOIN document ON document.doc = pack.doc
+         WHERE document.space = ? AND changes > 0 AND (pack.pos > ? OR pack.pos IS NULL)`,
+        [space, after],
+      )
+      .map((row) => row.doc);
+  }
+
+  /** The documents that are to be made rows again. */
   toResend(): Uint8Array[] {
     return this.#sqlite
       .all<{ doc: Uint8Array }>("SELECT doc FROM pack WHERE resend = 1")
@@ -201,12 +212,6 @@ export class Packs {
         local: local === 1,
       })),
     );
-  }
-
-  /** Whether this device made one of the changes. */
-  hasLocal(doc: Uint8Array): boolean {
-    const sql = "SELECT 1 AS found FROM packed WHERE doc = ? AND local = 1 LIMIT 1";
-    return this.#sqlite.get(sql, [doc]) !== undefined;
   }
 
   #isEmpty(doc: Uint8Array): boolean {

@@ -102,5 +102,11 @@ CREATE TABLE answer (call TEXT PRIMARY KEY, at INTEGER NOT NULL, text TEXT NOT N
 CREATE TABLE trashed (doc BLOB PRIMARY KEY, mark INTEGER NOT NULL, since INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE purged (doc BLOB PRIMARY KEY, space BLOB NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
 `);
+    // Spaces of which a relay lost something that this device sees to, also after a restart.
+    sqlite.script(`
+CREATE TABLE loss (
+  space BLOB PRIMARY KEY, since INTEGER NOT NULL, due INTEGER, returned INTEGER NOT NULL,
+  made_good INTEGER NOT NULL) WITHOUT ROWID;
+`);
   },
 ];

@@ -6,6 +6,7 @@ import type { SqliteEngine } from "./files/engine.ts";
 import { bytesOfFiles, closeFiles, type FileSet } from "./files/file.ts";
 import { Inbox } from "./inbox.ts";
 import { KeyValues } from "./key-values.ts";
+import { Losses } from "./losses.ts";
 import { migrate } from "./migrate.ts";
 import { notesCodec } from "./database-codec.ts";
 import { NotesIndex } from "./notes-index.ts";
@@ -50,6 +51,7 @@ export class Store {
   readonly settings: Settings;
   readonly syncLog: SyncLog;
   readonly trash: Trash;
+  readonly losses: Losses;
   readonly keyValues: KeyValues;
   readonly #sqlite: Sqlite;
   readonly #files: FileSet;
@@ -72,6 +74,7 @@ export class Store {
     this.settings = new Settings(sqlite);
     this.syncLog = new SyncLog(sqlite, now);
     this.trash = new Trash(sqlite);
+    this.losses = new Losses(sqlite);
     this.keyValues = new KeyValues(sqlite);
   }
 
@@ -204,6 +207,7 @@ export class Store {
       );
       for (const { name } of tables) this.#sqlite.run(`DELETE FROM "${name}"`);
       this.changes.forget();
+      this.losses.forget();
     });
   }
 

@@ -221,21 +221,27 @@ export class Compaction {
     }
   }
 
-  /** Makes what this device wrote, and has let go, ready to be sent again, where it was asked for. */
-  async resendMarked(): Promise<void> {
-    if (this.#store.changes.toResend().length === 0) return;
+  /**
+   * Makes rows again of what was let go and the relay may have lost, and has its log read again from the beginning: that
+   * tells which of them it has.
+   */
+  async unpackMarked(): Promise<void> {
+    const { changes, inbox, outbox } = this.#store;
+    if (changes.toResend().length === 0) return;
     const documents = await this.#ports.documents();
-    for (const doc of this.#store.changes.toResend()) {
-      const space = this.#spaceOf(doc);
-      if (space === undefined) continue;
-      this.#store.transaction(() => {
+    const spaces = new Set<Space>();
+    this.#store.transaction(() => {
+      for (const doc of changes.toResend()) {
+        const space = this.#spaceOf(doc);
         if (documents.contentOf(doc).isWhole) this.#unpack(documents, doc);
-        const own = this.#store.changes.ofDocument(doc).filter(({ local }) => local);
-        const hashes = own.map(({ hash }) => hash);
-        this.#store.outbox.add(space.id, doc, hashes);
-      });
-      this.#ports.desk.poke(space);
-    }
+        changes.unplace(doc);
+        // Our own entries are to be read like anybody's, too.
+        outbox.forgetRelayed(doc);
+        if (space !== undefined) spaces.add(space);
+      }
+      for (const { id } of spaces) inbox.rewind(id, 0, chainStart(id));
+    });
+    for (const space of spaces) this.#ports.desk.readAgain(space);
   }
 
   /** Makes rows again of what was let go; in the caller's transaction. */

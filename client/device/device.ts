@@ -206,7 +206,7 @@ export class Device implements DeviceApi {
       // Whoever comes for one step only is not kept waiting by an index nobody may ask for.
       if (this.#ports.connect === "always") void this.#search.begin(true);
     });
-    this.#background.add(() => this.#compaction.resendMarked());
+    this.#background.add(() => this.#compaction.unpackMarked());
     this.#materialiser.soon();
     this.#compaction.soon();
     this.#retention.begin();
@@ -561,8 +561,8 @@ export class Device implements DeviceApi {
       presence: (space) => this.#carets.changed(space),
       ended: (space) => this.#spaceEnded(space),
       displaced: (space, records) => this.#membership.writeAnew(space, records),
-      putBack: (space) => this.#putBack(space),
-      rewound: (space) => this.#rewound(space),
+      unpack: () => this.#background.add(() => this.#compaction.unpackMarked()),
+      madeGood: (changes) => this.#madeGood(changes),
       log: (level, text) => this.#log(level, text),
     };
   }
@@ -587,18 +587,11 @@ export class Device implements DeviceApi {
     this.#events.notify("notebooks");
   }
 
-  #rewound(space: Space): void {
-    this.#shelf.sendOwnAgain(space);
-    this.#background.add(() => this.#compaction.resendMarked());
-    this.#log(
-      "warning",
-      "The relay's log is not the one this device knew. It is read again, and what was written here is sent again.",
-    );
-  }
-
-  #putBack(space: Space): void {
-    this.#shelf.putBack(space);
-    this.#background.add(() => this.#compaction.resendMarked());
+  #madeGood(changes: number): void {
+    if (changes === 0) {
+      this.#log("info", "The relay had lost some recent data. Everything is there again.");
+      return;
+    }
     const text = "The relay lost some recent data. This device has put it back.";
     this.#log("warning", text);
     this.#events.emit({ type: "notice", text });

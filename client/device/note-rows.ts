@@ -66,7 +66,9 @@ export class NoteRows implements NoteReader {
     const waiting = whereabouts.waiting.has(key) ? Math.max(1, unplaced) : 0;
     const notebook = toHex(row.space);
     const seenBy =
-      waiting > 0 || pos === null ? [] : namesAt(whereabouts.readers.get(notebook) ?? [], pos);
+      waiting > 0 || pos === null || unplaced > 0
+        ? []
+        : namesAt(whereabouts.readers.get(notebook) ?? [], pos);
     return {
       id,
       title: row.title,
@@ -77,7 +79,8 @@ export class NoteRows implements NoteReader {
       createdAt: row.createdAt,
       updatedAt: row.updatedAt,
       trashed: row.trashedAt !== null,
-      state: stateOf(waiting > 0 || pos === null, seenBy),
+      // What a relay has lost again is only here, too.
+      state: stateOf(waiting > 0 || pos === null || unplaced > 0, seenBy),
       waiting,
       seenBy,
       quarantined: whereabouts.quarantined.get(key) ?? 0,

@@ -2,7 +2,6 @@
 import type { Store } from "#crdt-store/store.ts";
 import { concat, equal, toHex, utf8 } from "#relay/protocol/bytes.ts";
 import { capabilityKinds, roles, type SignedControl } from "#relay/protocol/control.ts";
-import { chainStart } from "#relay/protocol/domain.ts";
 import { spaceIdOf } from "#relay/protocol/genesis.ts";
 import { boxKey, capabilityFrom, type HeldCapability } from "#client/crypto/capability.ts";
 import { keyCommitOf, rootSecrets } from "#client/crypto/derive.ts";
@@ -312,34 +311,6 @@ export class Shelf {
   /** Access is over; what had been received stays. */
   markEnded(space: Space): void {
     this.#store.spaces.update(space.id, { state: "ended" });
-  }
-
-  /**
-   * The relay has lost a space: its control log, its certificates and our changes go there again.
-   * Each device gives back what it wrote itself, that it can sign for.
-   */
-  putBack(space: Space): void {
-    this.#store.transaction(() => {
-      this.#store.spaces.unconfirmControl(space.id, 0);
-      this.#store.spaces.unpushCertificates(space.id);
-      this.#store.inbox.rewind(space.id, 0, chainStart(space.id));
-      this.sendOwnAgain(space);
-      space.reload();
-    });
-  }
-
-  /**
-   * Queues what this device wrote in the space: it may not be in the relay's log any more. What was packed is marked,
-   * to be unpacked first.
-   */
-  sendOwnAgain(space: Space): void {
-    const documents = this.#store.documents.ofSpace(space.id);
-    this.#store.changes.markForResend(documents.map(({ doc }) => doc));
-    for (const { doc } of documents) {
-      const changes = this.#store.changes.ofDocument(doc);
-      const own = changes.flatMap((row) => (row.local ? [row.hash] : []));
-      this.#store.outbox.add(space.id, doc, own);
-    }
   }
 
   spaces(): readonly Space[] {

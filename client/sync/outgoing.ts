@@ -32,7 +32,7 @@ export function sealWaiting(
     let made = 0;
     for (const { doc, hashes } of store.outbox.pending(space.id)) {
       for (const group of groupBySize(
-        signable(store, space, doc, changesOf(store, doc, hashes)),
+        signedRuns(store, space, doc, changesOf(store, doc, hashes)),
         entryBytes * shareForChanges,
       )) {
         if (made >= mostEntries) return;
@@ -84,56 +84,73 @@ function changesOf(
 }
 
 /**
- * Those that this device, or the signed head it has of another, vouches for, a note's first one with its origin. The
- * others would be refused by everybody: they are set aside.
+ * The changes in runs that must not be cut: one of this device's own by itself, since it can sign each; another's up to one
+ * whose signed head is held. What nobody vouches for, or a note's first change without its origin, would be refused by
+ * everybody: it is set aside.
  */
-function signable(
+function signedRuns(
   store: Store,
   space: Space,
   doc: Uint8Array,
   changes: readonly Change[],
-): readonly Change[] {
+): readonly (readonly Change[])[] {
   const hasOrigin = equal(doc, space.indexId) || space.originOf(doc) !== null;
-  const isSigned = ({ actor, seq, deps }: Change): boolean => {
-    if (deps.length === 0 && !hasOrigin) return false;
-    const own = store.documents.actor(doc, actor);
-    if (own !== null && space.signerOf(doc, own) !== null) return true;
-    return store.documents.headOf(doc, actor, seq) !== null;
-  };
-  return changes.filter((change) => {
-    const sameAuthor = (other: Change): boolean =>
-      other.seq >= change.seq && equal(other.actor, change.actor);
-    if (isSigned(change) || changes.some((other) => sameAuthor(other) && isSigned(other))) {
-      return true;
+  const isOwn = new Map<string, boolean>();
+  const runs: Change[][] = [];
+  const openByActor = new Map<string, Change[]>();
+  for (const change of changes) {
+    if (change.deps.length === 0 && !hasOrigin) {
+      setAside(store, space, doc, change);
+      continue;
     }
-    store.outbox.drop(doc, change.hash);
-    store.inbox.quarantine({
-      space: space.id,
-      pos: null,
-      doc,
-      entryId: null,
-      reason: "author-unknown-here",
-      bytes: change.bytes,
-      signer: null,
-    });
-    return false;
+    const actor = toHex(change.actor);
+    const run = openByActor.get(actor) ?? [];
+    if (run.length === 0) runs.push(run);
+    run.push(change);
+    const own = isOwn.get(actor) ?? isOurs(store, space, doc, change.actor);
+    isOwn.set(actor, own);
+    const isSigned = own || store.documents.headOf(doc, change.actor, change.seq) !== null;
+    if (isSigned) openByActor.delete(actor);
+    else openByActor.set(actor, run);
+  }
+  const unsigned = new Set<readonly Change[]>(openByActor.values());
+  for (const change of [...unsigned].flat()) setAside(store, space, doc, change);
+  return runs.filter((run) => !unsigned.has(run));
+}
+
+function isOurs(store: Store, space: Space, doc: Uint8Array, actor: Uint8Array): boolean {
+  const own = store.documents.actor(doc, actor);
+  return own !== null && space.signerOf(doc, own) !== null;
+}
+
+function setAside(store: Store, space: Space, doc: Uint8Array, change: Change): void {
+  store.outbox.drop(doc, change.hash);
+  store.inbox.quarantine({
+    space: space.id,
+    pos: null,
+    doc,
+    entryId: null,
+    reason: "author-unknown-here",
+    bytes: change.bytes,
+    signer: null,
   });
 }
 
 function groupBySize(
-  changes: readonly Change[],
+  runs: readonly (readonly Change[])[],
   mostBytes: number,
 ): readonly (readonly Change[])[] {
   const groups: Change[][] = [];
   let size = 0;
-  for (const change of changes) {
+  for (const run of runs) {
+    const runSize = run.reduce((sum, { bytes }) => sum + bytes.length, 0);
     const group = groups.at(-1);
-    if (group === undefined || size + change.bytes.length > mostBytes) {
-      groups.push([change]);
-      size = change.bytes.length;
+    if (group === undefined || size + runSize > mostBytes) {
+      groups.push([...run]);
+      size = runSize;
     } else {
-      group.push(change);
-      size += change.bytes.length;
+      group.push(...run);
+      size += runSize;
     }
   }
   return groups;

@@ -3,14 +3,16 @@
  * and tells the device what happened.
  */
 import { equal, toHex } from "#relay/protocol/bytes.ts";
-import { chainNext, chainStart, chainTag } from "#relay/protocol/domain.ts";
+import { chainNext, chainTag } from "#relay/protocol/domain.ts";
 import { refusalClass, refusals } from "#relay/protocol/errors.ts";
 import { maxMessageBytes, maxPushEntries } from "#relay/protocol/limits.ts";
 import type { Message } from "#relay/protocol/messages.ts";
+import { Acknowledged } from "./acknowledged.ts";
 import { loadLastAck, saveLastAck } from "./last-ack.ts";
 import { nextBatch, sealWaiting } from "./outgoing.ts";
 import { PresenceExchange, type CursorContent } from "./presence-exchange.ts";
 import type { Peer } from "./presence.ts";
+import { PutBack, recordsToPush, type ToldHead } from "./put-back.ts";
 import { Receiver, type LogItem } from "./receiver.ts";
 import { refusalWords } from "./refusal-words.ts";
 import { RelayLink, type Admission, type LinkPorts } from "./relay-link.ts";
@@ -39,10 +41,10 @@ export interface SessionListener {
   ended(space: Space): void;
   /** Records of ours that others overtook: to be written anew on top of the log. */
   displaced(space: Space, records: readonly DisplacedRecord[]): void;
-  /** The relay has lost this space: give it everything back. */
-  putBack(space: Space): void;
-  /** The relay's log is another than ours was: what we wrote may not be in it. */
-  rewound(space: Space): void;
+  /** Packs are marked to become rows again: the relay may have lost some of them. */
+  unpack(): void;
+  /** What a relay had lost is there again. @param changes how many of them this device gave back */
+  madeGood(changes: number): void;
   log(level: "info" | "warning" | "error", text: string): void;
 }
 
@@ -54,6 +56,8 @@ interface SpaceRun {
   readonly presence: PresenceExchange;
   state: SpaceState;
   handle: number | null;
+  /** Where the relay says that its log stands, as it refused or took the last subscription. */
+  told: ToldHead;
   /** Received, not taken in: the control log is on its way. */
   held: LogItem[];
   /** Up to here unknown authors have had their second chance. */
@@ -64,6 +68,7 @@ interface SpaceRun {
   retries: number;
 }
 
+const nothingTold: ToldHead = { head: 0, chain: new Uint8Array(32) };
 /** DATA taken in before the relay is told to send more. */
 const creditEveryBytes = 1 << 20;
 /** What one PUSH may weigh, below the message limit with room for its frame. */
@@ -79,6 +84,8 @@ export class SyncSession {
   readonly #listener: SessionListener;
   readonly #link: RelayLink;
   readonly #receiver: Receiver;
+  readonly #acks: Acknowledged;
+  readonly #putBack: PutBack;
   readonly #runs = new Map<string, SpaceRun>();
   readonly #runByHandle = new Map<number, SpaceRun>();
   readonly #presenceSession: Uint8Array;
@@ -99,6 +106,13 @@ export class SyncSession {
       unasked: (message, size) => this.#unasked(message, size),
       moved: () => listener.progress(),
       log: (level, text) => listener.log(level, text),
+    });
+    this.#acks = new Acknowledged(ports.store);
+    this.#putBack = new PutBack(ports, {
+      isCaughtUp: (space) => this.#isCaughtUp(space),
+      poke: (space) => this.poke(space),
+      unpack: () => listener.unpack(),
+      madeGood: (changes) => listener.madeGood(changes),
     });
     this.#receiver = new Receiver(ports.store, ports.clock, {
       acknowledged: () => this.#acknowledged(),
@@ -144,6 +158,7 @@ export class SyncSession {
           state.caughtUp &&
           !state.holding &&
           !state.pushing &&
+          !this.#putBack.isOpen(space) &&
           (!space.mayWrite || this.#ports.store.outbox.depth(space.id) === 0)),
     );
   }
@@ -204,6 +219,7 @@ export class SyncSession {
 
   stop(): void {
     for (const run of this.#runs.values()) run.presence.leave();
+    this.#putBack.stop();
     this.#link.happened({ type: "stop" });
   }
 
@@ -223,6 +239,7 @@ export class SyncSession {
       presence: this.#exchange(space),
       state: offlineSpace,
       handle: null,
+      told: nothingTold,
       held: [],
       judgedAgainUpTo: 0,
       retryDue: null,
@@ -405,6 +422,8 @@ export class SyncSession {
     return {
       controlQueued: spaces.hasUnconfirmedControl(run.space.id),
       certificateQueued: spaces.hasUnpushedCertificate(run.space.id),
+      certificatesFirst: this.#putBack.isOpen(run.space) && isBlockedByCertificates(run.space),
+      givingBack: this.#putBack.isOpen(run.space),
       changesWaiting: outbox.depth(run.space.id) > 0,
       mayWrite: run.space.mayWrite,
       logHeld: run.space.records.length > 0,
@@ -422,6 +441,7 @@ export class SyncSession {
     this.#retryWhileStuck(run);
     for (const effect of step.effects) this.#spaceEffect(run, effect);
     if (event.type === "subscribed" && run.state.subscribed) run.presence.open();
+    this.#putBack.look(run.space);
     this.#listener.progress();
   }
 
@@ -465,16 +485,17 @@ export class SyncSession {
       case "subscribe":
         this.#subscribe(run);
         break;
-      case "rewind":
-        store.transaction(() => {
-          store.inbox.rewind(run.space.id, 0, chainStart(run.space.id));
-          this.#listener.rewound(run.space);
-        });
-        run.held = [];
-        this.#unsubscribe(run);
+      case "step-back":
+        this.#acks.forget(run.space.id);
+        this.#putBack.stepBack(run.space, run.told);
+        this.#hearNoMore(run);
+        break;
+      case "hear-no-more":
+        this.#hearNoMore(run);
         break;
       case "put-back":
-        this.#listener.putBack(run.space);
+        this.#acks.forget(run.space.id);
+        this.#putBack.wiped(run.space);
         break;
       case "resume-intake":
         run.judgedAgainUpTo = run.held.at(-1)?.pos ?? 0;
@@ -491,10 +512,9 @@ export class SyncSession {
 
   #pushControl(run: SpaceRun): void {
     const { space } = run;
-    const records = this.#ports.store.spaces
-      .control(space.id)
-      .filter((row) => row.pos === null)
-      .map((row) => row.bytes);
+    const { start, waiting } = space.unconfirmed;
+    const unpushed = this.#putBack.isOpen(space) ? space.unpushedCertificates() : [];
+    const records = recordsToPush(start, waiting, unpushed).map(({ bytes }) => bytes);
     this.#link.ask({ type: "controlPush", genesis: space.genesis, records }, (reply) => {
       if (reply?.type !== "controlAck") {
         if (reply === null) return;
@@ -539,12 +559,16 @@ export class SyncSession {
     this.#link.ask({ type: "certPut", certificate: first.bytes }, (reply) => {
       if (reply === null) return;
       const status = reply.type === "certAck" ? reply.status : errorCode(reply);
-      if (status === 0) {
+      // What somebody else's capability may not certify any more is not ours to insist on.
+      const isGivenUp = status !== 0 && !equal(first.dev, run.space.device.publicKey);
+      if (status === 0 || (isGivenUp && refusalClass(status) !== "retry")) {
         store.spaces.markCertificatePushed(run.space.id, first.dev, first.cap);
         if (waiting.length > 1) {
           this.#putCertificate(run);
           return;
         }
+        this.#spaceEvent(run, { type: "certificate-acked", status: 0 });
+        return;
       }
       this.#spaceEvent(run, { type: "certificate-acked", status });
     });
@@ -596,14 +620,38 @@ export class SyncSession {
       if (reply === null) return;
       const result = reply.type === "subscribed" ? reply.results[0] : undefined;
       const status = result?.status ?? errorCode(reply);
+      run.told = result ?? nothingTold;
       if (result !== undefined && status === 0) {
         run.handle = result.handle;
         this.#runByHandle.set(result.handle, run);
-        // A relay put back to an older state lacks records that it once had: they go there again.
-        if (result.ctrlSeq < space.confirmedSeq) space.unconfirmAfter(result.ctrlSeq);
+        this.#judgeHead(run, result);
       }
       this.#spaceEvent(run, { type: "subscribed", status });
     });
+  }
+
+  /** The relay's log goes on from our cursor. Whether it is all that we know of is another matter. */
+  #judgeHead(
+    { space }: SpaceRun,
+    result: { readonly head: number; readonly ctrlSeq: number },
+  ): void {
+    if (this.#acks.isBeyond(space.id, result.head)) {
+      this.#acks.forget(space.id);
+      this.#putBack.lied(space);
+    } else this.#putBack.subscribed(space);
+    // A relay put back to an older state lacks records that it once had: they go there again.
+    if (result.ctrlSeq < space.confirmedSeq) space.unconfirmAfter(result.ctrlSeq);
+  }
+
+  #isCaughtUp(space: Space): boolean {
+    const state = this.#runs.get(space.hex)?.state;
+    return this.connected && state?.phase === "live" && state.caughtUp && !state.holding;
+  }
+
+  /** What the connection still brings of the space is passed over. */
+  #hearNoMore(run: SpaceRun): void {
+    run.held = [];
+    this.#unsubscribe(run);
   }
 
   #unsubscribe(run: SpaceRun): void {
@@ -652,6 +700,7 @@ export class SyncSession {
         if (result === undefined) continue;
         if (result.status === 0) {
           store.outbox.acknowledge(space.id, row.entryId, result.pos);
+          this.#acks.add(space.id, result.pos, row.entryId);
           this.#acknowledged();
         } else if (
           result.status === refusals.STALE_EPOCH.code ||
@@ -717,17 +766,26 @@ export class SyncSession {
           return;
         }
         if (outcome.control) membersChanged = true;
+        if (outcome.changes.length > 0) {
+          const key = toHex(outcome.docId);
+          const known = fresh.get(key) ?? { docId: outcome.docId, changes: [] };
+          if (!fresh.has(key)) this.#listener.journalled(run.space, outcome.docId);
+          known.changes.push(...outcome.changes);
+          fresh.set(key, known);
+        }
+        if (!this.#acks.agrees(run.space.id, item.pos, outcome.entryId)) {
+          // Ours was acknowledged for this place: from here on nothing that was said of the log counts.
+          this.#acks.forget(run.space.id);
+          this.#putBack.lied(run.space);
+          this.#hearNoMore(run);
+          trouble = { type: "cursor-moved" };
+          return;
+        }
         this.#ports.store.inbox.advance(
           run.space.id,
           item.pos,
           chainNext(item.pos, cursor.chain, outcome.docId, outcome.entryId),
         );
-        if (outcome.changes.length === 0) continue;
-        const key = toHex(outcome.docId);
-        const known = fresh.get(key) ?? { docId: outcome.docId, changes: [] };
-        if (!fresh.has(key)) this.#listener.journalled(run.space, outcome.docId);
-        known.changes.push(...outcome.changes);
-        fresh.set(key, known);
       }
     });
     for (const { docId, changes } of fresh.values())
@@ -743,6 +801,14 @@ export class SyncSession {
     this.#listener.members(run.space);
     if (this.#work(run).controlQueued) this.#spaceEvent(run, { type: "control-queued" });
   }
+}
+
+/** Whether the first record that waits would end a right by which a certificate that waits, too, is given. */
+function isBlockedByCertificates(space: Space): boolean {
+  const { start, waiting } = space.unconfirmed;
+  return (
+    waiting.length > 0 && recordsToPush(start, waiting, space.unpushedCertificates()).length === 0
+  );
 }
 
 function errorCode(message: Message): number {

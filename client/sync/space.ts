@@ -46,7 +46,7 @@ export interface SpaceContext {
   readonly identity: DeviceIdentity;
 }
 
-interface JudgedRecord {
+export interface JudgedRecord {
   readonly signed: SignedControl;
   readonly pos: number | null;
   /** After it. */
@@ -216,6 +216,19 @@ export class Space implements IntakeKnowledge {
 
   get records(): readonly SignedControl[] {
     return this.#records;
+  }
+
+  /** The records that the relay has not confirmed, each with what holds after it, and what holds before the first. */
+  get unconfirmed(): { readonly start: Authority; readonly waiting: readonly JudgedRecord[] } {
+    const confirmed = this.#judged.findLastIndex(({ pos }) => pos !== null);
+    const start = this.#judged[confirmed]?.authority ?? this.#opening;
+    return { start, waiting: this.#judged.slice(confirmed + 1) };
+  }
+
+  /** Certificates that the relay is not known to have, verbatim. */
+  unpushedCertificates(): readonly Uint8Array[] {
+    const held = this.#context.store.spaces.certificates(this.id);
+    return held.flatMap(({ bytes, pushed }) => (pushed ? [] : [bytes]));
   }
 
   /** Takes our records after `seq` for unsent again: the relay does not have them any more. */

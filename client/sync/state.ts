@@ -39,11 +39,15 @@ export interface SpaceState {
 export interface SpaceWork {
   readonly controlQueued: boolean;
   readonly certificateQueued: boolean;
+  /** Among the certificates are some that the relay takes only before a control record that waits, too. */
+  readonly certificatesFirst: boolean;
   readonly changesWaiting: boolean;
   /** Whether this device may write at all. */
   readonly mayWrite: boolean;
   /** Whether this device holds the control log, so that it can give it to a relay that lacks it. */
   readonly logHeld: boolean;
+  /** The relay has lost some of the space: what waits for it was in its log before. */
+  readonly givingBack: boolean;
 }
 
 export type SpaceEvent =
@@ -75,8 +79,10 @@ export type SpaceEffect =
   | { readonly type: "put-certificate" }
   | { readonly type: "get-control" }
   | { readonly type: "subscribe" }
-  /** The relay's log is not the one we knew: read it from the start. */
-  | { readonly type: "rewind" }
+  /** The relay's log is not the one we knew: look for the place up to which both are the same. */
+  | { readonly type: "step-back" }
+  /** What comes does not fit: it is asked for again from where everything did. */
+  | { readonly type: "hear-no-more" }
   /** The relay does not know this space: give it everything this device holds of it. */
   | { readonly type: "put-back" }
   | { readonly type: "resume-intake" }
@@ -117,7 +123,8 @@ export function stepSpace(state: SpaceState, event: SpaceEvent, work: SpaceWork)
           ? detour(state, [{ type: "push-control" }], "publishing")
           : detour(state, [{ type: "get-control" }], "fetching");
       }
-      if (passes(event.status)) return stay({ ...state, phase: "stuck" });
+      // Records that others have built upon are not taken back, whatever a relay says.
+      if (passes(event.status) || work.givingBack) return stay({ ...state, phase: "stuck" });
       return detour(
         state,
         [{ type: "drop-control", status: event.status }, { type: "get-control" }],
@@ -125,7 +132,9 @@ export function stepSpace(state: SpaceState, event: SpaceEvent, work: SpaceWork)
       );
     case "certificate-acked":
       if (state.phase !== "certifying") return stay(state);
-      if (event.status === 0) return advance(state, { ...work, certificateQueued: false });
+      if (event.status === 0) {
+        return advance(state, { ...work, certificateQueued: false, certificatesFirst: false });
+      }
       if (passes(event.status)) return stay({ ...state, phase: "stuck" });
       return detour(state, [{ type: "get-control" }], "fetching");
     case "subscribed":
@@ -149,7 +158,7 @@ export function stepSpace(state: SpaceState, event: SpaceEvent, work: SpaceWork)
       if (!state.subscribed) return stay(state);
       return detour(
         { ...state, subscribed: false },
-        [{ type: "rewind" }, { type: "subscribe" }],
+        [{ type: "hear-no-more" }, { type: "subscribe" }],
         "subscribing",
       );
     case "cursor-moved":
@@ -181,7 +190,7 @@ function subscribed(state: SpaceState, status: number, work: SpaceWork): Step {
     return advance({ ...state, subscribed: true, caughtUp: false }, work);
   }
   if (status === refusals.CURSOR_AHEAD.code || status === refusals.CHAIN_MISMATCH.code) {
-    return detour(state, [{ type: "rewind" }, { type: "subscribe" }], "subscribing");
+    return detour(state, [{ type: "step-back" }, { type: "subscribe" }], "subscribing");
   }
   if (status === refusals.NO_SPACE.code) {
     return detour(state, [{ type: "get-control" }], "fetching");
@@ -213,7 +222,7 @@ function controlReceived(
 
 /** The next step of the path that is not done yet. */
 function advance(state: SpaceState, work: SpaceWork): Step {
-  if (work.controlQueued) {
+  if (work.controlQueued && !work.certificatesFirst) {
     return { state: { ...state, phase: "publishing" }, effects: [{ type: "push-control" }] };
   }
   if (work.certificateQueued) {

@@ -85,6 +85,91 @@ describe("a relay whose disk", () => {
   );
 });
 
+describe("what only somebody else had written, who is away", () => {
+  it.each([
+    { loss: "an older copy", packing: lazy },
+    { loss: "an empty disk", packing: lazy },
+    { loss: "an older copy", packing: eager },
+    { loss: "an empty disk", packing: eager },
+  ])(
+    "comes back to a relay with $loss from whoever has it, once, with one message (packing from $packing.changes changes)",
+    async ({ loss, packing }) => {
+      const made = new World({
+        seed: `away ${loss}`,
+        engines,
+        encrypted: false,
+        packing,
+        secrets: [],
+      });
+      world = made;
+      const { timeline, relay } = made;
+      await relay.start();
+      const one = made.addDevice("one");
+      const words = one.open().create().join(" ");
+      await timeline.advance(2_000);
+      const notices = new Map<string, string[]>();
+      const others: SimDevice[] = [];
+      for (const name of ["other", "third"]) {
+        const device = made.addDevice(name);
+        others.push(device);
+        device.open();
+        await timeline.advance(2_000);
+        await during(made, deviceOf(device).restore(words));
+        const told: string[] = [];
+        notices.set(name, told);
+        deviceOf(device).subscribe((event) => {
+          if (event.type === "notice") told.push(event.text);
+        });
+      }
+      const [other, third] = others;
+      if (other === undefined || third === undefined) throw new Error("unreachable");
+      const { id: note } = await deviceOf(one).createNote({ title: "Milk", body: "one" });
+      await timeline.advance(2_000);
+      await append(other, note, " two");
+      await timeline.advance(2_000);
+      const copy = relay.disk.copy();
+      for (const word of [" three", " four", " five"]) {
+        await append(one, note, word);
+        await timeline.advance(2_000);
+      }
+      const { id: late } = await deviceOf(one).createNote({
+        title: "Late",
+        body: "only one wrote it",
+      });
+      await timeline.advance(20_000);
+      // The only writer never comes back.
+      await one.kill();
+
+      relay.crash();
+      relay.disk = loss === "an empty disk" ? new MemoryRelayDisk() : copy;
+      await relay.start();
+      await timeline.advance(120_000);
+
+      const newcomer = made.addDevice("newcomer");
+      newcomer.open();
+      await timeline.advance(2_000);
+      await during(made, deviceOf(newcomer).restore(words));
+      await timeline.advance(30_000);
+      for (const device of [other, third, newcomer]) {
+        expect((await deviceOf(device).readNote(note)).body).toBe("one two three four five");
+        expect((await deviceOf(device).readNote(late)).body).toBe("only one wrote it");
+        expect((await deviceOf(device).status()).word).toBe("up-to-date");
+        expect(device.running?.store.inbox.quarantined()).toEqual([]);
+        expect(device.running?.store.losses.all()).toEqual([]);
+      }
+      const messages = [...notices.values()];
+      expect(messages.every((told) => told.length <= 1)).toBe(true);
+      expect(new Set(messages.flat())).toEqual(
+        new Set(["The relay lost some recent data. This device has put it back."]),
+      );
+      // Of what neither had written, the first gave it back; the other looked again and sent nothing. To an empty disk
+      // each gives what it wrote itself.
+      const givers = messages.filter((told) => told.length > 0);
+      expect(givers).toHaveLength(loss === "an empty disk" ? 2 : 1);
+    },
+  );
+});
+
 /** Lets virtual time pass until the work is done; fails with it. */
 async function during(made: World, work: Promise<unknown>): Promise<void> {
   work.catch(() => {}); // awaited below, when its time has passed

@@ -12,9 +12,11 @@ import {
 const nothing: SpaceWork = {
   controlQueued: false,
   certificateQueued: false,
+  certificatesFirst: false,
   changesWaiting: false,
   mayWrite: true,
   logHeld: true,
+  givingBack: false,
 };
 
 class Machine {
@@ -254,13 +256,19 @@ describe("control records", () => {
 });
 
 describe("a relay that has lost something", () => {
-  it("is read from the start when its log is shorter or another", () => {
+  it("is followed back to where both logs are the same when its log is shorter or another", () => {
     for (const status of [refusals.CURSOR_AHEAD.code, refusals.CHAIN_MISMATCH.code]) {
       const machine = new Machine();
       machine.tell({ type: "connected" });
-      expect(machine.tell({ type: "subscribed", status })).toEqual(["rewind", "subscribe"]);
+      expect(machine.tell({ type: "subscribed", status })).toEqual(["step-back", "subscribe"]);
     }
-    expect(new Machine().live().tell({ type: "log-broken" })).toEqual(["rewind", "subscribe"]);
+  });
+
+  it("is asked once more, from where everything fitted, when what comes does not fit", () => {
+    expect(new Machine().live().tell({ type: "log-broken" })).toEqual([
+      "hear-no-more",
+      "subscribe",
+    ]);
   });
 
   it("is given the space back when it does not know it", () => {
@@ -274,6 +282,25 @@ describe("a relay that has lost something", () => {
       "push-control",
     ]);
     expect(machine.state.phase).toBe("publishing");
+  });
+
+  it("is given the certificates of somebody who was removed before the record that removed them", () => {
+    const machine = new Machine({
+      controlQueued: true,
+      certificateQueued: true,
+      certificatesFirst: true,
+    });
+    expect(machine.tell({ type: "connected" })).toEqual(["put-certificate"]);
+    expect(
+      machine.tell({ type: "certificate-acked", status: 0 }, { certificatesFirst: false }),
+    ).toEqual(["push-control"]);
+  });
+
+  it("does not have its word on lost records taken for the last: they are kept and tried again", () => {
+    const machine = new Machine({ controlQueued: true, givingBack: true });
+    machine.tell({ type: "connected" });
+    expect(machine.tell({ type: "control-acked", status: refusals.LINK_SPENT.code })).toEqual([]);
+    expect(machine.state.phase).toBe("stuck");
   });
 
   it("is asked again later by a device that holds nothing to give back", () => {
@@ -317,7 +344,7 @@ describe("a relay that has lost something", () => {
     for (let round = 0; round < 20; round += 1) {
       machine.tell({ type: "subscribed", status: 0 });
       machine.tell({ type: "caught-up" });
-      expect(machine.tell({ type: "log-broken" })).toEqual(["rewind", "subscribe"]);
+      expect(machine.tell({ type: "log-broken" })).toEqual(["hear-no-more", "subscribe"]);
     }
   });
 });
@@ -354,9 +381,11 @@ describe("whatever the relay and the store say, in whatever order", () => {
   const work = fc.record({
     controlQueued: fc.boolean(),
     certificateQueued: fc.boolean(),
+    certificatesFirst: fc.boolean(),
     changesWaiting: fc.boolean(),
     mayWrite: fc.boolean(),
     logHeld: fc.boolean(),
+    givingBack: fc.boolean(),
   });
 
   it("nothing is pushed before the space is live, nor without right, nor twice at once", () => {
