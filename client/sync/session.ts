@@ -462,7 +462,6 @@ export class SyncSession {
   }
 
   #spaceEffect(run: SpaceRun, effect: SpaceEffect): void {
-    const { store } = this.#ports;
     switch (effect.type) {
       case "push-control":
         this.#pushControl(run);
