@@ -25,6 +25,8 @@ import { emptiedWords } from "./trash-words.ts";
 import { TrashState } from "./trash.svelte.ts";
 
 const realNoteCharacters = 40;
+/** Put off, the words are offered again after a week. */
+const wordsRestMs = 7 * 24 * 60 * 60 * 1000;
 
 /** Everything the screens show and everything a person can do, in one window. */
 export class App {
@@ -48,7 +50,8 @@ export class App {
   /** Now, in milliseconds since 1970, renewed every half minute for the times on the screen. */
   now = $state(0);
   started = $state(false);
-  #wordsPostponed = $state(false);
+  /** Milliseconds since 1970; the words are not offered before. */
+  #wordsRestUntil = $state(0);
   /** After joining or restoring: the first note to arrive is shown. */
   #awaitsNote = false;
   /** The note that was thrown away last, and the notice that offers it back. */
@@ -64,7 +67,7 @@ export class App {
     () =>
       this.device.info.words === "unsaved" &&
       !this.sync.status.full &&
-      !this.#wordsPostponed &&
+      this.now >= this.#wordsRestUntil &&
       (this.current.characters >= realNoteCharacters || this.#hasRealNote),
   );
   /** What was typed last exists in this window only, and not just for a moment. */
@@ -93,7 +96,7 @@ export class App {
     this.current = new CurrentNote(parts, () => this.#noteSaved());
     this.theme = new Theme(parts.preferences);
     this.notices = new Notices(parts.timers);
-    this.#wordsPostponed = parts.preferences.get("words-later") === "yes";
+    this.#wordsRestUntil = Number(parts.preferences.get("words-rest-until") ?? 0);
     this.now = parts.timers.now();
   }
 
@@ -342,8 +345,8 @@ export class App {
   }
 
   postponeWords(): void {
-    this.#wordsPostponed = true;
-    this.parts.preferences.set("words-later", "yes");
+    this.#wordsRestUntil = this.parts.timers.now() + wordsRestMs;
+    this.parts.preferences.set("words-rest-until", String(this.#wordsRestUntil));
   }
 
   async confirmWords(): Promise<void> {

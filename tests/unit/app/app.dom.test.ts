@@ -61,7 +61,8 @@ describe("the first minute", () => {
     expect(app.offersWords).toBe(true);
     app.postponeWords();
     expect(app.offersWords).toBe(false);
-    expect(preferences.get("words-later")).toBe("yes");
+    const weekMs = 7 * 24 * 60 * 60 * 1000;
+    expect(preferences.get("words-rest-until")).toBe(String(clock.now() + weekMs));
   });
 });
 

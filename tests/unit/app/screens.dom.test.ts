@@ -1,67 +1,7 @@
 // @vitest-environment happy-dom
-import { flushSync, mount, unmount } from "svelte";
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 
-import Root from "#client/app/ui/Root.svelte";
-import type { FakeDevice } from "#tests/support/fake-device.ts";
-
-import { settled, setupApp } from "./setup-app.ts";
-
-const mounted: Record<string, unknown>[] = [];
-
-afterEach(async () => {
-  for (const screen of mounted.splice(0)) await unmount(screen);
-  document.body.replaceChildren();
-});
-
-async function setupScreen(
-  arrange: (device: FakeDevice) => void = () => {},
-  link: string | null = null,
-) {
-  const parts = await setupApp(arrange);
-  parts.app.navigation.link = link;
-  mounted.push(mount(Root, { target: document.body, props: { app: parts.app } }));
-  await parts.app.start({ opensNote: link === null });
-  await shown();
-  return parts;
-}
-
-async function shown(): Promise<void> {
-  await settled();
-  flushSync();
-}
-
-function named(selector: string, name: string): HTMLElement {
-  const found = [...document.querySelectorAll<HTMLElement>(selector)].find(
-    (element) =>
-      (element.ariaLabel ?? element.getAttribute("aria-label") ?? textOf(element)) === name,
-  );
-  if (found === undefined) throw new Error(`no ${selector} named "${name}"`);
-  return found;
-}
-
-function textOf(element: Element | null): string {
-  return (element?.textContent ?? "").replace(/\s+/g, " ").trim();
-}
-
-async function click(selector: string, name: string): Promise<void> {
-  named(selector, name).click();
-  await shown();
-}
-
-async function submit(form: string): Promise<void> {
-  document.querySelector(form)?.dispatchEvent(new Event("submit", { cancelable: true }));
-  for (let turn = 0; turn < 5; turn++) await shown();
-}
-
-async function type(input: HTMLElement, text: string): Promise<void> {
-  if (!(input instanceof HTMLInputElement || input instanceof HTMLTextAreaElement)) {
-    throw new Error("only fields can be typed in");
-  }
-  input.value = text;
-  input.dispatchEvent(new Event("input", { bubbles: true }));
-  await shown();
-}
+import { click, named, setupScreen, shown, submit, textOf, type } from "./screen.ts";
 
 describe("the window", () => {
   it("has the names that people and their tools find it by", async () => {
@@ -230,43 +170,5 @@ describe("somebody's link", () => {
     await click("button", "Go to my notes");
     for (let turn = 0; turn < 5; turn++) await shown();
     expect(named("button", "New note")).toBeTruthy();
-  });
-});
-
-describe("the 24 words", () => {
-  it("are shown numbered and removed only when the person says they are safe", async () => {
-    const { app, device } = await setupScreen();
-    app.navigation.show({ type: "words" });
-    await shown();
-    await shown();
-    expect(named("ol", "Recovery words").querySelectorAll("li")).toHaveLength(24);
-    await click("button", "Later");
-    expect(device.infoNow.words).toBe("unsaved");
-    app.navigation.show({ type: "words" });
-    await shown();
-    await shown();
-    await click("button", "I have saved them");
-    expect(device.infoNow.words).toBe("saved");
-  });
-
-  it("bring notes back only where none would be replaced", async () => {
-    const { app } = await setupScreen((made) => made.addNote({ title: "Mine" }));
-    app.navigation.show({ type: "restore" });
-    await shown();
-    expect(textOf(document.querySelector("dialog"))).toContain("words would replace them");
-    expect(document.querySelector("dialog textarea")).toBeNull();
-  });
-
-  it("that do not fit together are named by the device's sentence", async () => {
-    const { app, device } = await setupScreen();
-    device.refusals.set("restore", { code: "bad-words", message: "Word 3 is not in the list." });
-    app.navigation.show({ type: "restore" });
-    await shown();
-    await type(named("textarea", "Recovery words"), "legal ".repeat(24));
-    await submit("dialog form");
-    expect(textOf(document.querySelector("dialog [role=alert]"))).toBe(
-      "Word 3 is not in the list.",
-    );
-    expect(app.current.note).not.toBeNull();
   });
 });

@@ -1,0 +1,132 @@
+// @vitest-environment happy-dom
+import { describe, expect, it } from "vitest";
+
+import { wordsToAsk, wrongAnswers, wrongWords } from "#client/app/state/words-check.ts";
+
+import { click, named, setupScreen, shown, submit, textOf, type } from "./screen.ts";
+
+const dayMs = 24 * 60 * 60 * 1000;
+
+async function setupWordsSheet() {
+  const parts = await setupScreen();
+  parts.app.navigation.show({ type: "words" });
+  await shown();
+  const words = await parts.device.words();
+  if (words === null) throw new Error("the words wait on this device");
+  return { ...parts, asked: wordsToAsk(words) };
+}
+
+describe("the 24 words", () => {
+  it("are shown numbered, copied in order, and saved as a file", async () => {
+    const { copied, saved, device } = await setupWordsSheet();
+    const words = await device.words();
+    expect(named("ol", "Recovery words").querySelectorAll("li")).toHaveLength(24);
+    await click("button", "Copy");
+    expect(copied).toEqual([words?.join(" ")]);
+    await click("button", "Download");
+    expect(saved).toEqual([{ name: "sealeaf-words.txt", text: expect.stringMatching(/^1\. /) }]);
+    expect(saved[0]?.text.split("\n")).toHaveLength(25);
+  });
+
+  it("are shown as a QR code only when that is asked for", async () => {
+    await setupWordsSheet();
+    expect(document.querySelector("dialog svg[role=img]")).toBeNull();
+    await click("button", "QR code");
+    expect(named("dialog svg", "Your 24 words as a QR code").querySelector("path")).toBeTruthy();
+    await click("button", "Hide QR code");
+    expect(document.querySelector("dialog svg[role=img]")).toBeNull();
+  });
+
+  it("stay on the device until three of them were typed right", async () => {
+    const { device, asked } = await setupWordsSheet();
+    await click("button", "I have saved them");
+    expect(document.querySelector("dialog ol")).toBeNull();
+    const [first, second, third] = asked;
+    await type(named("input", `Word ${first?.number}`), first?.word ?? "");
+    await type(named("input", `Word ${second?.number}`), "zebra");
+    await type(named("input", `Word ${third?.number}`), third?.word ?? "");
+    await submit("dialog form");
+    expect(textOf(document.querySelector("dialog [role=alert]"))).toContain(
+      `Word ${second?.number} is another one`,
+    );
+    expect(device.infoNow.words).toBe("unsaved");
+
+    await type(named("input", `Word ${second?.number}`), ` ${second?.word.toUpperCase()} `);
+    await submit("dialog form");
+    expect(device.infoNow.words).toBe("saved");
+    expect(document.querySelector("dialog")).toBeNull();
+  });
+
+  it("can be looked at again while three are asked for, and put off", async () => {
+    const { device } = await setupWordsSheet();
+    await click("button", "I have saved them");
+    await click("button", "Show the words again");
+    expect(named("ol", "Recovery words").querySelectorAll("li")).toHaveLength(24);
+    await click("button", "Later");
+    expect(device.infoNow.words).toBe("unsaved");
+  });
+
+  it("are offered after the first real note, put off with a dot that stays, and offered again after a week", async () => {
+    const { app } = await setupScreen((device) => {
+      device.addNote({ title: "Plan", body: "Order seeds, and build the second bed in spring." });
+    });
+    expect(named("aside", "Keep your notes safe")).toBeTruthy();
+    await click("button", "Later");
+    expect(app.offersWords).toBe(false);
+    expect(named("button", "Save your 24 words").querySelector(".amber-dot")).toBeTruthy();
+    app.now += 6 * dayMs;
+    expect(app.offersWords).toBe(false);
+    app.now += dayMs;
+    expect(app.offersWords).toBe(true);
+  });
+});
+
+describe("the three words that are asked for", () => {
+  const words = Array.from({ length: 24 }, (_, ix) => `word${ix}`);
+
+  it("are one of each third, and the same ones every time", () => {
+    const asked = wordsToAsk(words);
+    expect(asked.map(({ number }) => Math.floor((number - 1) / 8))).toEqual([0, 1, 2]);
+    for (const { number, word } of asked) expect(words[number - 1]).toBe(word);
+    expect(wordsToAsk(words)).toEqual(asked);
+    const others = wordsToAsk(words.toReversed()).map(({ number }) => number);
+    expect(others).not.toEqual(asked.map(({ number }) => number));
+  });
+
+  it("forgive case and space around them, nothing else", () => {
+    const asked = wordsToAsk(words);
+    const right = asked.map(({ word }) => ` ${word.toUpperCase()} `);
+    expect(wrongAnswers(asked, right)).toEqual([]);
+    expect(wrongAnswers(asked, ["", ...right.slice(1)])).toEqual([asked[0]?.number]);
+    expect(wrongAnswers(asked, right.toReversed())).toHaveLength(2);
+  });
+
+  it("are named where they do not fit", () => {
+    expect(wrongWords([7])).toContain("Word 7 is another one");
+    expect(wrongWords([3, 7])).toContain("Words 3 and 7 are others");
+    expect(wrongWords([3, 7, 20])).toContain("Words 3, 7 and 20 are others");
+  });
+});
+
+describe("bringing notes back with the words", () => {
+  it("is offered only where none would be replaced", async () => {
+    const { app } = await setupScreen((made) => made.addNote({ title: "Mine" }));
+    app.navigation.show({ type: "restore" });
+    await shown();
+    expect(textOf(document.querySelector("dialog"))).toContain("words would replace them");
+    expect(document.querySelector("dialog textarea")).toBeNull();
+  });
+
+  it("names a typing error in the device's sentence", async () => {
+    const { app, device } = await setupScreen();
+    device.refusals.set("restore", { code: "bad-words", message: "Word 3 is not in the list." });
+    app.navigation.show({ type: "restore" });
+    await shown();
+    await type(named("textarea", "Recovery words"), "legal ".repeat(24));
+    await submit("dialog form");
+    expect(textOf(document.querySelector("dialog [role=alert]"))).toBe(
+      "Word 3 is not in the list.",
+    );
+    expect(app.current.note).not.toBeNull();
+  });
+});
