@@ -374,6 +374,17 @@ export class ChangeJournal {
     this.#grown.delete(bytesToHex(doc));
   }
 
+  /** When the first of these changes was journalled, in ms since 1970; null if none of them has a row. */
+  journalledAt(doc: Uint8Array, hashes: readonly Uint8Array[]): number | null {
+    const times = hashes
+      .flatMap((hash) => this.rowOf(doc, hash) ?? [])
+      .flatMap(
+        (row) =>
+          this.#sqlite.get<{ at: number }>("SELECT at FROM change WHERE id = ?", [row])?.at ?? [],
+      );
+    return times.length === 0 ? null : Math.min(...times);
+  }
+
   /** Whether some change of a document has no place in the relay's log that is known here. */
   hasUnplaced(doc: Uint8Array): boolean {
     const sql = "SELECT 1 AS found FROM change WHERE doc = ? AND pos IS NULL LIMIT 1";

@@ -108,5 +108,9 @@ CREATE TABLE loss (
   space BLOB PRIMARY KEY, since INTEGER NOT NULL, due INTEGER, returned INTEGER NOT NULL,
   made_good INTEGER NOT NULL) WITHOUT ROWID;
 `);
+    // Counts and times of synchronising, for its panel.
+    sqlite.script(`
+CREATE TABLE metric (name TEXT PRIMARY KEY, count INTEGER NOT NULL, buckets TEXT NOT NULL) WITHOUT ROWID;
+`);
   },
 ];

@@ -7,6 +7,7 @@ import { bytesOfFiles, closeFiles, type FileSet } from "./files/file.ts";
 import { Inbox } from "./inbox.ts";
 import { KeyValues } from "./key-values.ts";
 import { Losses } from "./losses.ts";
+import { Metrics } from "./metrics.ts";
 import { migrate } from "./migrate.ts";
 import { notesCodec } from "./database-codec.ts";
 import { NotesIndex } from "./notes-index.ts";
@@ -50,6 +51,7 @@ export class Store {
   readonly pins: Pins;
   readonly settings: Settings;
   readonly syncLog: SyncLog;
+  readonly metrics: Metrics;
   readonly trash: Trash;
   readonly losses: Losses;
   readonly keyValues: KeyValues;
@@ -73,6 +75,7 @@ export class Store {
     this.pins = new Pins(sqlite);
     this.settings = new Settings(sqlite);
     this.syncLog = new SyncLog(sqlite, now);
+    this.metrics = new Metrics(sqlite, now);
     this.trash = new Trash(sqlite);
     this.losses = new Losses(sqlite);
     this.keyValues = new KeyValues(sqlite);
@@ -208,6 +211,7 @@ export class Store {
       for (const { name } of tables) this.#sqlite.run(`DELETE FROM "${name}"`);
       this.changes.forget();
       this.losses.forget();
+      this.metrics.forget();
     });
   }
 

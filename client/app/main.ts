@@ -3,6 +3,7 @@ import automergeUrl from "@automerge/automerge/automerge.wasm?url";
 import { initializeWasm } from "@automerge/automerge-repo/slim";
 import { mount, unmount } from "svelte";
 
+import { withoutSecrets } from "#client/device/report-words.ts";
 import type { NoteTimers } from "#client/notes/open-note.ts";
 
 import { adoptEditorStyles } from "./editor/theme.ts";
@@ -18,7 +19,6 @@ import { linkIn } from "./state/navigation.svelte.ts";
 import { createNoteDocuments } from "./state/note-documents.ts";
 import { isRefusal } from "./state/refusal.ts";
 import { StartState } from "./state/start.svelte.ts";
-import { withoutSecrets } from "./state/sync-words.ts";
 import "./styles/tokens.css";
 import "./styles/base.css";
 import "./styles/controls.css";

@@ -22,7 +22,9 @@ export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
   sync [--timeout S]         exchange everything with the relay, then stop; keeps trying
                              for S seconds, else gives up when the relay cannot be reached
   watch                      stay connected; one JSON line per event
-  status                     what is saved, sent and waiting
+  status                     what is saved, sent and waiting, and how quickly; with --json a
+                             report without secrets
+  offline on|off             exchange nothing with the relay until it is switched off again
   relay-info                 what the relay is, what it keeps of yours, and its limits
   doctor                     examine everything here and say what is well; changes nothing
   backup FILE                write all of this home into a new file that only your words open
@@ -59,6 +61,7 @@ export type Command =
   | { readonly name: "join"; readonly link: string }
   | { readonly name: "name"; readonly displayName: string }
   | { readonly name: "redeem"; readonly invite: string }
+  | { readonly name: "offline"; readonly offline: boolean }
   | { readonly name: "passphrase"; readonly action: "set" | "change" | "remove" }
   /** Null: until it is hopeless. */
   | { readonly name: "sync"; readonly timeoutMs: number | null };
@@ -187,6 +190,11 @@ function commandOf(name: string, rest: readonly string[], values: Values): Comma
     case "join":
       if (first === undefined) return "join needs a link.";
       return second === undefined ? { name, link: first } : "join takes one link.";
+    case "offline":
+      if ((first !== "on" && first !== "off") || second !== undefined) {
+        return "offline needs one of on, off.";
+      }
+      return { name, offline: first === "on" };
     case "passphrase":
       if (first !== "set" && first !== "change" && first !== "remove") {
         return "passphrase needs one of set, change, remove.";

@@ -2,6 +2,7 @@
 import type { SyncStatus, TextPart } from "#client/device/api.ts";
 import type { Device } from "#client/device/device.ts";
 import { refuse } from "#client/device/refusal.ts";
+import { hostOf, measureLines, notMeasured, syncWords } from "#client/device/report-words.ts";
 import type { Clock } from "#client/sync/ports.ts";
 import type { Command } from "./command-line.ts";
 import { bytesInWords } from "#client/notes/bytes-in-words.ts";
@@ -134,12 +135,26 @@ export async function runCommand(
       return { ...done(info, relayInfoText(info)), trouble };
     }
     case "status": {
-      const status = { ...(await device.status()), relay: device.relayUrl };
-      const setAside = (await device.notes()).reduce((sum, row) => sum + row.quarantined, 0);
+      const report = await device.syncReport();
+      const setAside = report.quarantine.length;
       const { files, free } = await device.storage();
-      const text = statusText(status) + setAsideText(setAside) + storageText(files, free);
-      return done({ ...status, setAside, storage: { bytes: files, free } }, text);
+      const relay = report.relay ?? (device.relayUrl === null ? null : hostOf(device.relayUrl));
+      const text = [
+        statusText({ ...report, relay: device.relayUrl }),
+        linesOf(measureLines(report).filter((line) => !line.endsWith(notMeasured))),
+        setAsideText(setAside),
+        storageText(files, free),
+      ].join("");
+      return done({ ...report, relay, setAside, storage: { bytes: files, free } }, text);
     }
+    case "offline":
+      await device.workOffline(command.offline);
+      return done(
+        { workingOffline: command.offline },
+        command.offline
+          ? "Nothing is exchanged with the relay until you say sealeaf offline off.\n"
+          : "This home may use the relay again. Run sync to exchange what has come together.\n",
+      );
   }
 }
 
@@ -245,19 +260,10 @@ function synced({ outcome, status: told }: Exchange, relay: string | null): Answ
   }
 }
 
-const statusWords = {
-  "saved-here": "Saved here",
-  sending: "Sending",
-  "up-to-date": "Up to date",
-  offline: "Offline",
-  limited: "Limited",
-  "needs-you": "Needs you",
-} as const;
-
 function statusText(status: SyncStatus): string {
   const waiting = status.waiting === 0 ? "" : `, ${counted(status.waiting, "change")} waiting`;
   const relay = status.relay === null ? "No relay is known yet" : `Relay: ${status.relay}`;
-  const lines = [`${statusWords[status.word]}${waiting}`, status.detail, relay];
+  const lines = [`${syncWords[status.word]}${waiting}`, status.detail, relay];
   return linesOf(lines.filter((line) => line !== ""));
 }
 

@@ -33,6 +33,7 @@ export async function exchange(
     device.connect();
     await device.setOnline(true);
     let status = await device.status();
+    if (status.workingOffline) return { outcome: "unfinished", status };
     const hopelessAfter = status.word === "offline" ? began + redialMs : began;
     for (;;) {
       const limit = timeoutMs === null ? movedAt + patienceMs : began + timeoutMs;

@@ -6,7 +6,10 @@
  * called directly. Everything here is plain data (structured clone), ids are text:
  * a note is named by its Automerge document id (bs58check), a notebook by its space id (64 hex digits).
  */
+import type { Percentiles } from "#crdt-store/histogram.ts";
 import type { Limits } from "#relay/protocol/limits.ts";
+
+export type { Percentiles };
 
 /** How far the newest change of a note is known to have come. */
 export type NoteState = "saved-here" | "on-relay" | "seen-elsewhere";
@@ -74,6 +77,49 @@ export interface SyncStatus {
   readonly durable: boolean;
   /** Nothing can be written here for want of room; it is tried again until it can. */
   readonly full: boolean;
+  /** The person has chosen that nothing is synchronised until they say otherwise. */
+  readonly workingOffline: boolean;
+}
+
+/**
+ * How synchronising goes, in figures and plain words. It may be shown to anybody: no text, name, id or key is in it, and
+ * of the relay's address only the host. Counts and times are of this device, over all its processes.
+ */
+export interface SyncReport extends SyncStatus {
+  readonly madeAt: number;
+  /** The host alone. */
+  readonly relay: string | null;
+  /** Notes with changes that the relay has not acknowledged. */
+  readonly waitingNotes: number;
+  /** How many notes outside the trash are in which state. */
+  readonly notes: Readonly<Record<NoteState, number>>;
+  /** Sealed entries as the relay answered for them. */
+  readonly pushes: { readonly taken: number; readonly refused: number };
+  /** What had to be tried again, by what was in the way: a refusal's name, "unreachable", "broken" or "no-answer". */
+  readonly retries: readonly { readonly reason: string; readonly times: number }[];
+  /** In ms, lately; null for what was not measured yet. */
+  readonly times: {
+    readonly push: Percentiles | null;
+    readonly pull: Percentiles | null;
+    readonly upToDate: Percentiles | null;
+    readonly acknowledged: Percentiles | null;
+    readonly shown: Percentiles | null;
+  };
+  readonly divergence: { readonly checks: number; readonly found: number };
+  /** What could not be applied and is kept aside, the oldest first. */
+  readonly quarantine: readonly {
+    readonly at: number;
+    readonly reason: string;
+    readonly bytes: number;
+  }[];
+  readonly log: readonly LogLine[];
+}
+
+/** What happened, in plain words. */
+export interface LogLine {
+  readonly at: number;
+  readonly level: "info" | "warn" | "error";
+  readonly text: string;
 }
 
 /** What is kept on this device, in bytes. */
@@ -239,6 +285,8 @@ export type DeviceEvent =
       readonly id: string;
       readonly session: string | null;
       readonly changes: readonly Uint8Array[];
+      /** When they came from the relay; not there for what was written on this device. */
+      readonly arrivedAt?: number;
     }
   | { readonly type: "presence"; readonly id: string; readonly peers: readonly PeerCursor[] }
   | { readonly type: "notice"; readonly text: string };
@@ -380,7 +428,12 @@ export interface DeviceApi {
   tryStorage(): Promise<boolean>;
   /** Asks the relay; where it cannot be reached, what is known from last time. Never rejects for want of a network. */
   relayInfo(): Promise<RelayInfo>;
-  syncLog(): Promise<readonly { at: number; level: "info" | "warn" | "error"; text: string }[]>;
+  syncLog(): Promise<readonly LogLine[]>;
+  syncReport(): Promise<SyncReport>;
+  /** Stops synchronising until it is called with false; what is written is kept here and sent then. */
+  workOffline(offline: boolean): Promise<void>;
+  /** How many ms after it arrived each of some remote edits was on a screen: for the report alone. */
+  shown(delays: readonly number[]): Promise<void>;
 }
 
 /** The Automerge shape of a note (DESIGN §3). Text fields are edited with splice only. */

@@ -12,6 +12,7 @@ import { equal, parseBase64url } from "#relay/protocol/bytes.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import { wordsOf } from "#client/crypto/phrase.ts";
 import { cleanName } from "#client/crypto/profile.ts";
+import { loadLastAck } from "#client/sync/last-ack.ts";
 import type { Clock, Dial, Random, Timers } from "#client/sync/ports.ts";
 import type { SessionListener } from "#client/sync/session.ts";
 import type { Space } from "#client/sync/space.ts";
@@ -26,6 +27,7 @@ import type {
   EmptiedTrash,
   FieldSplice,
   LinkPreview,
+  LogLine,
   NotebookRow,
   NoteField,
   NoteRow,
@@ -35,6 +37,7 @@ import type {
   Role,
   SearchAnswer,
   StorageReport,
+  SyncReport,
   SyncStatus,
   TrashedNote,
 } from "./api.ts";
@@ -62,6 +65,8 @@ import { Search } from "./search.ts";
 import { Shelf } from "./shelf.ts";
 import { describeSync } from "./status-word.ts";
 import { StorageWatch } from "./storage-watch.ts";
+import { logLines, makeSyncReport } from "./sync-report.ts";
+import { isWorkingOffline, saveWorkOffline } from "./work-offline.ts";
 
 export interface DevicePorts {
   readonly store: Store;
@@ -240,6 +245,7 @@ export class Device implements DeviceApi {
   async close(): Promise<void> {
     this.#closed = true;
     this.#desk.session?.stop();
+    this.#store.metrics.save();
     this.#storage.close();
     this.#materialiser.close();
     this.#compaction.close();
@@ -286,15 +292,20 @@ export class Device implements DeviceApi {
 
   #status(): SyncStatus {
     const { session } = this.#desk;
-    const waiting = this.#store.outbox.depth();
-    return {
-      ...describeSync(session, waiting, this.#ports.durable, this.#store.isFull),
-      waiting,
-      relay: session?.url ?? null,
-      connected: session?.connected ?? false,
-      lastAckAt: session?.lastAckAt ?? null,
+    const here = {
+      waiting: this.#store.outbox.depth(),
       durable: this.#ports.durable,
       full: this.#store.isFull,
+      workingOffline: isWorkingOffline(this.#store),
+    };
+    // While nobody connects, the relay is still the one that all this waits for.
+    const relay = session?.url ?? (here.workingOffline ? this.#desk.url : null);
+    return {
+      ...describeSync(session, here),
+      ...here,
+      relay,
+      connected: session?.connected ?? false,
+      lastAckAt: session?.lastAckAt ?? (relay === null ? null : loadLastAck(this.#store, relay)),
     };
   }
 
@@ -333,14 +344,24 @@ export class Device implements DeviceApi {
     return (await this.#progress.until(look, timeoutMs)) ?? false;
   }
 
-  async syncLog(): Promise<
-    readonly { at: number; level: "info" | "warn" | "error"; text: string }[]
-  > {
-    return this.#store.syncLog.all().map((row) => ({
-      at: row.at,
-      level: row.level === "warning" ? ("warn" as const) : row.level,
-      text: row.text,
-    }));
+  async syncLog(): Promise<readonly LogLine[]> {
+    return logLines(this.#store);
+  }
+
+  async syncReport(): Promise<SyncReport> {
+    const notes = this.#rows.list().filter(({ trashed }) => !trashed);
+    return makeSyncReport(this.#store, this.#status(), notes);
+  }
+
+  async workOffline(offline: boolean): Promise<void> {
+    saveWorkOffline(this.#store, offline);
+    if (offline) this.#desk.disconnect();
+    else if (this.#ports.connect === "always") this.connect();
+    this.#progressed();
+  }
+
+  async shown(delays: readonly number[]): Promise<void> {
+    for (const delay of delays) this.#store.metrics.measure("shown", delay);
   }
 
   async setOnline(online: boolean): Promise<void> {
@@ -572,7 +593,9 @@ export class Device implements DeviceApi {
       this.#background.add(async () => this.#indices.reload(await this.#loadedDocuments(), space));
       return;
     }
-    this.#events.emit({ type: "changes", id: documentIdToText(docId), session: null, changes });
+    const arrivedAt = this.#ports.clock.now();
+    const id = documentIdToText(docId);
+    this.#events.emit({ type: "changes", id, session: null, changes, arrivedAt });
     this.#materialiser.soon();
     this.#events.notify("notes");
   }

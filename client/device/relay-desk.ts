@@ -17,6 +17,7 @@ import { loadDisplayName, loadRelay, saveRelay } from "./identity.ts";
 import type { Progress } from "./progress.ts";
 import { refuse } from "./refusal.ts";
 import { sameRelay } from "./relay-address.ts";
+import { isWorkingOffline } from "./work-offline.ts";
 
 /** How long a question waits for a connection. */
 const connectWithinMs = 10_000;
@@ -77,10 +78,10 @@ export class RelayDesk {
     this.connect();
   }
 
-  /** Starts synchronising, if a relay is known; again is harmless. */
+  /** Starts synchronising, if a relay is known and nobody has chosen to work offline; again is harmless. */
   connect(): void {
     const { url } = this;
-    if (url === null || this.#session !== null) return;
+    if (url === null || this.#session !== null || isWorkingOffline(this.#ports.store)) return;
     const session = new SyncSession(url, this.#ports, this.#listener);
     this.#session = session;
     this.tellName();
@@ -122,11 +123,7 @@ export class RelayDesk {
 
   /** The answer to one question; connects first. Refuses with `offline` or `bad-relay`. */
   async ask(message: Message): Promise<Message> {
-    this.connect();
-    const session = this.#session;
-    if (session === null) {
-      refuse("bad-relay", "This device knows no relay. Give it one first.");
-    }
+    const session = this.#mustHaveSession();
     await this.#connected(session);
     try {
       return await session.request(message);
@@ -141,9 +138,7 @@ export class RelayDesk {
 
   /** Redeems an invitation; answers the relay's key. Refuses where the relay does not take it. */
   async redeem(token: Uint8Array): Promise<Uint8Array> {
-    this.connect();
-    const session = this.#session;
-    if (session === null) refuse("bad-relay", "This device knows no relay. Give it one first.");
+    const session = this.#mustHaveSession();
     await this.#connected(session);
     const { relayPub } = session;
     if (session.isOpenToAll) {
@@ -160,6 +155,18 @@ export class RelayDesk {
   /** An access key has come from another device: shows it, if it is for the relay that is connected. */
   accessKeyCame(): void {
     void this.#session?.authenticate(null);
+  }
+
+  /** Refuses with `offline` or `bad-relay`. */
+  #mustHaveSession(): SyncSession {
+    this.connect();
+    if (this.#session !== null) return this.#session;
+    return isWorkingOffline(this.#ports.store)
+      ? refuse(
+          "offline",
+          "You chose to work offline, and this step needs the relay. Nothing was changed. Go online again, then repeat it.",
+        )
+      : refuse("bad-relay", "This device knows no relay. Give it one first.");
   }
 
   async #connected(session: SyncSession): Promise<void> {

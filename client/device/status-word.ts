@@ -18,17 +18,23 @@ const outOfSpace =
  * How synchronising goes, in one of the six words and, unless all is well, a sentence.
  *
  * @param session null while this device does not connect
- * @param waiting changes the relay has not acknowledged
- * @param durable whether this device keeps what is written
- * @param full whether this device has no room to write in
  */
 export function describeSync(
   session: SessionState | null,
-  waiting: number,
-  durable: boolean,
-  full: boolean,
+  device: Pick<SyncStatus, "waiting" | "durable" | "full" | "workingOffline">,
 ): Pick<SyncStatus, "word" | "detail"> {
-  if (full) return { word: "needs-you", detail: outOfSpace };
+  const { waiting, durable } = device;
+  if (device.full) return { word: "needs-you", detail: outOfSpace };
+  if (device.workingOffline) {
+    return {
+      word: "offline",
+      detail: `You chose to work offline. ${
+        durable
+          ? "Everything you write is saved on this device and will be sent when you go online again."
+          : "What you write exists only in this window until you go online again."
+      }`,
+    };
+  }
   if (session === null) return { word: "saved-here", detail: "" };
   if (!session.connected) {
     if (!session.failing) return { word: "saved-here", detail: "" };

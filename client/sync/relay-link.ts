@@ -27,6 +27,7 @@ import {
   type ConnectionEvent,
   type ConnectionState,
 } from "./connection.ts";
+import { failureOf } from "./measures.ts";
 import type { Clock, Dial, Random, Timers, Wire } from "./ports.ts";
 import { refusalWords } from "./refusal-words.ts";
 import { authFor } from "./relay-access.ts";
@@ -149,6 +150,8 @@ export class RelayLink {
     if (event.type === "tick" && step.state.phase === "waiting" && before !== "waiting") {
       this.#lastFailure = "the relay does not answer";
     }
+    const failure = failureOf(before, step.state.phase, event.type);
+    if (failure !== null) this.#ports.store.metrics.count(`retry/${failure}`);
     for (const effect of step.effects) this.#perform(effect);
     this.#cancelTick?.();
     const deadline = connectionDeadline(this.#connection);

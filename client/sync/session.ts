@@ -2,6 +2,7 @@
  * Drives the pure machine of every space over one connection to a relay: performs what state.ts decides,
  * and tells the device what happened.
  */
+import type { SealedEntry } from "#crdt-store/outbox.ts";
 import { equal, toHex } from "#relay/protocol/bytes.ts";
 import { chainNext, chainTag } from "#relay/protocol/domain.ts";
 import { refusalClass, refusals } from "#relay/protocol/errors.ts";
@@ -9,6 +10,7 @@ import { maxMessageBytes, maxPushEntries } from "#relay/protocol/limits.ts";
 import type { Message } from "#relay/protocol/messages.ts";
 import { Acknowledged } from "./acknowledged.ts";
 import { loadLastAck, saveLastAck } from "./last-ack.ts";
+import { SessionMeasures } from "./measures.ts";
 import { nextBatch, sealWaiting } from "./outgoing.ts";
 import { PresenceExchange, type CursorContent } from "./presence-exchange.ts";
 import type { Peer } from "./presence.ts";
@@ -86,6 +88,7 @@ export class SyncSession {
   readonly #receiver: Receiver;
   readonly #acks: Acknowledged;
   readonly #putBack: PutBack;
+  readonly #measures: SessionMeasures;
   readonly #runs = new Map<string, SpaceRun>();
   readonly #runByHandle = new Map<number, SpaceRun>();
   readonly #presenceSession: Uint8Array;
@@ -99,9 +102,13 @@ export class SyncSession {
     this.#ports = ports;
     this.#listener = listener;
     this.#presenceSession = ports.random(8);
+    this.#measures = new SessionMeasures(ports);
     this.#lastAckAt = loadLastAck(ports.store, url);
     this.#link = new RelayLink(url, ports, {
-      connected: () => this.#toAll({ type: "connected" }),
+      connected: () => {
+        this.#measures.connected();
+        this.#toAll({ type: "connected" });
+      },
       disconnected: () => this.#disconnected(),
       unasked: (message, size) => this.#unasked(message, size),
       moved: () => listener.progress(),
@@ -355,6 +362,7 @@ export class SyncSession {
   }
 
   #disconnected(): void {
+    this.#measures.disconnected();
     this.#runByHandle.clear();
     this.#uncredited = 0;
     this.#toAll({ type: "disconnected" });
@@ -442,6 +450,8 @@ export class SyncSession {
     for (const effect of step.effects) this.#spaceEffect(run, effect);
     if (event.type === "subscribed" && run.state.subscribed) run.presence.open();
     this.#putBack.look(run.space);
+    if (run.state.caughtUp) this.#measures.pullEnded(run.space.hex);
+    this.#measures.progressed(() => this.upToDate);
     this.#listener.progress();
   }
 
@@ -615,6 +625,7 @@ export class SyncSession {
       ctrlSeq: space.authority.ctrlSeq,
       mode: "live" as const,
     };
+    this.#measures.pullBegan(space.hex);
     this.#link.ask({ type: "subscribe", spaces: [wanted] }, (reply) => {
       if (reply === null) return;
       const result = reply.type === "subscribed" ? reply.results[0] : undefined;
@@ -676,8 +687,10 @@ export class SyncSession {
       this.#spaceEvent(run, { type: "push-acked", staleEpoch: false, refused: true });
       return;
     }
+    const answered = this.#measures.pushBegan();
     this.#link.ask({ type: "push", entries: batch.map((row) => row.bytes) }, (reply) => {
       if (reply === null) return;
+      answered();
       if (reply.type === "error") this.#pushRefused(run, reply.code, reply.retryAfterMs);
       else if (reply.type !== "pushAck") this.#pushRefused(run, errorCode(reply), 0);
       else this.#pushAnswered(run, batch, reply.results);
@@ -686,7 +699,7 @@ export class SyncSession {
 
   #pushAnswered(
     run: SpaceRun,
-    batch: readonly { readonly entryId: Uint8Array }[],
+    batch: readonly SealedEntry[],
     results: readonly { readonly status: number; readonly pos: number; readonly lastCtr: number }[],
   ): void {
     const { store } = this.#ports;
@@ -698,6 +711,7 @@ export class SyncSession {
         const result = results[ix];
         if (result === undefined) continue;
         if (result.status === 0) {
+          this.#measures.acknowledged(row);
           store.outbox.acknowledge(space.id, row.entryId, result.pos);
           this.#acks.add(space.id, result.pos, row.entryId);
           this.#acknowledged();
@@ -705,13 +719,16 @@ export class SyncSession {
           result.status === refusals.STALE_EPOCH.code ||
           result.status === refusals.NOT_A_WRITER.code
         ) {
+          this.#measures.refused(result.status);
           store.outbox.unseal(space.id, row.entryId);
           staleEpoch = true;
         } else if (result.status === refusals.CTR_REPLAY.code) {
+          this.#measures.refused(result.status);
           store.outbox.raiseCounter(space.id, result.lastCtr);
           store.outbox.unseal(space.id, row.entryId);
         } else refused = result.status;
       }
+      store.metrics.saveAlong();
     });
     if (refused === null) {
       this.#refusedCode = null;
@@ -720,6 +737,7 @@ export class SyncSession {
   }
 
   #pushRefused(run: SpaceRun, code: number, retryAfterMs: number): void {
+    this.#measures.refused(code);
     // Being asked to slow down is no state a person needs to know: it is still sending.
     if (code !== refusals.RATE.code) {
       this.#refusedCode = code;

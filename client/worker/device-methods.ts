@@ -46,6 +46,9 @@ export const DEVICE_METHODS: MethodNames<DeviceApi> = {
   tryStorage: true,
   relayInfo: true,
   syncLog: true,
+  syncReport: true,
+  workOffline: true,
+  shown: true,
 };
 
 /** The same with the lock's. */

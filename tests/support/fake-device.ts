@@ -22,9 +22,11 @@ import type {
   RetentionSettings,
   SearchAnswer,
   StorageReport,
+  SyncReport,
   SyncStatus,
 } from "#client/device/api.ts";
 import { defaultLimits } from "#relay/protocol/limits.ts";
+import { hostOf } from "#client/device/report-words.ts";
 import { plainPreview, plainTitle } from "#client/notes/markdown.ts";
 import { tagsOf } from "#client/notes/tags.ts";
 
@@ -59,6 +61,7 @@ export class FakeDevice implements DeviceApi {
     lastAckAt: null,
     durable: true,
     full: false,
+    workingOffline: false,
   };
   relayNow: RelayInfo = {
     relay: "wss://relay.example/v1",
@@ -373,6 +376,31 @@ export class FakeDevice implements DeviceApi {
   });
   freeSpace = this.#method("freeSpace", () => ({ bytes: this.storageNow.unused }));
   syncLog = this.#method("syncLog", () => this.log);
+  /** What the report says beside the status and the log. */
+  reportNow: Omit<SyncReport, keyof SyncStatus | "madeAt" | "log"> = {
+    waitingNotes: 0,
+    notes: { "saved-here": 0, "on-relay": 0, "seen-elsewhere": 0 },
+    pushes: { taken: 0, refused: 0 },
+    retries: [],
+    times: { push: null, pull: null, upToDate: null, acknowledged: null, shown: null },
+    divergence: { checks: 0, found: 0 },
+    quarantine: [],
+  };
+  syncReport = this.#method("syncReport", () => ({
+    ...this.statusNow,
+    relay: this.statusNow.relay === null ? null : hostOf(this.statusNow.relay),
+    ...this.reportNow,
+    madeAt: this.#now(),
+    log: this.log,
+  }));
+  workOffline = this.#method("workOffline", (offline: boolean) => {
+    this.setStatus({ workingOffline: offline, word: offline ? "offline" : "up-to-date" });
+  });
+  /** How long remote edits took to the screen, as tabs told. */
+  readonly shownDelays: number[] = [];
+  shown = this.#method("shown", (delays: readonly number[]) => {
+    this.shownDelays.push(...delays);
+  });
 
   #method<Args extends unknown[], Value>(
     name: keyof DeviceApi,

@@ -1,7 +1,6 @@
-import type { DeviceApi, SyncStatus } from "#client/device/api.ts";
+import type { DeviceApi, SyncReport, SyncStatus } from "#client/device/api.ts";
 
 import { statusWhileTyping, syncSentence, syncText, syncTone } from "./sync-words.ts";
-import type { LogLine } from "./sync-words.ts";
 
 // Until the device has answered, nothing is promised about a relay.
 const beforeFirstAnswer: SyncStatus = {
@@ -13,6 +12,7 @@ const beforeFirstAnswer: SyncStatus = {
   lastAckAt: null,
   durable: true,
   full: false,
+  workingOffline: false,
 };
 
 /** What the footer and its panel say about saving and sending. */
@@ -21,7 +21,8 @@ export class SyncState {
   readonly #isTyping: () => boolean;
   /** As the device said it last. */
   status = $state.raw<SyncStatus>(beforeFirstAnswer);
-  log = $state.raw<readonly LogLine[]>([]);
+  /** Null until it was first asked for. */
+  report = $state.raw<SyncReport | null>(null);
   /** With what the device has not heard of yet. */
   readonly shown = $derived.by(() => statusWhileTyping(this.status, this.#isTyping()));
   readonly text = $derived(syncText(this.shown));
@@ -38,7 +39,12 @@ export class SyncState {
     this.status = await this.#device.status();
   }
 
-  async loadLog(): Promise<void> {
-    this.log = await this.#device.syncLog();
+  async loadReport(): Promise<void> {
+    this.report = await this.#device.syncReport();
+  }
+
+  async workOffline(offline: boolean): Promise<void> {
+    await this.#device.workOffline(offline);
+    await this.load();
   }
 }

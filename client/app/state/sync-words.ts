@@ -1,8 +1,7 @@
-/** The six words of the footer and the report a person can hand to somebody who helps. */
+/** The six words of the footer and what they mean. */
 import type { SyncStatus } from "#client/device/api.ts";
 
 import { outOfSpace } from "./storage-words.ts";
-import { timeAgo } from "./time-words.ts";
 
 export type SyncTone = "calm" | "busy" | "waiting" | "needs";
 
@@ -87,40 +86,6 @@ function sentenceWithoutStorage(word: SyncStatus["word"]): string {
     case "needs-you":
       return "Something here waits for your decision. What has not been sent exists only in this window.";
   }
-}
-
-export interface LogLine {
-  readonly at: number;
-  readonly level: "info" | "warn" | "error";
-  readonly text: string;
-}
-
-/** Plain text for somebody who helps: no links and no keys; addresses are cut to their host. */
-export function syncReport(status: SyncStatus, log: readonly LogLine[], now: number): string {
-  const lines = [
-    "Sealeaf sync report",
-    `Made: ${new Date(now).toISOString()}`,
-    `State: ${syncText(status)}`,
-    `Relay: ${status.relay === null ? "none" : hostOf(status.relay)} (${status.connected ? "connected" : "not connected"})`,
-    `Last acknowledgement: ${status.lastAckAt === null ? "never" : timeAgo(status.lastAckAt, now)}`,
-    `Waiting: ${status.waiting}`,
-    `Keeps data on this device: ${status.durable ? "yes" : "no"}${status.full ? ", but there is no room" : ""}`,
-    "",
-    "Log:",
-    ...log.map(
-      ({ at, level, text }) => `${new Date(at).toISOString()} ${level} ${withoutSecrets(text)}`,
-    ),
-  ];
-  return lines.join("\n");
-}
-
-export function hostOf(url: string): string {
-  return URL.canParse(url) ? new URL(url).host : "unreadable address";
-}
-
-// A link's fragment is a key, and 32 bytes in hex or base64url may be one.
-export function withoutSecrets(text: string): string {
-  return text.replace(/#1[a-z][.][^\s]+/g, "#…").replace(/[A-Za-z0-9_-]{40,}/g, "…");
 }
 
 function reasonOf(detail: string): string {

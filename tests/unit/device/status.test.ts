@@ -114,6 +114,7 @@ describe("the status of a device", { timeout: 60_000 }, () => {
 });
 
 describe("the word for how synchronising goes", () => {
+  const here = { durable: true, full: false, workingOffline: false };
   const open = {
     connected: true,
     failing: false,
@@ -135,12 +136,12 @@ describe("the word for how synchronising goes", () => {
     // What an old connection was refused says nothing about one that is broken.
     ["offline", { ...open, connected: false, failing: true, refusedCode: 505 }, 1],
   ] as const)("is %s", (word, session, waiting) => {
-    const described = describeSync(session, waiting, true, false);
+    const described = describeSync(session, { ...here, waiting });
     expect(described.word).toBe(word);
     const isTrouble = !["up-to-date", "sending", "saved-here"].includes(word);
     expect(described.detail !== "").toBe(isTrouble);
     // Without storage the trouble is the same, and nothing is called saved.
-    const passing = describeSync(session, waiting, false, false);
+    const passing = describeSync(session, { ...here, waiting, durable: false });
     expect(passing.word).toBe(word);
     expect(passing.detail).not.toMatch(/saved/i);
   });
