@@ -18,6 +18,10 @@ export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
   share [--role edit|read] [NOTEBOOK]   print a link to a notebook
   join LINK                  open a notebook by its link
   name NAME                  how others see you
+  words                      the 24 words, while they are still in this home
+  words check                prove that you have them by three of them; they are then removed from here
+  devices                    your devices: when each was last here, and its fingerprint
+  devices name NAME          how your other devices see this one
   redeem INVITATION          enter a relay that asks for one
   sync [--timeout S]         exchange everything with the relay, then stop; keeps trying
                              for S seconds, else gives up when the relay cannot be reached
@@ -60,6 +64,9 @@ export type Command =
   | { readonly name: "share"; readonly role: "edit" | "read"; readonly notebook: string | null }
   | { readonly name: "join"; readonly link: string }
   | { readonly name: "name"; readonly displayName: string }
+  | { readonly name: "words"; readonly check: boolean }
+  | { readonly name: "devices"; readonly act: "list" }
+  | { readonly name: "devices"; readonly act: "name"; readonly deviceName: string }
   | { readonly name: "redeem"; readonly invite: string }
   | { readonly name: "offline"; readonly offline: boolean }
   | { readonly name: "passphrase"; readonly action: "set" | "change" | "remove" }
@@ -202,6 +209,13 @@ function commandOf(name: string, rest: readonly string[], values: Values): Comma
       return second === undefined
         ? { name, action: first }
         : "A passphrase is never typed on the command line, where others can read it.";
+    case "words":
+      if (first !== undefined && first !== "check") return "words takes nothing, or check.";
+      return second === undefined
+        ? { name, check: first === "check" }
+        : "Words are never typed on the command line, where others can read them.";
+    case "devices":
+      return devicesCommand(rest);
     case "redeem":
       if (first === undefined) return "redeem needs an invitation.";
       return second === undefined ? { name, invite: first } : "redeem takes one invitation.";
@@ -222,6 +236,18 @@ function commandOf(name: string, rest: readonly string[], values: Values): Comma
     }
     default:
       return `There is no command “${name}”.`;
+  }
+}
+
+function devicesCommand([act, ...rest]: readonly string[]): Command | string {
+  switch (act) {
+    case undefined:
+      return { name: "devices", act: "list" };
+    case "name":
+      if (rest.length === 0) return "devices name needs a name.";
+      return { name: "devices", act, deviceName: rest.join(" ") };
+    default:
+      return "devices takes nothing, or name.";
   }
 }
 

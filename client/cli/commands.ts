@@ -4,20 +4,14 @@ import type { Device } from "#client/device/device.ts";
 import { refuse } from "#client/device/refusal.ts";
 import { hostOf, measureLines, notMeasured, syncWords } from "#client/device/report-words.ts";
 import type { Clock } from "#client/sync/ports.ts";
+import { done, type Answer } from "./answer.ts";
 import type { Command } from "./command-line.ts";
 import { bytesInWords } from "#client/notes/bytes-in-words.ts";
 import { exchange, type Exchange } from "./exchange.ts";
-import { exitCodes, type ExitCode } from "./failure.ts";
+import { exitCodes } from "./failure.ts";
+import { checkWords, listDevices, nameDevice, showWords } from "./own-devices.ts";
 import { relayInfoText } from "./relay-info.ts";
 import { splicesBetween } from "./text-diff.ts";
-
-/** `json` is printed with --json, `text` without, `trouble` on standard error. */
-export interface Answer {
-  readonly json: unknown;
-  readonly text: string;
-  readonly code: ExitCode;
-  readonly trouble: string;
-}
 
 /**
  * Every command that a device alone carries out. Failures are refusals.
@@ -43,10 +37,9 @@ export async function runCommand(
       const phrase = device.create().join(" ");
       // The first notebook gets its name in the background.
       await device.describeStale();
-      await device.confirmWords();
       return done(
         { phrase, relay: device.relayUrl },
-        `${phrase}\n\nThese 24 words are the only way back in if you lose every device. They are not shown again.\n`,
+        `${phrase}\n\nThese 24 words are the only way back in if you lose every device. Write them down, then run words check: until then they stay in this home.\n`,
       );
     }
     case "restore":
@@ -120,6 +113,10 @@ export async function runCommand(
       const { displayName } = await device.info();
       return done({ name: displayName }, `Others see you as ${displayName}.\n`);
     }
+    case "words":
+      return command.check ? checkWords(device, input) : showWords(device);
+    case "devices":
+      return command.act === "name" ? nameDevice(device, command.deviceName) : listDevices(device);
     case "redeem":
       mustKnowRelay(device);
       await device.redeemInvite(command.invite);
@@ -159,10 +156,6 @@ export async function runCommand(
 }
 
 const marks = { "saved-here": "✓  ", "on-relay": "✓✓ ", "seen-elsewhere": "✓✓+" } as const;
-
-function done(json: unknown, text: string): Answer {
-  return { json, text, code: exitCodes.done, trouble: "" };
-}
 
 function mustKnowRelay(device: Device): void {
   if (device.relayUrl === null) {

@@ -1,5 +1,6 @@
 /** A home directory: the store of one device on this machine, its key, its lock. */
 import { existsSync, statSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import type { FileSet } from "#crdt-store/files/file.ts";
 import { MemoryFiles } from "#crdt-store/files/memory.ts";
@@ -83,6 +84,7 @@ export async function openHome(options: HomeOptions): Promise<OpenHome> {
       automerge: nodeAutomerge,
       // No tab outlives the process that served it.
       sessionAlive: async () => false,
+      deviceName: hostname(),
       relayUrl: relay,
       durable: true,
       connect,

@@ -192,7 +192,12 @@ async function carryOut(home: OpenHome, line: CommandLine, input: string): Promi
     const answer = await runCommand(device, { now: () => Date.now() }, command, input);
     const stdout = line.json ? `${JSON.stringify(answer.json)}\n` : answer.text;
     await device.tidy(longestTidyMs, command.name === "sync" ? "everything" : "what-changed");
-    return { code: answer.code, stdout, stderr: answer.trouble };
+    return {
+      code: answer.code,
+      stdout: answer.wants === undefined ? stdout : "",
+      stderr: answer.trouble,
+      ...(answer.wants !== undefined && { wants: answer.wants }),
+    };
   } catch (error) {
     return failureOf(error, line.home);
   }

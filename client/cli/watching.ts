@@ -15,6 +15,7 @@ function shown(event: DeviceEvent): unknown {
     case "notes":
     case "search":
     case "notebooks":
+    case "devices":
     case "status":
     case "notice":
       return event;

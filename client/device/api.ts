@@ -209,6 +209,23 @@ export interface DeviceInfo {
   readonly durable: boolean;
 }
 
+/** One of this person's devices, or their words: whoever shares the vault. */
+export interface DeviceRow {
+  /** The capability key in the vault, 64 hex digits. */
+  readonly id: string;
+  /** What its owner or its platform calls it; "" if it never said. */
+  readonly name: string;
+  readonly self: boolean;
+  /** Milliseconds since 1970, by the clock of whoever let it in. */
+  readonly addedAt: number;
+  /** When it last told that it was here: on coming online after an hour, and once a day. */
+  readonly lastSeenAt: number | null;
+  /** Of its key in the vault, 32 hex digits in groups of four. */
+  readonly fingerprint: string;
+  /** "words": what the 24 words open, from which new devices come. */
+  readonly kind: "device" | "words";
+}
+
 /** One edit of a text field: at `at` (UTF-16 units), remove `remove` units, then insert `insert`. */
 export interface Splice {
   readonly at: number;
@@ -276,6 +293,8 @@ export interface LinkPreview {
 export type DeviceEvent =
   | { readonly type: "notes" }
   | { readonly type: "notebooks" }
+  /** This person's devices, or what they say of themselves. */
+  | { readonly type: "devices" }
   /** A search may find more than before. */
   | { readonly type: "search" }
   | { readonly type: "status"; readonly status: SyncStatus }
@@ -408,8 +427,20 @@ export interface DeviceApi {
   join(link: string): Promise<{ notebook: string }>;
   /** The 24 words while they still wait on this device, else null. */
   words(): Promise<readonly string[] | null>;
-  /** Destroys the words on this device: the person says they are safe. */
-  confirmWords(): Promise<void>;
+  /**
+   * Three positions, ascending from 1, whose words are to be typed before the words are destroyed here; the same until
+   * then. Refused with `bad-words` when they are gone.
+   */
+  wordsCheck(): Promise<readonly number[]>;
+  /**
+   * Destroys the words on this device, if the answers (position → word) are those that {@link wordsCheck} asks for; else
+   * refused with `bad-words`. Without answers: where nobody can be asked, and the person says that they are safe.
+   */
+  confirmWords(answers?: Readonly<Record<number, string>>): Promise<void>;
+  /** This device first, then the others in the order they came. */
+  devices(): Promise<readonly DeviceRow[]>;
+  /** How this person's other devices see this one. */
+  setDeviceName(name: string): Promise<void>;
   /** Replaces an empty device by the one the words open; needs the relay. */
   restore(words: string): Promise<void>;
   /** Where this session's caret stands (Automerge cursors), or null when it left the note. */

@@ -23,6 +23,7 @@ import type {
   DeviceApi,
   DeviceEvent,
   DeviceInfo,
+  DeviceRow,
   Draft,
   EmptiedTrash,
   FieldSplice,
@@ -47,7 +48,7 @@ import { Compaction, defaultPackingLimits, type PackingLimits } from "./compacti
 import { DeviceDocuments } from "./documents.ts";
 import { DeviceEvents } from "./events.ts";
 import { failureWords } from "./failure-words.ts";
-import { destroyEntropy, loadDisplayName, loadEntropy } from "./identity.ts";
+import { loadDisplayName, loadEntropy } from "./identity.ts";
 import type { Automerge } from "./index-document.ts";
 import { Indices } from "./indices.ts";
 import { Materialiser } from "./materialiser.ts";
@@ -55,8 +56,10 @@ import { NoteRows } from "./note-rows.ts";
 import { Membership } from "./membership.ts";
 import { Notebooks } from "./notebooks.ts";
 import { Notes, type NoteText } from "./notes.ts";
+import { OwnDevices } from "./own-devices.ts";
 import { People } from "./people.ts";
 import { Progress } from "./progress.ts";
+import { RecoveryWords, type WordAnswers } from "./recovery-words.ts";
 import { refuse } from "./refusal.ts";
 import { RelayDesk } from "./relay-desk.ts";
 import { RelayEnquiry, type ReadPage } from "./relay-enquiry.ts";
@@ -81,6 +84,8 @@ export interface DevicePorts {
   readonly automerge: () => Promise<Automerge>;
   /** Whether the tab behind a session still lives: its draft is then its own affair. */
   readonly sessionAlive: (session: string) => Promise<boolean>;
+  /** How the platform calls this device, until its owner says otherwise. */
+  readonly deviceName: string;
   /** Where the relay listens (ws:// or wss://), unless the store remembers another. */
   readonly relayUrl: string | null;
   /** False where nothing outlives the window. */
@@ -119,6 +124,8 @@ export class Device implements DeviceApi {
   readonly #membership: Membership;
   readonly #people: People;
   readonly #admission: Admission;
+  readonly #words: RecoveryWords;
+  readonly #ownDevices: OwnDevices;
   readonly #carets: Carets;
   readonly #storage: StorageWatch;
   #documents: Promise<DeviceDocuments> | null = null;
@@ -168,6 +175,8 @@ export class Device implements DeviceApi {
     this.#membership = new Membership(parts);
     this.#people = new People({ ...parts, membership: this.#membership });
     this.#admission = new Admission({ ...parts, progress, membership: this.#membership });
+    this.#words = new RecoveryWords(ports);
+    this.#ownDevices = new OwnDevices({ ...parts, background });
     this.#carets = new Carets({ desk, events, nameOf });
     const changed = (isFull: boolean): void => this.#storageChanged(isFull);
     this.#storage = new StorageWatch({ ...ports, changed });
@@ -208,6 +217,7 @@ export class Device implements DeviceApi {
       const documents = await this.#loadedDocuments();
       if (this.#closed) return;
       this.#indices.settle(documents);
+      this.#store.transaction(() => this.#ownDevices.introduce(documents));
       // Whoever comes for one step only is not kept waiting by an index nobody may ask for.
       if (this.#ports.connect === "always") void this.#search.begin(true);
     });
@@ -535,12 +545,23 @@ export class Device implements DeviceApi {
   }
 
   async words(): Promise<readonly string[] | null> {
-    const entropy = loadEntropy(this.#store);
-    return entropy === null ? null : wordsOf(entropy);
+    return this.#words.list();
   }
 
-  async confirmWords(): Promise<void> {
-    destroyEntropy(this.#store);
+  async wordsCheck(): Promise<readonly number[]> {
+    return this.#words.asked();
+  }
+
+  async confirmWords(answers?: WordAnswers): Promise<void> {
+    this.#words.confirm(answers ?? null);
+  }
+
+  devices(): Promise<readonly DeviceRow[]> {
+    return this.#ownDevices.list();
+  }
+
+  setDeviceName(name: string): Promise<void> {
+    return this.#ownDevices.setName(name);
   }
 
   /** Opens the vault that the words name and makes this device one of its own. */
@@ -628,6 +649,7 @@ export class Device implements DeviceApi {
 
   #progressed(): void {
     this.#progress.moved();
+    this.#ownDevices.moved();
     this.#compaction.soon();
     this.#events.notify("status");
     this.#events.notify("notes");

@@ -28,7 +28,7 @@ export class DeviceEvents {
   }
 
   /** Notices of one kind that come together are told once. */
-  notify(type: "notes" | "notebooks" | "status" | "search"): void {
+  notify(type: "notes" | "notebooks" | "devices" | "status" | "search"): void {
     if (this.#closed || this.#notified.has(type) || this.#listeners.size === 0) return;
     const cancel = this.#timers.after(notifyAfterMs, () => {
       this.#notified.delete(type);

@@ -13,6 +13,7 @@ const names = {
   backupKey: "device/backup-key",
   relay: "device/relay",
   displayName: "device/name",
+  deviceName: "device/own-name",
 } as const;
 
 /** The identity, or null on a device that has none yet. */
@@ -92,4 +93,14 @@ export function loadDisplayName(store: Store): string {
 
 export function saveDisplayName(store: Store, name: string): void {
   store.settings.put(names.displayName, new TextEncoder().encode(name));
+}
+
+/** How its owner calls this device; null until they said so. */
+export function loadDeviceName(store: Store): string | null {
+  const bytes = store.settings.get(names.deviceName);
+  return bytes === null ? null : new TextDecoder().decode(bytes);
+}
+
+export function saveDeviceName(store: Store, name: string): void {
+  store.settings.put(names.deviceName, new TextEncoder().encode(name));
 }

@@ -7,6 +7,7 @@
 import type * as AutomergeModule from "@automerge/automerge/slim";
 import { parseAll, Writer } from "#relay/protocol/bytes.ts";
 import { docIdBytes, genesisBytes, spaceIdBytes } from "#relay/protocol/genesis.ts";
+import type { DeviceKey } from "./device-entry.ts";
 
 export type Automerge = typeof AutomergeModule;
 
@@ -35,6 +36,8 @@ export interface VaultIndex {
   [pin: PinKey]: Uint8Array;
   /** The relay's key in hex → the secret of this person's access key there, 32 bytes. For the same reason. */
   [access: AccessKeyName]: Uint8Array;
+  /** What a device of this person says of itself, device-entry.ts. For the same reason. */
+  [device: DeviceKey]: Uint8Array;
   /** A notebook that lies in another one → {@link packParent}. For the same reason. */
   [parent: ParentKey]: Uint8Array;
 }

@@ -75,7 +75,7 @@ export class Indices {
   settle(documents: DeviceDocuments): void {
     const { shelf, desk, events } = this.#ports;
     this.#store.transaction(() => {
-      this.#loadedVault(documents);
+      this.vault(documents);
       for (const space of shelf.spaces()) {
         if (space.kind === "vault") continue;
         this.#loaded(documents, space);
@@ -83,7 +83,7 @@ export class Indices {
       }
       this.#projectVault();
       const first = shelf.firstFounded;
-      if (first !== null && this.#loadedVault(documents).notebooks[first.hex] === undefined) {
+      if (first !== null && this.vault(documents).notebooks[first.hex] === undefined) {
         this.listInVault(documents, first);
         this.nameNotebook(documents, first, firstNotebookName);
       }
@@ -140,11 +140,11 @@ export class Indices {
   /** The person keeps a notebook in another one, or (null) not any more. */
   nest(documents: DeviceDocuments, space: Space, parent: Space | null): void {
     const key = parentKey(space.hex);
-    this.#editVault(documents, (vault) => {
+    this.editVault(documents, (vault) => {
       if (parent === null) delete vault[key];
       else vault[key] = packParent(parent.id);
     });
-    saveParents(this.#store, parentsIn(this.#loadedVault(documents)));
+    saveParents(this.#store, parentsIn(this.vault(documents)));
   }
 
   /** The person's other devices find the notebook from now on. */
@@ -152,7 +152,7 @@ export class Indices {
     const row = this.#store.spaces.get(space.id);
     if (row === null || row.capSecret === null) return;
     const { genesis, capSecret, createdAt } = row;
-    this.#editVault(documents, (vault) => {
+    this.editVault(documents, (vault) => {
       vault.notebooks[space.hex] = packNotebook({ genesis, capSecret, addedAt: createdAt });
     });
   }
@@ -160,7 +160,7 @@ export class Indices {
   /** The person's new name, for their other devices and for the members of every notebook. */
   renamePerson(documents: DeviceDocuments, name: string): void {
     saveDisplayName(this.#store, name);
-    this.#editVault(documents, (vault) => {
+    this.editVault(documents, (vault) => {
       vault.displayName = new documents.automerge.ImmutableString(name);
     });
     for (const space of this.#ports.shelf.spaces()) this.introduce(documents, space);
@@ -170,8 +170,8 @@ export class Indices {
   keepAccessKey(documents: DeviceDocuments, relayPub: Uint8Array): void {
     const secret = loadAccessKey(this.#store, relayPub);
     const key = accessKeyName(toHex(relayPub));
-    if (secret === null || this.#loadedVault(documents)[key] !== undefined) return;
-    this.#editVault(documents, (vault) => {
+    if (secret === null || this.vault(documents)[key] !== undefined) return;
+    this.editVault(documents, (vault) => {
       vault[key] = secret;
     });
   }
@@ -193,12 +193,12 @@ export class Indices {
   /** The person wants a note in front, or not any more. */
   pin(documents: DeviceDocuments, doc: Uint8Array, pinned: boolean): void {
     const key = pinKey(toHex(doc));
-    if ((this.#loadedVault(documents)[key] !== undefined) === pinned) return;
-    this.#editVault(documents, (vault) => {
+    if ((this.vault(documents)[key] !== undefined) === pinned) return;
+    this.editVault(documents, (vault) => {
       if (pinned) vault[key] = packMoment(this.#ports.clock.now());
       else delete vault[key];
     });
-    this.#projectPins(this.#loadedVault(documents));
+    this.#projectPins(this.vault(documents));
   }
 
   #projectPins(vault: VaultIndex): void {
@@ -230,14 +230,16 @@ export class Indices {
     return held;
   }
 
-  #loadedVault(documents: DeviceDocuments): Doc<VaultIndex> {
+  /** What this person's devices tell each other. */
+  vault(documents: DeviceDocuments): Doc<VaultIndex> {
     this.#vault ??= loadVault(documents, this.#ports.shelf.vault);
     return this.#vault;
   }
 
-  #editVault(documents: DeviceDocuments, change: (vault: VaultIndex) => void): void {
+  /** One change to it. */
+  editVault(documents: DeviceDocuments, change: (vault: VaultIndex) => void): void {
     const { shelf, desk } = this.#ports;
-    const before = this.#loadedVault(documents);
+    const before = this.vault(documents);
     this.#vault = this.#changed(documents, shelf.vault, before, change);
     desk.poke(shelf.vault);
   }
@@ -368,6 +370,7 @@ export class Indices {
   #projectVault(): void {
     const { shelf, desk, events } = this.#ports;
     if (this.#vault === null) return;
+    events.notify("devices");
     const name = textOf(this.#vault.displayName);
     if (name !== "") {
       saveDisplayName(this.#store, name);

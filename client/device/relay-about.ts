@@ -1,6 +1,4 @@
 /** What a relay says of itself at `relay.json`, for a device that believes nothing it cannot read. */
-import { toHex } from "#relay/protocol/bytes.ts";
-import { sha256Of } from "#relay/protocol/domain.ts";
 import { defaultLimits, type Limits } from "#relay/protocol/limits.ts";
 import type { RelayAbout } from "./api.ts";
 import { appOf } from "./relay-address.ts";
@@ -19,11 +17,6 @@ export type AboutAnswer =
 /** @param relay ws:// or wss:// */
 export function aboutAddress(relay: string): string {
   return `${appOf(relay)}relay.json`;
-}
-
-/** The relay's key as two people compare it: 32 hex digits of its hash in groups of four (docs/protocol.md, SES). */
-export function fingerprintOf(relayPub: Uint8Array): string {
-  return toHex(sha256Of(relayPub).slice(0, 16)).replace(/(.{4})(?=.)/g, "$1 ");
 }
 
 export function parseAbout(text: string): AboutAnswer {

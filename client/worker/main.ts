@@ -15,6 +15,7 @@ import { Device } from "#client/device/device.ts";
 import type { Automerge } from "#client/device/index-document.ts";
 import { pageReader } from "#client/device/read-page.ts";
 import { DatabaseKey } from "./database-key.ts";
+import { deviceNameOf } from "./device-name.ts";
 import { dialWebSocket } from "./dial.ts";
 import { indexedDbKeyEntry, onKeysRemoved } from "./key-entry.ts";
 import type { KeyKeeper } from "./key-keeper.ts";
@@ -110,6 +111,7 @@ async function openDevice({
       dial: dialWebSocket,
       automerge: () => (automerge ??= loadAutomerge()),
       sessionAlive: isTabAlive,
+      deviceName: deviceNameOf(navigator.userAgent),
       relayUrl: relayOfThisPage(),
       servedBy: relayOfThisPage(),
       readPage: pageReader(fetchPage),

@@ -11,6 +11,7 @@ import type {
   DeviceApi,
   DeviceEvent,
   DeviceInfo,
+  DeviceRow,
   DeviceRefusal,
   Draft,
   LinkPreview,
@@ -332,8 +333,43 @@ export class FakeDevice implements DeviceApi {
   words = this.#method("words", () =>
     this.infoNow.words === "unsaved" ? exampleWords.split(" ") : null,
   );
-  confirmWords = this.#method("confirmWords", () => {
+  wordsCheck = this.#method("wordsCheck", () => [3, 11, 20]);
+  confirmWords = this.#method("confirmWords", (answers?: Readonly<Record<number, string>>) => {
+    const words = exampleWords.split(" ");
+    const wrong = [3, 11, 20].find((position) => answers?.[position] !== words[position - 1]);
+    if (answers !== undefined && wrong !== undefined) {
+      const refusal: DeviceRefusal = {
+        code: "bad-words",
+        message: `Word ${wrong} is not what you saved. Look again: your words are still on this device.`,
+      };
+      throw refusal;
+    }
     this.infoNow = { ...this.infoNow, words: "saved" };
+  });
+  devicesNow: DeviceRow[] = [
+    {
+      id: "d".repeat(64),
+      name: "Firefox on Linux",
+      self: true,
+      addedAt: 0,
+      lastSeenAt: 0,
+      fingerprint: "9c1e 44b0 e27a 01d8 5f3c 77a9 12be c06d",
+      kind: "device",
+    },
+    {
+      id: "e".repeat(64),
+      name: "",
+      self: false,
+      addedAt: 0,
+      lastSeenAt: null,
+      fingerprint: "0b77 d1f2 93ac 5e18 4470 aa3b 8c9d 21e6",
+      kind: "words",
+    },
+  ];
+  devices = this.#method("devices", () => this.devicesNow);
+  setDeviceName = this.#method("setDeviceName", (name: string) => {
+    this.devicesNow = this.devicesNow.map((row) => (row.self ? { ...row, name } : row));
+    this.emit({ type: "devices" });
   });
   restore = this.#method("restore", (_words: string) => {
     this.#notes.clear();

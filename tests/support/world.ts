@@ -286,6 +286,7 @@ export class SimDevice {
       dial: network.dialFrom(host),
       automerge: () => Promise.resolve(automerge),
       sessionAlive: async (session) => this.sessions.has(session),
+      deviceName: this.name,
       relayUrl,
       durable: true,
       connect: "always",

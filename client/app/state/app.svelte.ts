@@ -194,6 +194,8 @@ export class App {
       case "presence":
         this.current.setPeers(event.id, event.peers);
         return;
+      case "devices":
+        return; // no screen lists them yet
       case "notice":
         this.notices.show(event.text);
         return;

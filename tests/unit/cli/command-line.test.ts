@@ -53,6 +53,16 @@ describe("a line", () => {
     });
     expect(commandOf("join", "L")).toEqual({ name: "join", link: "L" });
     expect(commandOf("name", "Ana", "Lea")).toEqual({ name: "name", displayName: "Ana Lea" });
+    expect(commandOf("words")).toEqual({ name: "words", check: false });
+    expect(commandOf("words", "check")).toEqual({ name: "words", check: true });
+    expect(complaintAbout("words", "check", "abandon")).toContain("never typed on the command");
+    expect(commandOf("devices")).toEqual({ name: "devices", act: "list" });
+    expect(commandOf("devices", "name", "Ana's", "laptop")).toEqual({
+      name: "devices",
+      act: "name",
+      deviceName: "Ana's laptop",
+    });
+    expect(complaintAbout("devices", "name")).toBe("devices name needs a name.");
     expect(commandOf("sync")).toEqual({ name: "sync", timeoutMs: null });
     expect(commandOf("sync", "--timeout", "0.5")).toEqual({ name: "sync", timeoutMs: 500 });
   });

@@ -38,15 +38,32 @@ describe("a mistake in the words is named:", () => {
     });
   });
 
-  it("which one is not in the list", () => {
-    const typed = known.with(6, "abandn");
-    expect(parsePhrase(typed.join(" "))).toEqual({
-      ok: false,
-      message: "Word 7 (“abandn”) is not in the list. Is it a typing error?",
+  it("that they are of another program", () => {
+    const twelve = [...Array.from({ length: 11 }, () => "abandon"), "about"];
+    expect(parsePhrase(twelve.join(" "))).toMatchObject({
+      message:
+        "These are 12 words; there must be 24. Words of another program do not open Sealeaf.",
+    });
+    // Half of what was to be typed is of no other program.
+    expect(parsePhrase(twelve.with(3, "Ana").join(" "))).toMatchObject({
+      message: "These are 12 words; there must be 24.",
     });
   });
 
-  it("that one is wrong, or two are swapped", () => {
+  it.each([
+    ["abandn", "Did you mean “abandon”?"],
+    ["abadnon", "Did you mean “abandon”?"],
+    ["abandonn", "Did you mean “abandon”?"],
+    ["coffe", "Did you mean “coffee”?"],
+    ["gril", "Did you mean “girl” or “grid” or “grit”?"],
+    ["xylophone", "Is it a typing error?"],
+    ["a", "Is it a typing error?"],
+  ])("which one is not in the list: %s", (typed, asked) => {
+    const { message } = parsePhrase(known.with(6, typed).join(" ")) as { message: string };
+    expect(message).toBe(`Word 7 (“${typed}”) is not in the list. ${asked}`);
+  });
+
+  it("[63] that one is wrong, or two are swapped", () => {
     const wrong = { ok: false, message: expect.stringContaining("do not belong together") };
     expect(parsePhrase(known.with(0, "zoo").join(" "))).toEqual(wrong);
     expect(parsePhrase(known.with(0, "art").with(23, "abandon").join(" "))).toEqual(wrong);

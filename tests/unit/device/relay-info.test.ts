@@ -1,6 +1,7 @@
 /** What a device can say of its relay: asked now, from last time, and where what it hears cannot be believed. */
 import { describe, expect, it } from "vitest";
-import { parseAbout, fingerprintOf } from "#client/device/relay-about.ts";
+import { fingerprintOf } from "#client/device/fingerprint.ts";
+import { parseAbout } from "#client/device/relay-about.ts";
 import { pageReader } from "#client/device/read-page.ts";
 import { toBase64url } from "#relay/protocol/bytes.ts";
 import { defaultLimits } from "#relay/protocol/limits.ts";

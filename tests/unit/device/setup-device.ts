@@ -52,6 +52,7 @@ export async function setupDevice(
     dial: dialNode,
     automerge: nodeAutomerge,
     sessionAlive: async (session) => sessions.has(session),
+    deviceName: "Test machine",
     relayUrl: null,
     durable: true,
     connect: "always",

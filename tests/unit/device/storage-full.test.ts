@@ -59,6 +59,7 @@ async function setupFull(ports: Partial<DevicePorts> = {}) {
     dial: () => ({ send: () => undefined, close: () => undefined }),
     automerge: nodeAutomerge,
     sessionAlive: async () => true,
+    deviceName: "Test machine",
     relayUrl: null,
     durable: true,
     connect: "always",

@@ -1,0 +1,53 @@
+/** The commands about a person's words and devices. */
+import type { DeviceRow } from "#client/device/api.ts";
+import type { Device } from "#client/device/device.ts";
+import { refuse } from "#client/device/refusal.ts";
+import { done, type Answer } from "./answer.ts";
+import { exitCodes } from "./failure.ts";
+
+export async function listDevices(device: Device): Promise<Answer> {
+  const rows = await device.devices();
+  return done(rows, rows.map(deviceLine).join(""));
+}
+
+export async function nameDevice(device: Device, name: string): Promise<Answer> {
+  await device.setDeviceName(name);
+  const own = (await device.devices()).find(({ self }) => self);
+  return done({ name: own?.name }, `Your other devices see this one as ${own?.name}.\n`);
+}
+
+function deviceLine(row: DeviceRow): string {
+  const what = row.kind === "words" ? "your 24 words" : row.name || "a device without a name";
+  const seen =
+    row.lastSeenAt === null ? [] : [`seen ${new Date(row.lastSeenAt).toISOString().slice(0, 16)}Z`];
+  const facts = [row.id, what, ...(row.self ? ["this device"] : seen)];
+  return `${facts.join("  ")}\n    ${row.fingerprint}\n`;
+}
+
+/** The words while they wait to be proved safe. */
+export async function showWords(device: Device): Promise<Answer> {
+  const words = await device.words();
+  if (words === null) {
+    refuse("bad-words", "Your words are not on this device: they were proved to be safe before.");
+  }
+  return done({ words }, `${words.join(" ")}\n`);
+}
+
+/** Asks for three of the words, and with them on `input` destroys what is here of them. */
+export async function checkWords(device: Device, input: string): Promise<Answer> {
+  const asked = await device.wordsCheck();
+  const typed = input.trim().split(/[\s,]+/);
+  if (input.trim() === "") {
+    const trouble = `Type the words ${asked.join(", ")} of your 24, in this order, on one line.\n`;
+    return { json: { asked }, text: "", code: exitCodes.refused, trouble, wants: "words" };
+  }
+  if (typed.length !== asked.length) {
+    refuse("bad-words", `Only the words ${asked.join(", ")} are asked for, in this order.`);
+  }
+  const answers = Object.fromEntries(asked.map((position, ix) => [position, typed[ix] ?? ""]));
+  await device.confirmWords(answers);
+  return done(
+    { safe: true },
+    "Right. The words are gone from this device: keep yours where only you find them.\n",
+  );
+}
