@@ -14,7 +14,7 @@ import {
 import type { RefusalName } from "./errors.ts";
 import { parseGenesis, spaceIdOf, type SpaceKind } from "./genesis.ts";
 import { isSoundBoxKey, isSoundSigningKey } from "./keys.ts";
-import { maxCapabilities } from "./limits.ts";
+import { maxCapabilities, vaultReserve } from "./limits.ts";
 
 export interface Capability {
   readonly signPub: Uint8Array;
@@ -128,6 +128,9 @@ export function admitControl(
       if (bare && (body.sealedKey !== null || body.role !== roles.admin)) {
         return refuse("BAD_CONTROL", "the first grant makes an administrator and has no key");
       }
+      if (bare && body.kind === capabilityKinds.link) {
+        return refuse("BAD_CONTROL", "a link administers nothing");
+      }
       if (!bare && body.sealedKey === null) return refuse("BAD_CONTROL", "a grant without a key");
       const known = indexOfCapability(authority, body.signPub);
       if (known !== null) {
@@ -143,6 +146,7 @@ export function admitControl(
       }
       return addCapability(
         next,
+        record.signerPub,
         {
           signPub: body.signPub,
           boxPub: body.boxPub,
@@ -175,6 +179,7 @@ export function admitControl(
       const counted = replaceAt(authority.capabilities, linkIx, { ...link, joins: link.joins + 1 });
       return addCapability(
         { ...next, capabilities: counted },
+        record.signerPub,
         {
           signPub: body.signPub,
           boxPub: body.boxPub,
@@ -197,7 +202,7 @@ export function admitControl(
       }
       const lowered = lowerRoles(authority, body.changes);
       if (lowered === null) return refuse("BAD_CONTROL", "a rotation only lowers roles");
-      if (!lowered.some((capability) => capability.role === roles.admin)) {
+      if (!lowered.some(administers)) {
         return refuse("BAD_CONTROL", "a space keeps an administrator");
       }
       const keyed = new Set(body.keys.map((key) => key.capIx));
@@ -229,6 +234,10 @@ export function admitControl(
     }
     case "delete":
       if (!isAdmin(authority, record.signerPub)) return refuse("NOT_ADMIN", "not an administrator");
+      // A device thief must not be able to take everything away.
+      if (authority.kind === "vault" && !equal(record.signerPub, authority.genesisAdmin)) {
+        return refuse("NOT_ADMIN", "only the words delete a vault");
+      }
       return accept({ ...next, deleted: true });
     case "restore":
       if (!isAdmin(authority, record.signerPub)) return refuse("NOT_ADMIN", "not an administrator");
@@ -273,7 +282,14 @@ export function mayWrite(
 
 function isAdmin(authority: Authority, signPub: Uint8Array): boolean {
   if (authority.capabilities.length === 0) return equal(signPub, authority.genesisAdmin);
-  return roleOf(authority, signPub) === roles.admin;
+  const ix = indexOfCapability(authority, signPub);
+  const capability = ix === null ? undefined : authority.capabilities[ix];
+  return capability !== undefined && administers(capability);
+}
+
+/** The key of a link signs nothing but a JOIN, whatever its role: else it could go round its own limits. */
+function administers({ role, kind }: Capability): boolean {
+  return role === roles.admin && kind !== capabilityKinds.link;
 }
 
 /** Null if a change raises a role, names nobody, or touches the owner of a vault. */
@@ -293,12 +309,16 @@ function lowerRoles(
   return lowered;
 }
 
+/** @param admittedBy the signer of the record that adds it */
 function addCapability(
   authority: Authority,
+  admittedBy: Uint8Array,
   capability: Capability,
   isSoundKey: KeyJudge,
 ): Verdict {
-  if (authority.capabilities.length >= maxCapabilities) {
+  const isOwners = authority.kind !== "vault" || equal(admittedBy, authority.genesisAdmin);
+  const most = isOwners ? maxCapabilities : maxCapabilities - vaultReserve;
+  if (authority.capabilities.length >= most) {
     return refuse("TOO_MANY", "the space has as many members and links as it may");
   }
   if (!isSoundKey(capability.signPub) || !isSoundBoxKey(capability.boxPub)) {

@@ -14,6 +14,8 @@ export const maxPresenceBytes = 2048;
 export const maxControlBytes = 256 << 10;
 export const maxMetaBytes = 2048;
 export const maxCapabilities = 1024;
+/** So many of them are the genesis key's to give in a vault: however many devices a thief adds, the words add one more. */
+export const vaultReserve = 64;
 /** A card is a title, a few lines and tags. */
 export const maxCardBytes = 4096;
 export const maxErrorDetailBytes = 128;

@@ -1,7 +1,12 @@
 /** Writers that lie, repeat or race, over real WebSockets. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { concat } from "#relay/protocol/bytes.ts";
-import { capabilityKinds, roles, sealedKeyBytes } from "#relay/protocol/control.ts";
+import {
+  capabilityKinds,
+  roles,
+  sealedKeyBytes,
+  type ControlBody,
+} from "#relay/protocol/control.ts";
 import { chainNext } from "#relay/protocol/domain.ts";
 import { entryHeaderBytes, entryKinds, parseEntry } from "#relay/protocol/entry.ts";
 import { refusals } from "#relay/protocol/errors.ts";
@@ -13,6 +18,7 @@ import {
   signerNamed,
   TestDevice,
   TestSpace,
+  type Signer,
 } from "#tests/support/space-identities.ts";
 
 describe.each(relayEngines)("writers that lie, repeat or race, on $name", ({ start }) => {
@@ -171,6 +177,39 @@ describe.each(relayEngines)("writers that lie, repeat or race, on $name", ({ sta
       );
       expect(ack.status).toBe(refusals.LINK_SPENT.code);
     }
+  });
+
+  it("[CTRL-6] the key of an administrator's link can only join, and a vault outlives a stolen device (CTRL-7)", async () => {
+    const vault = new TestSpace("vault with a stolen device", "vault");
+    const link = signerNamed("device link");
+    const stolen = signerNamed("stolen device");
+    vault.grant({ signPub: stolen.pub, role: roles.admin, kind: capabilityKinds.device });
+    const kind = capabilityKinds.link;
+    vault.grant({ signPub: link.pub, role: roles.admin, kind, maxJoins: 1 });
+    expect((await client.createSpace(vault)).status).toBe(0);
+    const statusOfRecord = async (body: ControlBody, signer: Signer): Promise<number> => {
+      const record = vault.recordOn(vault.records.at(-1) ?? null, body, signer);
+      const { genesis } = vault;
+      const push = { type: "controlPush" as const, genesis, records: [record.bytes] };
+      return (await client.ask(push, "controlAck")).status;
+    };
+    const grant = {
+      type: "grant" as const,
+      signPub: signerNamed("second device").pub,
+      boxPub: bytesNamed("box", 32),
+      role: roles.admin,
+      kind: capabilityKinds.device,
+      notAfter: 0,
+      maxJoins: 0,
+      ephPub: bytesNamed("eph", 32),
+      sealedKey: bytesNamed("key", sealedKeyBytes),
+      meta: new Uint8Array(0),
+    };
+    const { code } = refusals.NOT_ADMIN;
+    expect(await statusOfRecord(grant, link)).toBe(code);
+    expect(await statusOfRecord({ type: "delete" }, link)).toBe(code);
+    expect(await statusOfRecord({ type: "delete" }, stolen)).toBe(code);
+    expect(await statusOfRecord(grant, vault.admin)).toBe(0);
   });
 
   it("[PUSH-3] an entry sent twice, in turn, at once, or on two connections, has one position (12)", async () => {

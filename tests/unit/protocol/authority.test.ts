@@ -122,6 +122,81 @@ describe("grants", () => {
   });
 });
 
+describe("links", () => {
+  const adminLink = { role: roles.admin, kind: capabilityKinds.link };
+
+  it("[CTRL-6] sign nothing but a JOIN, whatever their role, and count for no administrator", () => {
+    const space = new TestSpace("admin link");
+    const link = signerNamed("admin link");
+    space.grant({ signPub: link.pub, ...adminLink });
+    const own = grantOf(signerNamed("other").pub);
+    const records = [
+      [own, space.epoch],
+      [rotateOf([0, 1]), space.epoch + 1],
+      [{ type: "delete" as const }, space.epoch],
+    ] as const;
+    for (const [body, epoch] of records) {
+      expect(refusalOf(space, body, link, epoch)).toBe("NOT_ADMIN");
+      expect(refusalOf(space, body, space.admin, epoch)).toBeNull();
+    }
+    const left = rotateOf([0, 1], { changes: [{ capIx: 0, role: roles.read }] });
+    expect(refusalOf(space, left, space.admin, 2)).toBe("BAD_CONTROL");
+  });
+
+  it("[CTRL-6] give whoever joins their role: an administrator then", () => {
+    const space = new TestSpace("admin joins", "vault");
+    const link = signerNamed("admin link");
+    const device = signerNamed("new device");
+    space.grant({ signPub: link.pub, ...adminLink, maxJoins: 1 });
+    space.join(link, device.pub, roles.admin);
+    expect(roleOf(admitAll(space), device.pub)).toBe(roles.admin);
+    expect(refusalOf(space, grantOf(signerNamed("other").pub), device)).toBeNull();
+  });
+
+  it("[CTRL-3] begin no space", () => {
+    const space = new TestSpace("first is a link");
+    const opened = openAuthority(space.genesis);
+    if (!opened.ok) throw new Error(opened.why);
+    space.epoch = 0;
+    const body = grantOf(space.admin.pub, { ...adminLink, sealedKey: null });
+    const record = space.recordOn(null, body, space.admin);
+    expect(admitControl(opened.authority, record, 1, null)).toMatchObject({
+      refusal: "BAD_CONTROL",
+    });
+  });
+});
+
+describe("the number of capabilities", () => {
+  /** What becomes of a GRANT where there are so many already, the removed ones counted. */
+  function grantAfter(count: number, kind: "notebook" | "vault", by: "words" | "device") {
+    const space = new TestSpace(`full ${kind}`, kind);
+    const device = signerNamed("device");
+    space.grant({ signPub: device.pub, role: roles.admin });
+    const before = admitAll(space);
+    const [owner, ...others] = before.capabilities;
+    if (owner === undefined) throw new Error("a space has an administrator");
+    const removed = { ...owner, signPub: bytesNamed("removed", 32), role: roles.none };
+    const filled = [owner, ...others, ...Array.from({ length: count - 2 }, () => removed)];
+    const signer = by === "words" ? space.admin : device;
+    const record = space.recordOn(
+      space.records.at(-1) ?? null,
+      grantOf(signerNamed("one more").pub),
+      signer,
+    );
+    const verdict = admitControl({ ...before, capabilities: filled }, record, 9, null);
+    return verdict.ok ? "taken" : verdict.refusal;
+  }
+
+  it("[CTRL-9] is 1,024, and in a vault the last 64 are for its words", () => {
+    expect(grantAfter(1023, "notebook", "device")).toBe("taken");
+    expect(grantAfter(1024, "notebook", "device")).toBe("TOO_MANY");
+    expect(grantAfter(959, "vault", "device")).toBe("taken");
+    expect(grantAfter(960, "vault", "device")).toBe("TOO_MANY");
+    expect(grantAfter(1023, "vault", "words")).toBe("taken");
+    expect(grantAfter(1024, "vault", "words")).toBe("TOO_MANY");
+  });
+});
+
 describe("rotations", () => {
   function setup(kind: "notebook" | "vault" = "notebook") {
     const space = new TestSpace(`rotations ${kind}`, kind);
@@ -204,6 +279,21 @@ describe("rights", () => {
     expect(atRelay).toMatchObject({ ok: false, refusal: "LINK_SPENT" });
     expect(admitControl(before, joining, 4, 1000).ok).toBe(true);
     expect(admitControl(before, joining, 4, null).ok).toBe(true);
+  });
+
+  it("[CTRL-7] only the words delete a vault, any administrator a notebook", () => {
+    const setup = (kind: "notebook" | "vault") => {
+      const space = new TestSpace(`deleting a ${kind}`, kind);
+      const device = signerNamed("device");
+      space.grant({ signPub: device.pub, role: roles.admin });
+      return { space, device };
+    };
+    const gone = { type: "delete" as const };
+    const notebook = setup("notebook");
+    expect(refusalOf(notebook.space, gone, notebook.device)).toBeNull();
+    const vault = setup("vault");
+    expect(refusalOf(vault.space, gone, vault.device)).toBe("NOT_ADMIN");
+    expect(refusalOf(vault.space, gone)).toBeNull();
   });
 
   it("[CTRL-7] after DELETE no record follows", () => {
