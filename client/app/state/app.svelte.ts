@@ -86,8 +86,8 @@ export class App {
       reopened: () => this.restarted(),
     });
     this.device = new DeviceState(parts.device);
-    this.notes = new Notes(parts.device);
-    this.notebooks = new Notebooks(parts.device);
+    this.notes = new Notes(parts.device, () => this.notebooks.sharedIds);
+    this.notebooks = new Notebooks(parts.device, parts.preferences);
     this.search = new SearchState(parts.device);
     this.sync = new SyncState(parts.device, () => this.current.ahead);
     this.storage = new StorageState(parts);
@@ -330,6 +330,24 @@ export class App {
     const { id } = await this.parts.device.createNotebook(name);
     await this.notebooks.load();
     return id;
+  }
+
+  /** What is still here of a notebook that ended, in an own one. Resolves to how many notes were copied. */
+  async keepCopy(notebook: NotebookRow): Promise<number> {
+    await this.#saveFirst();
+    const { device, documents, session } = this.parts;
+    const rows = this.notes.rows.filter((row) => row.notebook === notebook.id && !row.trashed);
+    const copy = await this.createNotebook(`${this.notebookName(notebook)}, my copy`);
+    for (const { id } of rows) {
+      const isOpen = this.current.id === id;
+      const opened = await device.openNote(id, session);
+      const text = documents.read(opened);
+      if (!isOpen) await device.closeNote(id, session);
+      await device.createNote({ notebook: copy, ...text });
+    }
+    await Promise.all([this.notes.load(), this.notebooks.load()]);
+    this.showNotes({ type: "notebook", id: copy });
+    return rows.length;
   }
 
   async join(link: string): Promise<void> {

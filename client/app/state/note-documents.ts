@@ -15,6 +15,8 @@ const NOT_HERE_YET =
 export interface NoteDocuments {
   /** The note as a ready document. Throws a sentence for the person when nothing readable is there. */
   open(opened: OpenedNote): DocHandle<NoteDocument>;
+  /** What the note says, without opening it. Throws as {@link open} does. */
+  read(opened: OpenedNote): { readonly title: string; readonly body: string };
   /** Frees the document; its handle is not to be used again. */
   close(id: string): Promise<void>;
 }
@@ -23,16 +25,19 @@ export interface NoteDocuments {
 export function createNoteDocuments(): NoteDocuments {
   const repo = new Repo({ network: [] });
   return {
-    open: ({ id, chunks, actor }) => {
-      const document = loadReadable(chunks, actor);
-      if (!isNote(document)) {
-        A.free(document);
-        throw new Refusal({ code: "unavailable", message: NOT_HERE_YET });
-      }
+    open: (opened) => {
+      const { id } = opened;
+      const document = loadNote(opened);
       // Ids are made by the device as Automerge document ids; the brand is automerge-repo's own.
       const handle = repo.import<NoteDocument>(new Uint8Array(), { docId: id as DocumentId });
       handle.update(() => document);
       return handle;
+    },
+    read: (opened) => {
+      const document = loadNote(opened);
+      const { title, body } = document;
+      A.free(document);
+      return { title, body };
     },
     close: (id) => repo.removeFromCache(id as DocumentId),
   };
@@ -47,6 +52,13 @@ export function changesIn(chunks: readonly Uint8Array[]): Uint8Array[] {
   const changes = A.getAllChanges(document);
   A.free(document);
   return changes;
+}
+
+function loadNote({ chunks, actor }: OpenedNote): A.Doc<NoteDocument> {
+  const document = loadReadable(chunks, actor);
+  if (isNote(document)) return document;
+  A.free(document);
+  throw new Refusal({ code: "unavailable", message: NOT_HERE_YET });
 }
 
 // One chunk that Automerge cannot read must not keep the rest from opening. The device has checked the

@@ -6,22 +6,33 @@ export type NoteFilter =
   | { readonly type: "all" }
   | { readonly type: "trash" }
   | { readonly type: "pinned" }
+  /** In notebooks that others can open, too. */
+  | { readonly type: "shared" }
   | { readonly type: "notebook"; readonly id: string }
   /** With those below it. */
   | { readonly type: "tag"; readonly name: string };
 
-/** Pinned ones first, then the newest; notes in the trash appear nowhere but there. */
-export function selectRows(rows: readonly NoteRow[], filter: NoteFilter): NoteRow[] {
-  return rows.filter((row) => isShownBy(row, filter)).toSorted(byPinAndTime);
+/**
+ * Pinned ones first, then the newest; notes in the trash appear nowhere but there.
+ * @param shared ids of the notebooks that others can open
+ */
+export function selectRows(
+  rows: readonly NoteRow[],
+  filter: NoteFilter,
+  shared: ReadonlySet<string> = new Set(),
+): NoteRow[] {
+  return rows.filter((row) => isShownBy(row, filter, shared)).toSorted(byPinAndTime);
 }
 
-function isShownBy(row: NoteRow, filter: NoteFilter): boolean {
+function isShownBy(row: NoteRow, filter: NoteFilter, shared: ReadonlySet<string>): boolean {
   if (row.trashed || filter.type === "trash") return row.trashed && filter.type === "trash";
   switch (filter.type) {
     case "all":
       return true;
     case "pinned":
       return row.pinned;
+    case "shared":
+      return shared.has(row.notebook);
     case "notebook":
       return row.notebook === filter.id;
     case "tag": {

@@ -1,12 +1,36 @@
 import type { DeviceApi, NotebookRow, NoteRow } from "#client/device/api.ts";
 
+import type { Preferences } from "./app-parts.ts";
+import { branchesOf } from "./notebook-tree.ts";
+
+const foldedName = "folded-notebooks";
+
 /** The notebooks this person can open. */
 export class Notebooks {
   readonly #device: DeviceApi;
+  readonly #preferences: Preferences;
   rows = $state.raw<readonly NotebookRow[]>([]);
+  /** Those whose parts are not listed, in this window. */
+  #folded = $state.raw<ReadonlySet<string>>(new Set());
+  readonly sharedIds: ReadonlySet<string> = $derived(
+    new Set(this.rows.flatMap(({ id, shared }) => (shared ? [id] : []))),
+  );
+  readonly tree = $derived(branchesOf(this.rows, this.#folded));
 
-  constructor(device: DeviceApi) {
+  constructor(device: DeviceApi, preferences: Preferences) {
     this.#device = device;
+    this.#preferences = preferences;
+    this.#folded = new Set(preferences.get(foldedName)?.split(" ") ?? []);
+  }
+
+  isFolded(id: string): boolean {
+    return this.#folded.has(id);
+  }
+
+  toggleFolded(id: string): void {
+    const others = [...this.#folded].filter((other) => other !== id);
+    this.#folded = new Set(this.isFolded(id) ? others : [...others, id]);
+    this.#preferences.set(foldedName, [...this.#folded].join(" "));
   }
 
   row(id: string | null): NotebookRow | null {

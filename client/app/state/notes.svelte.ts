@@ -9,14 +9,18 @@ export class Notes {
   rows = $state.raw<readonly NoteRow[]>([]);
   filter = $state.raw<NoteFilter>({ type: "all" });
   loaded = $state(false);
-  readonly shown = $derived(selectRows(this.rows, this.filter));
+  readonly shown = $derived.by(() => selectRows(this.rows, this.filter, this.#shared()));
   readonly #rowById = $derived(new Map(this.rows.map((row) => [row.id, row])));
 
   #loading: Promise<void> | null = null;
   #again: Promise<void> | null = null;
 
-  constructor(device: DeviceApi) {
+  readonly #shared: () => ReadonlySet<string>;
+
+  /** @param shared ids of the notebooks that others can open */
+  constructor(device: DeviceApi, shared: () => ReadonlySet<string>) {
     this.#device = device;
+    this.#shared = shared;
   }
 
   row(id: string | null): NoteRow | null {

@@ -51,7 +51,10 @@ function nameOf(element: HTMLElement): string {
   const label = element.getAttribute("aria-label");
   if (label !== null) return label;
   const labelling = element.closest("label");
-  if (labelling !== null) return textOf(labelling.querySelector("span"));
+  if (labelling !== null) {
+    const words = labelling.querySelector(".visually-hidden") ?? labelling.querySelector("span");
+    return textOf(words);
+  }
   return textOf(element);
 }
 
@@ -72,5 +75,15 @@ export async function type(input: HTMLElement, text: string): Promise<void> {
   input.value = text;
   input.dispatchEvent(new Event("input", { bubbles: true }));
   input.dispatchEvent(new Event("change", { bubbles: true }));
+  await shown();
+}
+
+/** Chooses in a list by the option's text. */
+export async function choose(select: HTMLElement, text: string): Promise<void> {
+  if (!(select instanceof HTMLSelectElement)) throw new Error("only lists can be chosen in");
+  const option = [...select.options].find((other) => textOf(other) === text);
+  if (option === undefined) throw new Error(`no choice "${text}"`);
+  select.selectedIndex = [...select.options].indexOf(option);
+  select.dispatchEvent(new Event("change", { bubbles: true }));
   await shown();
 }
