@@ -43,7 +43,7 @@ export class Inbox {
     this.#now = now;
   }
 
-  /** Null before the first entry, and for a cursor that is not where the chain is: everything is read again then. */
+  /** Null before the first entry, and for a cursor that is not where the chain is: the log is met anew then. */
   cursor(space: Uint8Array): Cursor | null {
     const row = this.#sqlite.get<{ pos: number; chain: Uint8Array; tag: Uint8Array | null }>(
       `SELECT cursor.pos AS pos, cursor.chain AS chain, tag.chain AS tag FROM cursor
@@ -73,20 +73,31 @@ export class Inbox {
     });
   }
 
-  /** Puts the cursor at `pos`, also backwards, and forgets the chain above it: the relay's log was found to be another. */
+  /**
+   * Puts the cursor at `pos`, also backwards, and forgets the chain above it, and what was awaited from there: the
+   * relay's log was found to be another.
+   */
   rewind(space: Uint8Array, pos: number, chain: Uint8Array): void {
     this.#sqlite.transaction(() => {
       this.#sqlite.run("DELETE FROM chain_tag WHERE space = ? AND pos >= ?", [space, pos]);
+      this.#sqlite.run("DELETE FROM awaited WHERE space = ? AND pos > ?", [space, pos]);
+      // What is read from the beginning is passed by in full.
+      if (pos === 0) this.#sqlite.run("DELETE FROM listing WHERE space = ?", [space]);
       this.#moveTo(space, pos, chain);
     });
   }
 
-  /** Has everything from `pos` on read again: something that it brought was damaged here. */
-  readAgain(space: Uint8Array, pos: number): void {
+  /**
+   * Has everything from `pos` on read again: something that it brought was damaged here. Where the chain before it is
+   * not kept any more, everything is.
+   *
+   * @param start the chain before the first position
+   */
+  readAgain(space: Uint8Array, pos: number, start: Uint8Array): void {
     this.#sqlite.transaction(() => {
       const before = this.chainAt(space, pos - 1);
-      if (before !== null) this.rewind(space, pos - 1, before);
-      else this.#sqlite.run("DELETE FROM cursor WHERE space = ?", [space]);
+      if (before === null) this.rewind(space, 0, start);
+      else this.rewind(space, pos - 1, before);
     });
   }
 

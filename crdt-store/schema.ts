@@ -112,5 +112,12 @@ CREATE TABLE loss (
     sqlite.script(`
 CREATE TABLE metric (name TEXT PRIMARY KEY, count INTEGER NOT NULL, buckets TEXT NOT NULL) WITHOUT ROWID;
 `);
+    // Bodies that the relay holds and this device does not, lists of documents that are being read, and cards.
+    sqlite.script(`
+CREATE TABLE awaited (
+  doc BLOB NOT NULL, pos INTEGER NOT NULL, space BLOB NOT NULL, entry_id BLOB, listed INTEGER NOT NULL, PRIMARY KEY (doc, pos)) WITHOUT ROWID;
+CREATE TABLE listing (space BLOB PRIMARY KEY, after BLOB, held_up_to INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE card (doc BLOB PRIMARY KEY, pos INTEGER NOT NULL) WITHOUT ROWID;
+`);
   },
 ];

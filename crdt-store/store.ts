@@ -1,4 +1,6 @@
 import { Answers } from "./answers.ts";
+import { Awaited } from "./awaited.ts";
+import { Cards } from "./cards.ts";
 import { ChangeJournal } from "./changes.ts";
 import { Documents } from "./documents.ts";
 import { Drafts } from "./drafts.ts";
@@ -40,6 +42,8 @@ const trialSetting = "store/trial";
 /** Everything a device remembers. All members are synchronous; combine them with {@link Store.transaction}. */
 export class Store {
   readonly answers: Answers;
+  readonly awaited: Awaited;
+  readonly cards: Cards;
   readonly changes: ChangeJournal;
   readonly snapshots: Snapshots;
   readonly outbox: Outbox;
@@ -64,6 +68,8 @@ export class Store {
     this.#files = files;
     this.#now = now;
     this.answers = new Answers(sqlite, now);
+    this.awaited = new Awaited(sqlite);
+    this.cards = new Cards(sqlite);
     this.inbox = new Inbox(sqlite, now);
     this.changes = new ChangeJournal(sqlite, this.inbox);
     this.snapshots = new Snapshots(sqlite, now);
@@ -123,6 +129,8 @@ export class Store {
       this.changes.purge(doc);
       this.snapshots.purge(doc);
       this.drafts.purge(doc);
+      this.awaited.purge(doc);
+      this.cards.purge(doc);
       this.inbox.purge(doc);
       this.documents.purgeHeads(doc);
       this.notes.remove(doc);

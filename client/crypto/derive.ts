@@ -65,7 +65,7 @@ export function deviceSeed(
   return hkdf(sha256, deviceSecret, undefined, concat(label("dev"), spaceId, incarnation), 32);
 }
 
-export type EpochPurpose = "update" | "card" | "presence" | "meta" | "prev";
+export type EpochPurpose = "update" | "snapshot" | "card" | "presence" | "meta" | "prev";
 
 /** A 32-byte key for one purpose; the epoch key itself encrypts nothing. */
 export function epochSubkey(

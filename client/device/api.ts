@@ -7,6 +7,7 @@
  * a note is named by its Automerge document id (bs58check), a notebook by its space id (64 hex digits).
  */
 import type { Percentiles } from "#crdt-store/histogram.ts";
+import type { Keep } from "#client/sync/keep.ts";
 import type { Limits } from "#relay/protocol/limits.ts";
 
 export type { Percentiles };
@@ -28,6 +29,8 @@ export interface NoteRow {
   readonly createdAt: number;
   readonly updatedAt: number;
   readonly trashed: boolean;
+  /** False: it is not on this device yet, and what is shown is what the relay's list says of it. */
+  readonly here: boolean;
   readonly state: NoteState;
   /** Changes of this note that the relay has not acknowledged. */
   readonly waiting: number;
@@ -47,6 +50,10 @@ export interface NotebookRow {
   readonly shared: boolean;
   readonly members: readonly { readonly name: string; readonly self: boolean }[];
   readonly notes: number;
+  /** How much of it this device keeps; what is here stays. */
+  readonly keep: Keep;
+  /** Notes that are not on this device. */
+  readonly missing: number;
   /** 0..7, for everybody in the notebook; null for none. */
   readonly colour: number | null;
   /** The notebook this person has put it into; nobody else sees that. Never in a circle. */
@@ -79,6 +86,8 @@ export interface SyncStatus {
   readonly full: boolean;
   /** The person has chosen that nothing is synchronised until they say otherwise. */
   readonly workingOffline: boolean;
+  /** Documents that are being fetched, since there last were none; null when there are none. */
+  readonly fetching: { readonly done: number; readonly total: number } | null;
 }
 
 /**
@@ -298,6 +307,8 @@ export type DeviceEvent =
   /** A search may find more than before. */
   | { readonly type: "search" }
   | { readonly type: "status"; readonly status: SyncStatus }
+  /** Documents of this device that were missing and have come; `done` is `total` when there are no more. */
+  | { readonly type: "fetching"; readonly done: number; readonly total: number }
   /** New change chunks of a note from elsewhere (another tab or another device). */
   | {
       readonly type: "changes";
@@ -409,6 +420,8 @@ export interface DeviceApi {
   renameNotebook(id: string, name: string): Promise<void>;
   /** 0..7, for everybody in the notebook; null takes it away. */
   setNotebookColour(notebook: string, colour: number | null): Promise<void>;
+  /** How much of a notebook this device fetches from now on. */
+  setKeep(notebook: string, keep: Keep): Promise<void>;
   /** Puts a notebook into another one, or (null) on its own, for this person on all their devices; whatever it allows. */
   nestNotebook(notebook: string, parent: string | null): Promise<void>;
   /** A copy in the other notebook and a marker in the old one; resolves to the new id. */

@@ -13,6 +13,7 @@ import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import { wordsOf } from "#client/crypto/phrase.ts";
 import { cleanName } from "#client/crypto/profile.ts";
 import { loadLastAck } from "#client/sync/last-ack.ts";
+import type { Keep } from "#client/sync/keep.ts";
 import type { Clock, Dial, Random, Timers } from "#client/sync/ports.ts";
 import type { SessionListener } from "#client/sync/session.ts";
 import type { Space } from "#client/sync/space.ts";
@@ -42,6 +43,7 @@ import type {
   SyncStatus,
   TrashedNote,
 } from "./api.ts";
+import { Arrival } from "./arrival.ts";
 import { Background } from "./background.ts";
 import { Carets } from "./carets.ts";
 import { Compaction, defaultPackingLimits, type PackingLimits } from "./compaction.ts";
@@ -169,7 +171,8 @@ export class Device implements DeviceApi {
     this.#rows = rows;
     this.#materialiser = materialiser;
     this.#search = new Search({ ...parts, materialiser });
-    this.#notes = new Notes({ ...parts, rows, materialiser, changedHere });
+    const arrival = new Arrival({ ...parts, progress });
+    this.#notes = new Notes({ ...parts, rows, materialiser, arrival, changedHere });
     this.#retention = new Retention({ ...parts, background, notes: this.#notes });
     this.#notebooks = new Notebooks({ ...parts, changedHere });
     this.#membership = new Membership(parts);
@@ -315,6 +318,7 @@ export class Device implements DeviceApi {
       ...here,
       relay,
       connected: session?.connected ?? false,
+      fetching: session?.fetching ?? null,
       lastAckAt: session?.lastAckAt ?? (relay === null ? null : loadLastAck(this.#store, relay)),
     };
   }
@@ -352,6 +356,16 @@ export class Device implements DeviceApi {
       return isSettled ? true : null;
     };
     return (await this.#progress.until(look, timeoutMs)) ?? false;
+  }
+
+  /**
+   * Sends what lists elsewhere are to show of the notes written here, for a process that ends; false where that took
+   * longer than `withinMs`.
+   */
+  async sendCards(withinMs: number): Promise<boolean> {
+    const { session } = this.#desk;
+    const look = (): true | null => (session?.sendCards() === true ? true : null);
+    return (await this.#progress.until(look, withinMs)) ?? false;
   }
 
   async syncLog(): Promise<readonly LogLine[]> {
@@ -516,6 +530,10 @@ export class Device implements DeviceApi {
     return this.#notebooks.setColour(notebook, colour);
   }
 
+  setKeep(notebook: string, keep: Keep): Promise<void> {
+    return this.#notebooks.setKeep(notebook, keep);
+  }
+
   nestNotebook(notebook: string, parent: string | null): Promise<void> {
     return this.#notebooks.nest(notebook, parent);
   }
@@ -592,9 +610,14 @@ export class Device implements DeviceApi {
   #sessionListener(): SessionListener {
     return {
       progress: () => this.#progressed(),
-      journalled: (space, docId) => {
-        if (!isIndexOf(space, docId)) this.#rows.markStale(space, docId);
+      journalled: (space, docId, isNews) => {
+        if (!isIndexOf(space, docId)) this.#rows.markStale(space, docId, isNews);
       },
+      listed: (space, docId, card) => {
+        if (isIndexOf(space, docId) || space.kind === "vault") return;
+        this.#rows.listed(space, docId, card);
+      },
+      fetching: () => this.#fetchingMoved(),
       changes: (space, docId, changes) => this.#received(space, docId, changes),
       members: (space) => {
         space.reload();
@@ -619,6 +642,14 @@ export class Device implements DeviceApi {
     this.#events.emit({ type: "changes", id, session: null, changes, arrivedAt });
     this.#materialiser.soon();
     this.#events.notify("notes");
+  }
+
+  #fetchingMoved(): void {
+    this.#progress.moved();
+    this.#events.notify("fetching");
+    this.#events.notify("status");
+    this.#events.notify("notes");
+    this.#events.notify("notebooks");
   }
 
   #spaceEnded(space: Space): void {

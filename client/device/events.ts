@@ -7,6 +7,8 @@ const notifyAfterMs = 30;
 export class DeviceEvents {
   readonly #timers: Timers;
   readonly #status: () => SyncStatus;
+  /** Of what is being fetched, as it was told last. */
+  #fetched = 0;
   readonly #listeners = new Set<(event: DeviceEvent) => void>();
   readonly #notified = new Map<DeviceEvent["type"], () => void>();
   #closed = false;
@@ -28,13 +30,24 @@ export class DeviceEvents {
   }
 
   /** Notices of one kind that come together are told once. */
-  notify(type: "notes" | "notebooks" | "devices" | "status" | "search"): void {
+  notify(type: "notes" | "notebooks" | "devices" | "status" | "search" | "fetching"): void {
     if (this.#closed || this.#notified.has(type) || this.#listeners.size === 0) return;
     const cancel = this.#timers.after(notifyAfterMs, () => {
       this.#notified.delete(type);
-      this.emit(type === "status" ? { type, status: this.#status() } : { type });
+      if (type === "fetching") this.#emitFetching();
+      else this.emit(type === "status" ? { type, status: this.#status() } : { type });
     });
     this.#notified.set(type, cancel);
+  }
+
+  #emitFetching(): void {
+    const { fetching } = this.#status();
+    if (fetching === null && this.#fetched === 0) return;
+    this.emit({
+      type: "fetching",
+      ...(fetching ?? { done: this.#fetched, total: this.#fetched }),
+    });
+    this.#fetched = fetching?.total ?? 0;
   }
 
   close(): void {

@@ -4,6 +4,7 @@ import { documentIdToText } from "#crdt-store/document-id.ts";
 import type { NoteRow as StoredNote } from "#crdt-store/notes-index.ts";
 import type { Store } from "#crdt-store/store.ts";
 import { equal, toHex } from "#relay/protocol/bytes.ts";
+import type { Card } from "#client/crypto/card.ts";
 import { plainPreview, plainTitle } from "#client/notes/markdown.ts";
 import { tagsOf } from "#client/notes/tags.ts";
 import type { Clock } from "#client/sync/ports.ts";
@@ -35,6 +36,8 @@ interface Whereabouts {
   readonly waiting: ReadonlySet<string>;
   readonly quarantined: ReadonlyMap<string, number>;
   readonly pinned: ReadonlySet<string>;
+  /** Some of it is not here. */
+  readonly awaited: ReadonlySet<string>;
   /** By space in hex. */
   readonly readers: ReadonlyMap<string, readonly Reader[]>;
 }
@@ -63,6 +66,7 @@ export class NoteRows implements NoteReader {
     const id = this.#idByDoc.get(key) ?? documentIdToText(row.doc);
     this.#idByDoc.set(key, id);
     const { pos, unplaced } = whereabouts.positions.get(key) ?? { pos: null, unplaced: 0 };
+    const here = !(pos === null && unplaced === 0 && whereabouts.awaited.has(key));
     const waiting = whereabouts.waiting.has(key) ? Math.max(1, unplaced) : 0;
     const notebook = toHex(row.space);
     const seenBy =
@@ -79,8 +83,9 @@ export class NoteRows implements NoteReader {
       createdAt: row.createdAt,
       updatedAt: row.updatedAt,
       trashed: row.trashedAt !== null,
+      here,
       // What a relay has lost again is only here, too.
-      state: stateOf(waiting > 0 || pos === null || unplaced > 0, seenBy),
+      state: stateOf(waiting > 0 || (pos === null && here) || unplaced > 0, seenBy),
       waiting,
       seenBy,
       quarantined: whereabouts.quarantined.get(key) ?? 0,
@@ -88,7 +93,7 @@ export class NoteRows implements NoteReader {
   }
 
   #whereabouts(): Whereabouts {
-    const { changes, outbox, inbox, pins } = this.#store;
+    const { changes, outbox, inbox, pins, awaited } = this.#store;
     return {
       positions: changes.lastPositions(),
       waiting: new Set(outbox.waitingDocuments().map(toHex)),
@@ -96,6 +101,7 @@ export class NoteRows implements NoteReader {
         inbox.quarantinedByDocument().map(({ doc, entries }) => [toHex(doc), entries]),
       ),
       pinned: new Set(pins.all().map(toHex)),
+      awaited: new Set(awaited.all().map(toHex)),
       readers: new Map(
         this.#ports.shelf.spaces().map((space) => [space.hex, this.#readers(space)]),
       ),
@@ -109,8 +115,20 @@ export class NoteRows implements NoteReader {
       .map(({ dev, pos }) => ({ pos, name: this.#ports.nameOf(space, dev) }));
   }
 
-  /** The row of a changed note is to be derived anew, also after a crash right behind this. */
-  markStale(space: Space, doc: Uint8Array): void {
+  /** What the relay's list says of a note whose document is not here. */
+  listed(space: Space, doc: Uint8Array, card: Card): void {
+    const row = this.#store.notes.get(doc);
+    if (row !== null && !equal(row.space, space.id)) return;
+    const place = row ?? { trashedAt: null, movedTo: null, listed: false };
+    this.#store.notes.upsert({ ...place, ...card, doc, space: space.id, stale: false });
+  }
+
+  /**
+   * The row of a changed note is to be derived anew, also after a crash right behind this.
+   *
+   * @param isNews what changed it was written just now; a note that arrives late keeps its time
+   */
+  markStale(space: Space, doc: Uint8Array, isNews: boolean): void {
     const now = this.#ports.clock.now();
     const row = this.#store.notes.get(doc);
     this.#store.notes.upsert({
@@ -125,7 +143,7 @@ export class NoteRows implements NoteReader {
         movedTo: null,
         listed: false,
       }),
-      updatedAt: now,
+      updatedAt: isNews ? now : (row?.updatedAt ?? now),
       stale: true,
     });
   }

@@ -2,6 +2,7 @@
 import type { Store } from "#crdt-store/store.ts";
 import { parseHex, toHex } from "#relay/protocol/bytes.ts";
 import { cleanName } from "#client/crypto/profile.ts";
+import { loadKeep, saveKeep, type Keep } from "#client/sync/keep.ts";
 import type { Space } from "#client/sync/space.ts";
 import type { CallName, NotebookRow } from "./api.ts";
 import type { DeviceDocuments } from "./documents.ts";
@@ -36,6 +37,9 @@ export class Notebooks {
   list(): readonly NotebookRow[] {
     const { shelf } = this.#ports;
     const parents = loadParents(this.#store);
+    const missing = new Map(
+      this.#store.awaited.countBySpace().map((count) => [toHex(count.space), count.notes]),
+    );
     const notes = new Map(
       this.#store.notes.countBySpace().map((count) => [toHex(count.space), count.notes]),
     );
@@ -50,6 +54,8 @@ export class Notebooks {
         shared: shelf.isShared(space),
         members: shelf.members(space),
         notes: notes.get(space.hex) ?? 0,
+        keep: loadKeep(this.#store, id),
+        missing: missing.get(space.hex) ?? 0,
         colour: facts.colour ?? null,
         parent: this.#parent(parents, space),
         state,
@@ -103,6 +109,14 @@ export class Notebooks {
     const loaded = await documents();
     this.#store.transaction(() => indices.colourNotebook(loaded, space, colour));
     changedHere(space);
+    events.notify("notebooks");
+  }
+
+  async setKeep(id: string, keep: Keep): Promise<void> {
+    const { shelf, desk, events } = this.#ports;
+    const space = shelf.mustNotebook(id);
+    saveKeep(this.#store, space.id, keep);
+    desk.session?.keepMoved(space);
     events.notify("notebooks");
   }
 

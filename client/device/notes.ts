@@ -13,6 +13,7 @@ import { plainPreview, plainTitle } from "#client/notes/markdown.ts";
 import { tagsOf } from "#client/notes/tags.ts";
 import type { Clock, Random } from "#client/sync/ports.ts";
 import type { Space } from "#client/sync/space.ts";
+import type { Arrival } from "./arrival.ts";
 import type { CallName, Commit, Draft, FieldSplice, NoteDocument, OpenedNote } from "./api.ts";
 import type { DeviceDocuments } from "./documents.ts";
 import type { DeviceEvents } from "./events.ts";
@@ -34,6 +35,7 @@ export interface NotesPorts {
   readonly indices: Indices;
   readonly rows: NoteRows;
   readonly materialiser: Materialiser;
+  readonly arrival: Arrival;
   readonly events: DeviceEvents;
   readonly documents: () => Promise<DeviceDocuments>;
   /** Something was written here: told to the lists, and to the relay. */
@@ -143,13 +145,14 @@ export class Notes {
 
   async open(id: string, session: string): Promise<OpenedNote> {
     const { docId, row, space } = this.must(id);
+    await this.#ports.arrival.of(space, docId);
     await this.#recoverDraftsIfRoom(docId);
     const documents = await this.#ports.documents();
     const { snapshot, changes } = documents.contentOf(docId);
-    if (snapshot === null && changes.length === 0) {
+    if ((snapshot === null && changes.length === 0) || this.#ports.arrival.isMissing(docId)) {
       refuse(
         "unavailable",
-        "This note has not arrived on this device yet. It opens as soon as it is here.",
+        "This note has not arrived on this device yet. It comes as soon as the relay can be reached.",
       );
     }
     const actor = ifRoom(() => documents.newActor(space, docId, session));
@@ -208,7 +211,8 @@ export class Notes {
   }
 
   async read(id: string): Promise<NoteText & { readonly id: string }> {
-    const { docId } = this.must(id);
+    const { docId, space } = this.must(id);
+    await this.#ports.arrival.of(space, docId);
     await this.#recoverDraftsIfRoom(docId);
     const documents = await this.#ports.documents();
     const doc = documents.load<NoteDocument>(docId);

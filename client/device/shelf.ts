@@ -2,6 +2,7 @@
 import type { Store } from "#crdt-store/store.ts";
 import { concat, equal, toHex, utf8 } from "#relay/protocol/bytes.ts";
 import { capabilityKinds, roles, type SignedControl } from "#relay/protocol/control.ts";
+import { chainStart } from "#relay/protocol/domain.ts";
 import { spaceIdOf } from "#relay/protocol/genesis.ts";
 import { boxKey, capabilityFrom, type HeldCapability } from "#client/crypto/capability.ts";
 import { keyCommitOf, rootSecrets } from "#client/crypto/derive.ts";
@@ -224,7 +225,7 @@ export class Shelf {
     for (const { id, space, pos } of damaged) {
       inbox.relabel(id, `${damagedRow}-fetched`);
       if (space === null || pos === null || spaces.get(space) === null) continue;
-      if ((inbox.cursor(space)?.pos ?? 0) >= pos) inbox.readAgain(space, pos);
+      if ((inbox.cursor(space)?.pos ?? 0) >= pos) inbox.readAgain(space, pos, chainStart(space));
     }
     return damaged.length > 0;
   }

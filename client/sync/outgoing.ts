@@ -5,7 +5,7 @@ import type { Store } from "#crdt-store/store.ts";
 import { concat, equal, toHex } from "#relay/protocol/bytes.ts";
 import { entryKinds, nonceBytes, parseEntry } from "#relay/protocol/entry.ts";
 import { signHead, type SignedHead } from "#client/crypto/authorship.ts";
-import { sealEntry } from "#client/crypto/entry-seal.ts";
+import { noExt, sealEntry } from "#client/crypto/entry-seal.ts";
 import { encodePayload } from "#client/crypto/payload.ts";
 import type { Random } from "./ports.ts";
 import type { Space } from "./space.ts";
@@ -184,7 +184,7 @@ function sealGroup(
   };
   // The vault holds secrets: its entries' sizes must say nothing about their content.
   const plaintext = encodePayload(payload, space.kind !== "vault");
-  const { bytes, entryId } = sealEntry(space.ed, space.device, header, key.key, plaintext);
+  const { bytes, entryId } = sealEntry(space.ed, space.device, header, noExt, key.key, plaintext);
   store.outbox.seal({
     space: space.id,
     ctr,

@@ -5,13 +5,14 @@
 import type { Store } from "#crdt-store/store.ts";
 import { equal, toHex } from "#relay/protocol/bytes.ts";
 import { parseControl } from "#relay/protocol/control.ts";
-import { parseEntry, parseStub, type Entry } from "#relay/protocol/entry.ts";
+import { entryKinds, parseEntry, parseStub, type Entry } from "#relay/protocol/entry.ts";
 import { noDocument } from "#relay/protocol/genesis.ts";
 import { maxMessageBytes } from "#relay/protocol/limits.ts";
 import type { Data } from "#relay/protocol/messages.ts";
 import { originBytes } from "#client/crypto/authorship.ts";
 import { noteFrontier } from "./frontier.ts";
 import { judgeEntry, type Verdict } from "./intake.ts";
+import { loadKeep } from "./keep.ts";
 import type { Clock } from "./ports.ts";
 import type { DisplacedRecord, Space } from "./space.ts";
 
@@ -31,6 +32,8 @@ export interface ReceiverListener {
   /** The relay has one of our entries. */
   acknowledged(): void;
   displaced(space: Space, records: readonly DisplacedRecord[]): void;
+  /** In the transaction: a body passed by that is not here. */
+  leftOut(space: Space, docId: Uint8Array): void;
   log(level: "info" | "warning" | "error", text: string): void;
 }
 
@@ -68,7 +71,7 @@ export class Receiver {
         const { docId, entryId } = parsed.value;
         if (this.#store.outbox.acknowledge(space.id, entryId, item.pos)) {
           this.#listener.acknowledged();
-        }
+        } else this.#leaveOut(space, parsed.value, item.pos);
         return { docId, entryId, changes: [], control: false };
       }
       case "entry": {
@@ -98,6 +101,68 @@ export class Receiver {
     }
     // Deleted here for ever; the relay has it, should another device put it back.
     if (this.#store.trash.isPurged(docId)) return nothing;
+    if (this.#isLeftOut(space, docId)) {
+      this.#leaveOut(space, entry, pos);
+      return nothing;
+    }
+    return this.#judge(space, entry, pos, secondChance);
+  }
+
+  /**
+   * A body that was left out and is fetched now.
+   *
+   * @returns the changes in it that are new here
+   */
+  takeInBody(
+    space: Space,
+    docId: Uint8Array,
+    item: LogItem,
+    secondChance: boolean,
+  ): readonly Uint8Array[] | "unknown-author" {
+    const parsed = item.kind === "entry" ? parseEntry(item.bytes, maxMessageBytes) : null;
+    if (parsed?.ok !== true || !equal(parsed.value.docId, docId)) return [];
+    const entry = parsed.value;
+    const known = this.#store.awaited.at(docId, item.pos)?.entryId ?? null;
+    if (known !== null && !equal(known, entry.entryId)) {
+      this.#setAside(space, entry, item.pos, "it is not what its place in the log says");
+      return [];
+    }
+    const taken = this.#judge(space, entry, item.pos, secondChance);
+    if (taken === "unknown-author") return taken;
+    this.#store.awaited.arrived(docId, item.pos);
+    return taken.changes;
+  }
+
+  /**
+   * Whether a body that passes by is not taken: something of its document that stands before it is missing, or the
+   * document is not kept here. It is fetched with the rest then.
+   */
+  #isLeftOut(space: Space, docId: Uint8Array): boolean {
+    const { awaited, changes } = this.#store;
+    if (awaited.has(docId) || awaited.listing(space.id) !== null) return true;
+    const isOpening = loadKeep(this.#store, space.id) === "on-opening";
+    return isOpening && !equal(docId, space.indexId) && !changes.knows(docId);
+  }
+
+  #leaveOut(
+    space: Space,
+    { docId, kind, entryId }: Pick<Entry, "docId" | "kind" | "entryId">,
+    pos: number,
+  ): void {
+    if (kind !== entryKinds.changes && kind !== entryKinds.snapshot) return;
+    if (this.#store.trash.isPurged(docId)) return;
+    this.#store.awaited.add({ doc: docId, space: space.id, pos, entryId, listed: false });
+    this.#listener.leftOut(space, docId);
+  }
+
+  #judge(
+    space: Space,
+    entry: Entry,
+    pos: number,
+    secondChance: boolean,
+  ): TakenIn | "unknown-author" {
+    const { docId, entryId } = entry;
+    const nothing = { docId, entryId, changes: [], control: false };
     const verdict = judgeEntry(entry, pos, space);
     switch (verdict.type) {
       case "good": {

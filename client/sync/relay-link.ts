@@ -60,6 +60,14 @@ export type Admission = "admitted" | "none" | number;
 /** Gets the answer, or null when the connection broke before it. */
 export type Reply = (message: Message | null) => void;
 
+/** Gets what comes before the answer; true after the last of an answer that consists of parts alone. */
+export type Part = (message: Message) => boolean | void;
+
+interface Question {
+  readonly reply: Reply;
+  readonly part: Part | null;
+}
+
 export class RelayLink {
   readonly url: string;
   readonly #ports: LinkPorts;
@@ -70,7 +78,7 @@ export class RelayLink {
   #hello: Hello | null = null;
   #limits: Limits = defaultLimits;
   #nextReqId = 1;
-  readonly #replies = new Map<number, Reply>();
+  readonly #questions = new Map<number, Question>();
   #lastFailure: string | null = null;
   /** Of this connection; null before it is welcome. */
   #welcome: Welcome | null = null;
@@ -186,10 +194,10 @@ export class RelayLink {
     this.#wire?.send(encodeMessage(0, message));
   }
 
-  ask(message: Message, reply: Reply): void {
+  ask(message: Message, reply: Reply, part: Part | null = null): void {
     const reqId = this.#nextReqId;
     this.#nextReqId = reqId === 0xffff_ffff ? 1 : reqId + 1;
-    this.#replies.set(reqId, reply);
+    this.#questions.set(reqId, { reply, part });
     this.#wire?.send(encodeMessage(reqId, message));
   }
 
@@ -296,10 +304,12 @@ export class RelayLink {
       return;
     }
     const { reqId, message } = parsed.value;
-    const reply = reqId === 0 ? undefined : this.#replies.get(reqId);
-    if (reply !== undefined && message.type !== "data") {
-      this.#replies.delete(reqId);
-      reply(message);
+    const question = reqId === 0 ? undefined : this.#questions.get(reqId);
+    if (question !== undefined && (message.type === "data" || message.type === "blobData")) {
+      if (question.part?.(message) === true) this.#questions.delete(reqId);
+    } else if (question !== undefined) {
+      this.#questions.delete(reqId);
+      question.reply(message);
     } else if (message.type === "ping") this.tell({ type: "pong", token: message.token });
     else if (message.type === "goaway") {
       this.#lastFailure = refusalWords(message.code);
@@ -320,9 +330,9 @@ export class RelayLink {
     this.#wire = null;
     this.#welcome = null;
     wire?.close();
-    const replies = [...this.#replies.values()];
-    this.#replies.clear();
-    for (const reply of replies) reply(null);
+    const questions = [...this.#questions.values()];
+    this.#questions.clear();
+    for (const { reply } of questions) reply(null);
   }
 }
 

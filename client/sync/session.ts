@@ -7,8 +7,11 @@ import { equal, toHex } from "#relay/protocol/bytes.ts";
 import { chainNext, chainTag } from "#relay/protocol/domain.ts";
 import { refusalClass, refusals } from "#relay/protocol/errors.ts";
 import { maxMessageBytes, maxPushEntries } from "#relay/protocol/limits.ts";
-import type { Message } from "#relay/protocol/messages.ts";
+import { encodeMessage, type Message } from "#relay/protocol/messages.ts";
+import type { Card } from "#client/crypto/card.ts";
 import { Acknowledged } from "./acknowledged.ts";
+import { CardMaker } from "./cards.ts";
+import { Fetcher } from "./fetcher.ts";
 import { loadLastAck, saveLastAck } from "./last-ack.ts";
 import { SessionMeasures } from "./measures.ts";
 import { nextBatch, sealWaiting } from "./outgoing.ts";
@@ -33,10 +36,18 @@ export type SessionPorts = LinkPorts;
 export interface SessionListener {
   /** Connected, disconnected, acknowledged, caught up: anything a status line may tell. */
   progress(): void;
-  /** In the transaction that journals changes of this document: what must be kept together with them. */
-  journalled(space: Space, docId: Uint8Array): void;
+  /**
+   * In the transaction that journals changes of this document: what must be kept together with them.
+   *
+   * @param isNews they were written just now, as far as this device can tell
+   */
+  journalled(space: Space, docId: Uint8Array, isNews: boolean): void;
   /** Change chunks that are new here, already journalled. */
   changes(space: Space, docId: Uint8Array, changes: readonly Uint8Array[]): void;
+  /** In a transaction: what the relay's list says of a note that is not here. */
+  listed(space: Space, docId: Uint8Array, card: Card): void;
+  /** More or less is missing here than before. */
+  fetching(): void;
   /** Members, roles or keys of a space are not what they were. */
   members(space: Space): void;
   presence(space: Space): void;
@@ -89,9 +100,13 @@ export class SyncSession {
   readonly #acks: Acknowledged;
   readonly #putBack: PutBack;
   readonly #measures: SessionMeasures;
+  readonly #fetcher: Fetcher;
+  readonly #cards: CardMaker;
   readonly #runs = new Map<string, SpaceRun>();
   readonly #runByHandle = new Map<number, SpaceRun>();
   readonly #presenceSession: Uint8Array;
+  /** Spaces of which something passed by that is not here. */
+  readonly #leftOut = new Set<Space>();
   #uncredited = 0;
   #lastAckAt: number | null;
   #refusedCode: number | null = null;
@@ -124,7 +139,28 @@ export class SyncSession {
     this.#receiver = new Receiver(ports.store, ports.clock, {
       acknowledged: () => this.#acknowledged(),
       displaced: (space, records) => listener.displaced(space, records),
+      leftOut: (space) => this.#leftOut.add(space),
       log: (level, text) => listener.log(level, text),
+    });
+    this.#fetcher = new Fetcher(
+      {
+        store: ports.store,
+        clock: ports.clock,
+        timers: ports.timers,
+        receiver: this.#receiver,
+        ask: (message, reply, part) => this.#link.ask(message, reply, part),
+        credit: (message) => this.#credit(encodeMessage(0, message).length),
+        attempt: (act) => this.#link.attempt(act),
+      },
+      { ...listener, moved: () => listener.fetching() },
+    );
+    this.#cards = new CardMaker({
+      store: ports.store,
+      clock: ports.clock,
+      timers: ports.timers,
+      random: ports.random,
+      quiet: (hex) => this.#quietSpace(hex),
+      ask: (message, reply) => this.#link.ask(message, reply),
     });
   }
 
@@ -157,7 +193,7 @@ export class SyncSession {
 
   /** Everything there is has been taken in and everything here has been acknowledged. */
   get upToDate(): boolean {
-    if (!this.connected) return false;
+    if (!this.connected || !this.#fetcher.idle) return false;
     return [...this.#runs.values()].every(
       ({ state, space }) =>
         state.phase === "ended" ||
@@ -168,6 +204,26 @@ export class SyncSession {
           !this.#putBack.isOpen(space) &&
           (!space.mayWrite || this.#ports.store.outbox.depth(space.id) === 0)),
     );
+  }
+
+  /** What is being fetched that was not here; null when nothing is. */
+  get fetching(): { readonly done: number; readonly total: number } | null {
+    return this.#fetcher.progress;
+  }
+
+  /** Somebody waits for a document that is not here: it goes first. */
+  want(space: Space, docId: Uint8Array): void {
+    this.#fetcher.want(space, docId);
+  }
+
+  /** More or less of a space is to be held here than before. */
+  keepMoved(space: Space): void {
+    this.#fetcher.moved(space);
+  }
+
+  /** Sends the cards that are due without waiting for a pause; whether there were none. */
+  sendCards(): boolean {
+    return this.#cards.sendAll();
   }
 
   /** Spaces that cannot go on in this connection. */
@@ -364,6 +420,8 @@ export class SyncSession {
   #disconnected(): void {
     this.#measures.disconnected();
     this.#runByHandle.clear();
+    this.#fetcher.disconnected();
+    this.#cards.stop();
     this.#uncredited = 0;
     this.#toAll({ type: "disconnected" });
   }
@@ -379,6 +437,7 @@ export class SyncSession {
         return;
       }
       case "caughtUp": {
+        this.#cards.moved();
         const run = this.#runByHandle.get(message.handle);
         if (run === undefined) return;
         const { pos, chain } = run.space.cursor;
@@ -392,6 +451,7 @@ export class SyncSession {
         if (run === undefined) return;
         this.#runByHandle.delete(message.handle);
         run.handle = null;
+        this.#fetcher.closed(run.space);
         this.#spaceEvent(run, { type: "rekeyed" });
         return;
       }
@@ -426,7 +486,7 @@ export class SyncSession {
   // ── one space ─────────────────────────────────────────────────────────────────────────────────
 
   #work(run: SpaceRun): Parameters<typeof stepSpace>[2] {
-    const { spaces, outbox } = this.#ports.store;
+    const { spaces, outbox, inbox } = this.#ports.store;
     return {
       controlQueued: spaces.hasUnconfirmedControl(run.space.id),
       certificateQueued: spaces.hasUnpushedCertificate(run.space.id),
@@ -435,6 +495,7 @@ export class SyncSession {
       changesWaiting: outbox.depth(run.space.id) > 0,
       mayWrite: run.space.mayWrite,
       logHeld: run.space.records.length > 0,
+      firstContact: inbox.cursor(run.space.id) === null,
     };
   }
 
@@ -501,6 +562,9 @@ export class SyncSession {
         break;
       case "hear-no-more":
         this.#hearNoMore(run);
+        break;
+      case "adopt-head":
+        this.#adoptHead(run);
         break;
       case "put-back":
         this.#acks.forget(run.space.id);
@@ -617,10 +681,12 @@ export class SyncSession {
       return;
     }
     const { pos, chain } = space.cursor;
+    const isFirst = this.#work(run).firstContact;
     const wanted = {
       spaceId: space.id,
       readToken: token,
-      cursor: pos,
+      // Beyond any head: the relay answers where its log stands, and sends nothing.
+      cursor: isFirst ? Number.MAX_SAFE_INTEGER : pos,
       chainTag: chainTag(chain),
       ctrlSeq: space.authority.ctrlSeq,
       mode: "live" as const,
@@ -635,6 +701,7 @@ export class SyncSession {
         run.handle = result.handle;
         this.#runByHandle.set(result.handle, run);
         this.#judgeHead(run, result);
+        this.#fetcher.opened(space, result.handle);
       }
       this.#spaceEvent(run, { type: "subscribed", status });
     });
@@ -664,7 +731,29 @@ export class SyncSession {
     this.#unsubscribe(run);
   }
 
+  /**
+   * Reading begins at the head that the relay showed. Where entries lie below it that are not held here, its list tells
+   * of which documents.
+   */
+  #adoptHead({ space, told }: SpaceRun): void {
+    const { inbox, awaited } = this.#ports.store;
+    this.#ports.store.transaction(() => {
+      const heldUpTo = inbox.cursor(space.id)?.pos ?? 0;
+      // A log of nothing but records has no documents.
+      if (told.head > space.confirmedSeq) awaited.beginListing(space.id, heldUpTo);
+      inbox.rewind(space.id, told.head, told.chain);
+    });
+  }
+
+  /** The space, if it is being read here and nothing waits to be sent in it. */
+  #quietSpace(hex: string): Space | null {
+    const run = this.#runs.get(hex);
+    if (run?.state.phase !== "live" || !run.state.caughtUp || run.state.pushing) return null;
+    return this.#ports.store.outbox.depth(run.space.id) === 0 ? run.space : null;
+  }
+
   #unsubscribe(run: SpaceRun): void {
+    this.#fetcher.closed(run.space);
     if (run.handle === null) return;
     this.#runByHandle.delete(run.handle);
     this.#link.tell({ type: "unsubscribe", handles: [run.handle] });
@@ -730,6 +819,7 @@ export class SyncSession {
       }
       store.metrics.saveAlong();
     });
+    this.#cards.moved();
     if (refused === null) {
       this.#refusedCode = null;
       this.#spaceEvent(run, { type: "push-acked", staleEpoch, refused: false });
@@ -786,7 +876,7 @@ export class SyncSession {
         if (outcome.changes.length > 0) {
           const key = toHex(outcome.docId);
           const known = fresh.get(key) ?? { docId: outcome.docId, changes: [] };
-          if (!fresh.has(key)) this.#listener.journalled(run.space, outcome.docId);
+          if (!fresh.has(key)) this.#listener.journalled(run.space, outcome.docId, true);
           known.changes.push(...outcome.changes);
           fresh.set(key, known);
         }
@@ -808,6 +898,8 @@ export class SyncSession {
     for (const { docId, changes } of fresh.values())
       this.#listener.changes(run.space, docId, changes);
     if (membersChanged) this.#controlTakenIn(run);
+    for (const space of this.#leftOut) this.#fetcher.moved(space);
+    this.#leftOut.clear();
     if (items.length > 0) run.presence.frontierMoved();
     if (trouble !== null) this.#spaceEvent(run, trouble);
     else this.#listener.progress();

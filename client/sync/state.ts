@@ -48,6 +48,8 @@ export interface SpaceWork {
   readonly logHeld: boolean;
   /** The relay has lost some of the space: what waits for it was in its log before. */
   readonly givingBack: boolean;
+  /** Nothing of the relay's log was ever read here. */
+  readonly firstContact: boolean;
 }
 
 export type SpaceEvent =
@@ -83,6 +85,8 @@ export type SpaceEffect =
   | { readonly type: "step-back" }
   /** What comes does not fit: it is asked for again from where everything did. */
   | { readonly type: "hear-no-more" }
+  /** The head that the relay showed is where reading begins; what lies below it is told by its list. */
+  | { readonly type: "adopt-head" }
   /** The relay does not know this space: give it everything this device holds of it. */
   | { readonly type: "put-back" }
   | { readonly type: "resume-intake" }
@@ -188,6 +192,10 @@ function subscribed(state: SpaceState, status: number, work: SpaceWork): Step {
   if (status === 0) {
     // Records queued while the answer was on its way go first.
     return advance({ ...state, subscribed: true, caughtUp: false }, work);
+  }
+  const isFirst = status === refusals.CURSOR_AHEAD.code && work.firstContact;
+  if (isFirst || status === refusals.BELOW_BASE.code) {
+    return detour(state, [{ type: "adopt-head" }, { type: "subscribe" }], "subscribing");
   }
   if (status === refusals.CURSOR_AHEAD.code || status === refusals.CHAIN_MISMATCH.code) {
     return detour(state, [{ type: "step-back" }, { type: "subscribe" }], "subscribing");

@@ -29,6 +29,7 @@ export const DEVICE_METHODS: MethodNames<DeviceApi> = {
   renameNotebook: true,
   setNotebookColour: true,
   nestNotebook: true,
+  setKeep: true,
   moveNote: "named",
   share: true,
   revokeLink: true,

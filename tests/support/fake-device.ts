@@ -63,6 +63,7 @@ export class FakeDevice implements DeviceApi {
     durable: true,
     full: false,
     workingOffline: false,
+    fetching: null,
   };
   relayNow: RelayInfo = {
     relay: "wss://relay.example/v1",
@@ -134,6 +135,8 @@ export class FakeDevice implements DeviceApi {
       shared: false,
       members: [{ name: "You", self: true }],
       notes: 0,
+      keep: "everything",
+      missing: 0,
       colour: null,
       parent: null,
       state: "active",
@@ -164,6 +167,7 @@ export class FakeDevice implements DeviceApi {
       createdAt: this.#now(),
       updatedAt: this.#now(),
       trashed: false,
+      here: true,
       state: "saved-here",
       waiting: 0,
       seenBy: [],
@@ -306,6 +310,9 @@ export class FakeDevice implements DeviceApi {
   });
   nestNotebook = this.#method("nestNotebook", (id: string, parent: string | null) => {
     this.#changeNotebook(id, { parent });
+  });
+  setKeep = this.#method("setKeep", (id: string, keep: NotebookRow["keep"]) => {
+    this.#changeNotebook(id, { keep });
   });
   moveNote = this.#method("moveNote", (id: string, notebook: string) => {
     const { row } = this.#note(id);

@@ -13,6 +13,7 @@ const beforeFirstAnswer: SyncStatus = {
   durable: true,
   full: false,
   workingOffline: false,
+  fetching: null,
 };
 
 /** What the footer and its panel say about saving and sending. */

@@ -212,7 +212,13 @@ describe("what was found", () => {
 describe("pins and tags", () => {
   function row(id: string, fields: Partial<NoteRow>): NoteRow {
     const shown = { title: id, preview: "", tags: [], pinned: false, notebook: "n" };
-    const sync = { state: "saved-here" as const, waiting: 0, seenBy: [], quarantined: 0 };
+    const sync = {
+      here: true,
+      state: "saved-here" as const,
+      waiting: 0,
+      seenBy: [],
+      quarantined: 0,
+    };
     return { id, ...shown, createdAt: 0, updatedAt: 0, trashed: false, ...sync, ...fields };
   }
 

@@ -19,6 +19,7 @@ const calm: SyncStatus = {
   durable: true,
   full: false,
   workingOffline: false,
+  fetching: null,
 };
 
 function row(fields: Partial<NoteRow>): NoteRow {
@@ -32,6 +33,7 @@ function row(fields: Partial<NoteRow>): NoteRow {
     createdAt: 0,
     updatedAt: 0,
     trashed: false,
+    here: true,
     state: "saved-here",
     waiting: 0,
     seenBy: [],

@@ -17,6 +17,7 @@ const nothing: SpaceWork = {
   mayWrite: true,
   logHeld: true,
   givingBack: false,
+  firstContact: false,
 };
 
 class Machine {
@@ -255,6 +256,28 @@ describe("control records", () => {
   });
 });
 
+describe("a log that is met for the first time", () => {
+  it("is read from the head that the relay shows, and so is one whose beginning is forgotten", () => {
+    const first = new Machine({ firstContact: true });
+    first.tell({ type: "connected" });
+    const ahead = refusals.CURSOR_AHEAD.code;
+    expect(first.tell({ type: "subscribed", status: ahead })).toEqual(["adopt-head", "subscribe"]);
+    const late = new Machine();
+    late.tell({ type: "connected" });
+    const below = refusals.BELOW_BASE.code;
+    expect(late.tell({ type: "subscribed", status: below })).toEqual(["adopt-head", "subscribe"]);
+  });
+
+  it("does not lead a relay's reader in circles", () => {
+    const machine = new Machine({ firstContact: true });
+    machine.tell({ type: "connected" });
+    for (let tries = 0; tries < 10; tries += 1) {
+      machine.tell({ type: "subscribed", status: refusals.BELOW_BASE.code });
+    }
+    expect(machine.state.phase).toBe("stuck");
+  });
+});
+
 describe("a relay that has lost something", () => {
   it("is followed back to where both logs are the same when its log is shorter or another", () => {
     for (const status of [refusals.CURSOR_AHEAD.code, refusals.CHAIN_MISMATCH.code]) {
@@ -386,6 +409,7 @@ describe("whatever the relay and the store say, in whatever order", () => {
     mayWrite: fc.boolean(),
     logHeld: fc.boolean(),
     givingBack: fc.boolean(),
+    firstContact: fc.boolean(),
   });
 
   it("nothing is pushed before the space is live, nor without right, nor twice at once", () => {

@@ -11,7 +11,7 @@ import {
 } from "#client/crypto/authorship.ts";
 import { capabilityFrom } from "#client/crypto/capability.ts";
 import { signingKey, type SigningKey } from "#client/crypto/ed25519.ts";
-import { sealEntry } from "#client/crypto/entry-seal.ts";
+import { noExt, sealEntry } from "#client/crypto/entry-seal.ts";
 import { encodePayload } from "#client/crypto/payload.ts";
 import { foundSpace } from "#client/crypto/space-keys.ts";
 import type { IntakeKnowledge } from "#client/sync/intake.ts";
@@ -149,7 +149,7 @@ export class WrittenSpace {
         true,
       );
     const signer = { ...(content.signer ?? this.device) };
-    const sealed = sealEntry(ed, signer, header, content.epochKey ?? epochKey, plaintext);
+    const sealed = sealEntry(ed, signer, header, noExt, content.epochKey ?? epochKey, plaintext);
     const parsed = parseEntry(sealed.bytes, 1 << 20);
     if (!parsed.ok) throw new Error(parsed.error);
     return parsed.value;

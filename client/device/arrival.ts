@@ -1,0 +1,39 @@
+/** Notes that are listed and not on this device yet: whether one is, and waiting for one that somebody opens. */
+import type { Store } from "#crdt-store/store.ts";
+import type { Space } from "#client/sync/space.ts";
+import type { Progress } from "./progress.ts";
+import type { RelayDesk } from "./relay-desk.ts";
+
+export interface ArrivalPorts {
+  readonly store: Store;
+  readonly desk: RelayDesk;
+  readonly progress: Progress;
+}
+
+/** How long somebody who opens a note waits for it; it goes on coming afterwards. */
+const withinMs = 15_000;
+
+export class Arrival {
+  readonly #ports: ArrivalPorts;
+
+  constructor(ports: ArrivalPorts) {
+    this.#ports = ports;
+  }
+
+  /** Whether some of a document that is needed to read it is not here. */
+  isMissing(docId: Uint8Array): boolean {
+    const { awaited, changes } = this.#ports.store;
+    return awaited.has(docId) && (!changes.knows(docId) || changes.awaited(docId).length > 0);
+  }
+
+  /** Asks for a document before all others; resolves when it is here, or cannot be had now. */
+  async of(space: Space, docId: Uint8Array): Promise<void> {
+    if (!this.isMissing(docId)) return;
+    const { desk, progress } = this.#ports;
+    desk.connect();
+    desk.session?.want(space, docId);
+    const look = (): true | null =>
+      !this.isMissing(docId) || desk.session === null || desk.session.failing ? true : null;
+    await progress.until(look, withinMs);
+  }
+}
