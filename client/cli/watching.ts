@@ -17,6 +17,7 @@ function shown(event: DeviceEvent): unknown {
     case "notebooks":
     case "devices":
     case "status":
+    case "fetching":
     case "notice":
       return event;
   }

@@ -9,13 +9,12 @@
  */
 import type { Store } from "#crdt-store/store.ts";
 import { equal, toHex } from "#relay/protocol/bytes.ts";
-import { refusalClass, refusals } from "#relay/protocol/errors.ts";
+import { refusalClass } from "#relay/protocol/errors.ts";
 import type { Listed, Message } from "#relay/protocol/messages.ts";
 import { openCard } from "./cards.ts";
 import { isKept, loadKeep } from "./keep.ts";
 import type { Clock, Timers } from "./ports.ts";
 import type { LogItem, Receiver } from "./receiver.ts";
-import { refusalWords } from "./refusal-words.ts";
 import type { Space } from "./space.ts";
 import type { Card } from "#client/crypto/card.ts";
 

@@ -188,6 +188,8 @@ export class App {
         this.#afterStatus(wasFull);
         return;
       }
+      case "fetching":
+        return; // the status says so too
       case "changes":
         this.current.receive(event.id, event.session, event.changes);
         return;
