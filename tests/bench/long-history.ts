@@ -32,7 +32,7 @@ export function longHistory(): Uint8Array {
     fresh.attachments = {};
     fresh.createdAt = 0;
   });
-  for (const { at, remove, insert } of edits()) {
+  for (const { at, remove, insert } of longTyping()) {
     document = A.change(document, { time: 0 }, (draft) => {
       A.splice(draft, ["body"], at, remove, insert);
     });
@@ -42,7 +42,8 @@ export function longHistory(): Uint8Array {
   return saved;
 }
 
-function edits(): Iterable<Edit> {
+/** The edits of {@link longHistory}, in order. */
+export function longTyping(): Iterable<Edit> {
   const file = process.env["SEALEAF_TRACE"];
   return file !== undefined && existsSync(file) ? traced(file) : synthetic();
 }

@@ -5,12 +5,14 @@ import { benchLatency } from "./latency.ts";
 import { verdict, type Measurement } from "./measurement.ts";
 import { benchRelay } from "./relay.ts";
 import { benchStore } from "./store.ts";
+import { benchSync } from "./sync.ts";
 
 const benches: Record<string, () => Promise<readonly Measurement[]>> = {
   store: benchStore,
   relay: benchRelay,
   latency: benchLatency,
   editor: benchEditor,
+  sync: benchSync,
 };
 
 const wanted = process.argv.slice(2);

@@ -15,7 +15,7 @@ export interface Budget {
   readonly figure: number;
   readonly must: number;
   readonly aim: number;
-  readonly unit: "×" | " ms" | " MB";
+  readonly unit: "×" | " ms" | " MB" | " B";
 }
 
 /** Whether a budget is met, in words. */

@@ -1,0 +1,121 @@
+/** Many notes: all of them to a device that has nothing, and a device that has them all connecting again. */
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { WebSocket, WebSocketServer } from "ws";
+import type { Budget, Measurement } from "../measurement.ts";
+import { figuresOf, kilobytes, measureAll, rowsOf, type Bench, type Stage } from "./contender.ts";
+import { noteText, now, type Arrival } from "./library.ts";
+import type { Traffic } from "./traffic.ts";
+
+const firstNotes = 1_000;
+const allNotes = 10_000;
+const withinMs = 150_000;
+
+interface Arrived {
+  readonly arrival: Arrival;
+  readonly received: number;
+}
+
+interface Reconnected {
+  readonly ms: number;
+  readonly traffic: Traffic;
+}
+
+export async function benchManyNotes(bench: Bench): Promise<Measurement[]> {
+  const floor = await rawBytes();
+  const arrived = await measureAll(bench, withinMs, measureArrival);
+  const reconnected = await measureAll(bench, withinMs, measureReconnection);
+  const repo = figuresOf(arrived, "automerge-repo, files")?.arrival;
+  const yjs = figuresOf(arrived, "y-websocket, LevelDB")?.arrival;
+  const hocuspocus = figuresOf(arrived, "Hocuspocus, SQLite")?.arrival;
+  const notes = `${firstNotes.toLocaleString("en")} notes × 2 KB, empty device`;
+  const arrivalRows = (
+    what: string,
+    read: (arrival: Arrival) => number,
+    budget: (ms: number) => Budget | null,
+  ): Measurement[] =>
+    rowsOf(
+      `${notes} → ${what}`,
+      arrived,
+      ({ arrival, received }) => ({ ms: read(arrival), note: `${kilobytes(received)} received` }),
+      budget,
+    );
+  return [
+    { name: `${notes}: the bare text over ws`, ms: floor },
+    ...arrivalRows(
+      "list shown",
+      ({ listed }) => listed,
+      (ms) => budgetOf(ms, hocuspocus?.listed, 5 * floor),
+    ),
+    ...arrivalRows(
+      "all there",
+      ({ here }) => here,
+      () => null,
+    ),
+    ...arrivalRows(
+      "all searchable",
+      ({ searchable }) => searchable,
+      (ms) => budgetOf(ms, repo?.searchable, yjs?.searchable),
+    ),
+    ...rowsOf(
+      `connecting again with ${allNotes.toLocaleString("en")} notes up to date`,
+      reconnected,
+      ({ ms, traffic: { sent, received, turns } }) => ({
+        ms,
+        note: `${kilobytes(sent)} sent, ${kilobytes(received)} received, ${turns} round trips`,
+      }),
+      () => null,
+    ),
+  ];
+}
+
+async function measureArrival(stage: Stage): Promise<Arrived> {
+  const writer = await stage.device();
+  await writer.found();
+  await writer.create(firstNotes);
+  await stage.holds(firstNotes);
+  const fresh = await stage.device();
+  await fresh.traffic();
+  const arrival = await fresh.arrive(await writer.invitation());
+  return { arrival, received: (await fresh.traffic()).received };
+}
+
+async function measureReconnection(stage: Stage): Promise<Reconnected> {
+  const writer = await stage.device();
+  await writer.found();
+  await writer.create(allNotes);
+  await stage.holds(allNotes);
+  await writer.disconnect();
+  await writer.traffic();
+  const { from, to } = await writer.reconnect();
+  return { ms: to - from, traffic: await writer.traffic() };
+}
+
+/** The same texts, in clear, a message each, to one who only counts them. */
+async function rawBytes(): Promise<number> {
+  const texts = Array.from({ length: firstNotes }, (_, ix) => JSON.stringify(noteText(ix)));
+  const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
+  await once(server, "listening");
+  server.on("connection", (socket) => {
+    for (const text of texts) socket.send(text);
+  });
+  const { port } = server.address() as AddressInfo; // it listens on TCP
+  const start = now();
+  const socket = new WebSocket(`ws://127.0.0.1:${port}`);
+  let left = texts.length;
+  await new Promise<void>((resolve) => {
+    socket.on("message", () => {
+      left -= 1;
+      if (left === 0) resolve();
+    });
+  });
+  const ms = now() - start;
+  socket.terminate();
+  server.close();
+  return ms;
+}
+
+function budgetOf(ms: number, must: number | undefined, aim: number | undefined): Budget | null {
+  if (must === undefined || aim === undefined) return null;
+  return { figure: ms, must: Math.round(must), aim: Math.round(aim), unit: " ms" };
+}
