@@ -427,6 +427,29 @@ export class ChangeJournal {
       .map((row) => ({ ...row, local: row.local === 1 }));
   }
 
+  /** Where a change stands that has a row, of whatever document; null if none has that hash. */
+  whereIs(
+    hash: Uint8Array,
+  ): {
+    readonly doc: Uint8Array;
+    readonly actor: Uint8Array;
+    readonly seq: number;
+    readonly local: boolean;
+    readonly pos: number | null;
+  } | null {
+    const row = this.#sqlite.get<{
+      doc: Uint8Array;
+      actor: Uint8Array;
+      seq: number;
+      local: number;
+      pos: number | null;
+    }>("SELECT doc, actor, seq, local, pos FROM change WHERE hash_prefix = ? AND hash = ?", [
+      prefixOf(hash),
+      hash,
+    ]);
+    return row === undefined ? null : { ...row, local: row.local === 1 };
+  }
+
   /** The hashes of an actor's changes from `first` to `last`, those that have rows. */
   ofActor(doc: Uint8Array, actor: Uint8Array, first: number, last: number): Uint8Array[] {
     return this.#sqlite

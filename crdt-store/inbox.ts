@@ -136,6 +136,12 @@ export class Inbox {
     );
   }
 
+  /** Whether this entry of a space was set aside. */
+  isQuarantined(space: Uint8Array, entryId: Uint8Array): boolean {
+    const sql = "SELECT 1 AS found FROM quarantine WHERE space = ? AND entry_id = ? LIMIT 1";
+    return this.#sqlite.get(sql, [space, entryId]) !== undefined;
+  }
+
   /** Gives what was set aside another reason. */
   relabel(id: number, reason: string): void {
     this.#sqlite.run("UPDATE quarantine SET reason = ? WHERE id = ?", [reason, id]);

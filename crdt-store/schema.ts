@@ -119,5 +119,12 @@ CREATE TABLE awaited (
 CREATE TABLE listing (space BLOB PRIMARY KEY, after BLOB, held_up_to INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE card (doc BLOB PRIMARY KEY, pos INTEGER NOT NULL) WITHOUT ROWID;
 `);
+    // What proves that somebody told two stories, and which changes are missing between those that came.
+    sqlite.script(`
+CREATE TABLE evidence (
+  id INTEGER PRIMARY KEY, space BLOB NOT NULL, what TEXT NOT NULL, at INTEGER NOT NULL, bytes BLOB NOT NULL);
+CREATE TABLE missing_change (
+  doc BLOB NOT NULL, hash BLOB NOT NULL, since INTEGER NOT NULL, PRIMARY KEY (doc, hash)) WITHOUT ROWID;
+`);
   },
 ];

@@ -4,12 +4,14 @@ import { Cards } from "./cards.ts";
 import { ChangeJournal } from "./changes.ts";
 import { Documents } from "./documents.ts";
 import { Drafts } from "./drafts.ts";
+import { EvidenceBook } from "./evidence.ts";
 import type { SqliteEngine } from "./files/engine.ts";
 import { bytesOfFiles, closeFiles, type FileSet } from "./files/file.ts";
 import { Inbox } from "./inbox.ts";
 import { KeyValues } from "./key-values.ts";
 import { Losses } from "./losses.ts";
 import { Metrics } from "./metrics.ts";
+import { MissingChanges } from "./missing-changes.ts";
 import { migrate } from "./migrate.ts";
 import { notesCodec } from "./database-codec.ts";
 import { NotesIndex } from "./notes-index.ts";
@@ -58,6 +60,8 @@ export class Store {
   readonly metrics: Metrics;
   readonly trash: Trash;
   readonly losses: Losses;
+  readonly evidence: EvidenceBook;
+  readonly missingChanges: MissingChanges;
   readonly keyValues: KeyValues;
   readonly #sqlite: Sqlite;
   readonly #files: FileSet;
@@ -84,6 +88,8 @@ export class Store {
     this.metrics = new Metrics(sqlite, now);
     this.trash = new Trash(sqlite);
     this.losses = new Losses(sqlite);
+    this.evidence = new EvidenceBook(sqlite, now);
+    this.missingChanges = new MissingChanges(sqlite, now);
     this.keyValues = new KeyValues(sqlite);
   }
 
@@ -132,6 +138,7 @@ export class Store {
       this.awaited.purge(doc);
       this.cards.purge(doc);
       this.inbox.purge(doc);
+      this.missingChanges.purge(doc);
       this.documents.purgeHeads(doc);
       this.notes.remove(doc);
       this.trash.bury(doc, space, this.#now());
@@ -220,6 +227,7 @@ export class Store {
       this.changes.forget();
       this.losses.forget();
       this.metrics.forget();
+      this.missingChanges.forget();
     });
   }
 

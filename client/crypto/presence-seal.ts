@@ -3,8 +3,8 @@
  * A beat is signed (name, how far its sender has read); a cursor between beats is not, for a member
  * could at most fake a cursor.
  */
-import { concat, parseAll, Writer, type Parsed } from "#relay/protocol/bytes.ts";
-import { chainTagBytes, inDomain } from "#relay/protocol/domain.ts";
+import { concat, parseAll, Writer, type Parsed, type Reader } from "#relay/protocol/bytes.ts";
+import { chainTagBytes, hashInDomain, inDomain } from "#relay/protocol/domain.ts";
 import { docIdBytes } from "#relay/protocol/genesis.ts";
 import { protocolVersion } from "#relay/protocol/limits.ts";
 import { aeadNonceBytes, open, seal } from "./aead.ts";
@@ -23,6 +23,28 @@ export interface PresenceCursor {
   readonly head: string;
 }
 
+/** Two devices that hold the same of a document tell the same digest of it. */
+export interface DocumentDigest {
+  readonly docId: Uint8Array;
+  /** {@link digestBytes} bytes. */
+  readonly digest: Uint8Array;
+}
+
+const digestBytes = 8;
+export const maxDigests = 8;
+export const maxWanted = 16;
+
+/** @param heads of the document, in any order */
+export function digestOfHeads(docId: Uint8Array, heads: readonly Uint8Array[]): Uint8Array {
+  const sorted = [...heads].sort(compareBytes);
+  return hashInDomain("heads", docId, ...sorted).slice(0, digestBytes);
+}
+
+function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  const at = a.findIndex((byte, ix) => byte !== b[ix]);
+  return at < 0 ? 0 : (a[at] ?? 0) - (b[at] ?? 0);
+}
+
 export type PresenceContent =
   | {
       readonly type: "beat";
@@ -30,6 +52,10 @@ export type PresenceContent =
       readonly frontier: Frontier;
       /** True when an answer is wanted: the sender has just arrived. */
       readonly arriving: boolean;
+      /** What the sender holds of some documents, at most {@link maxDigests}. */
+      readonly digests: readonly DocumentDigest[];
+      /** Hashes of changes that the sender lacks and others depend on, at most {@link maxWanted}. */
+      readonly wanted: readonly Uint8Array[];
     }
   | { readonly type: "cursor"; readonly cursor: PresenceCursor | null }
   | { readonly type: "leave" };
@@ -141,7 +167,13 @@ function encodeContent(content: PresenceContent): Uint8Array {
         .u8(content.arriving ? 1 : 0)
         .text16(content.name)
         .u64(content.frontier.pos)
-        .fixed(content.frontier.chainTag, chainTagBytes);
+        .fixed(content.frontier.chainTag, chainTagBytes)
+        .u8(content.digests.length);
+      for (const { docId, digest } of content.digests) {
+        writer.fixed(docId, docIdBytes).fixed(digest, digestBytes);
+      }
+      writer.u8(content.wanted.length);
+      for (const hash of content.wanted) writer.fixed(hash, 32);
       break;
     case "cursor":
       writer.u8(2).u8(content.cursor === null ? 0 : 1);
@@ -163,6 +195,11 @@ function encodeContent(content: PresenceContent): Uint8Array {
   return padded;
 }
 
+function listOf<T>(reader: Reader, most: number, read: () => T): readonly T[] {
+  const length = reader.remaining === 0 ? 0 : reader.u8();
+  return length > most ? reader.refuse("too many") : Array.from({ length }, read);
+}
+
 function parseContent(bytes: Uint8Array): Parsed<PresenceContent> {
   return parseAll(bytes, (reader) => {
     const type = reader.u8();
@@ -173,6 +210,12 @@ function parseContent(bytes: Uint8Array): Parsed<PresenceContent> {
         arriving: reader.u8() === 1,
         name: reader.text16(maxNameBytes),
         frontier: { pos: reader.u64(), chainTag: reader.bytes(chainTagBytes) },
+        // The first versions ended here: their padding reads as none of either.
+        digests: listOf(reader, maxDigests, () => ({
+          docId: reader.bytes(docIdBytes),
+          digest: reader.bytes(digestBytes),
+        })),
+        wanted: listOf(reader, maxWanted, () => reader.bytes(32)),
       };
     } else if (type === 2) {
       const cursor =

@@ -38,6 +38,8 @@ export interface NoteRow {
   readonly seenBy: readonly string[];
   /** Entries that could not be applied and are kept aside. */
   readonly quarantined: number;
+  /** Changes that others name and that have not come: what was written on top of them is not shown yet. */
+  readonly awaiting: number;
 }
 
 export type Role = "read" | "edit" | "admin";
@@ -60,6 +62,11 @@ export interface NotebookRow {
   readonly parent: string | null;
   /** "ended": access was taken away; what was received stays readable. */
   readonly state: "active" | "joining" | "ended";
+  /**
+   * Others have newer changes than the relay gives to this device: since when, and when it last had all that another
+   * member had (null: never known). Ms since 1970; null while nothing says so.
+   */
+  readonly doubt: { readonly since: number; readonly lastConfirmedAt: number | null } | null;
 }
 
 export type SyncWord =

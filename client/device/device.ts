@@ -627,6 +627,7 @@ export class Device implements DeviceApi {
       ended: (space) => this.#spaceEnded(space),
       displaced: (space, records) => this.#membership.writeAnew(space, records),
       unpack: () => this.#background.add(() => this.#compaction.unpackMarked()),
+      forked: () => this.#forked(),
       madeGood: (changes) => this.#madeGood(changes),
       log: (level, text) => this.#log(level, text),
     };
@@ -660,6 +661,14 @@ export class Device implements DeviceApi {
     const { name } = this.#shelf.facts(space.id);
     this.#events.emit({ type: "notice", text: `You no longer have access to ${name}. ${kept}` });
     this.#events.notify("notebooks");
+  }
+
+  #forked(): void {
+    const text =
+      "The relay has shown different people different things in one notebook. Nothing of yours is lost: everything that came is kept. Tell whoever runs the relay.";
+    this.#log("error", text);
+    this.#events.emit({ type: "notice", text });
+    this.#events.notify("status");
   }
 
   #madeGood(changes: number): void {

@@ -35,6 +35,7 @@ interface Whereabouts {
   >;
   readonly waiting: ReadonlySet<string>;
   readonly quarantined: ReadonlyMap<string, number>;
+  readonly missing: ReadonlyMap<string, number>;
   readonly pinned: ReadonlySet<string>;
   /** Some of it is not here. */
   readonly awaited: ReadonlySet<string>;
@@ -89,17 +90,19 @@ export class NoteRows implements NoteReader {
       waiting,
       seenBy,
       quarantined: whereabouts.quarantined.get(key) ?? 0,
+      awaiting: whereabouts.missing.get(key) ?? 0,
     };
   }
 
   #whereabouts(): Whereabouts {
-    const { changes, outbox, inbox, pins, awaited } = this.#store;
+    const { changes, outbox, inbox, pins, awaited, missingChanges } = this.#store;
     return {
       positions: changes.lastPositions(),
       waiting: new Set(outbox.waitingDocuments().map(toHex)),
       quarantined: new Map(
         inbox.quarantinedByDocument().map(({ doc, entries }) => [toHex(doc), entries]),
       ),
+      missing: missingChanges.counts(),
       pinned: new Set(pins.all().map(toHex)),
       awaited: new Set(awaited.all().map(toHex)),
       readers: new Map(

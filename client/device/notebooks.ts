@@ -40,6 +40,9 @@ export class Notebooks {
     const missing = new Map(
       this.#store.awaited.countBySpace().map((count) => [toHex(count.space), count.notes]),
     );
+    const doubts = new Map(
+      (this.#ports.desk.session?.doubts ?? []).map(({ space, doubt }) => [space.hex, doubt]),
+    );
     const notes = new Map(
       this.#store.notes.countBySpace().map((count) => [toHex(count.space), count.notes]),
     );
@@ -59,6 +62,7 @@ export class Notebooks {
         colour: facts.colour ?? null,
         parent: this.#parent(parents, space),
         state,
+        doubt: doubts.get(space.hex) ?? null,
       };
     });
   }

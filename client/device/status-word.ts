@@ -9,10 +9,19 @@ interface SessionState {
   readonly refusedCode: number | null;
   readonly stuck: readonly unknown[];
   readonly upToDate: boolean;
+  /** Notebooks of which others have more than the relay gives. */
+  readonly doubts: readonly unknown[];
+  /** The relay has lately been found to show others something else. */
+  readonly inconsistent: boolean;
 }
 
 const outOfSpace =
   "This device is out of space. What was saved before is safe, and reading and copying go on; free some space and writing goes on by itself.";
+
+const twoStories =
+  "The relay has shown different people different things in one notebook. Everything that came is kept. Tell whoever runs the relay.";
+const keepsBack =
+  "Others have newer changes than the relay gives to this device. What you write is sent as always; their changes come when the relay gives them.";
 
 /**
  * How synchronising goes, in one of the six words and, unless all is well, a sentence.
@@ -65,6 +74,8 @@ export function describeSync(
         "A notebook cannot be synchronised right now. It is tried again when the connection is renewed.",
     };
   }
+  if (session.inconsistent) return { word: "needs-you", detail: twoStories };
+  if (session.doubts.length > 0) return { word: "limited", detail: keepsBack };
   if (waiting > 0) return { word: "sending", detail: "" };
   return { word: session.upToDate ? "up-to-date" : "saved-here", detail: "" };
 }

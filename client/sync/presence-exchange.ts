@@ -2,7 +2,6 @@
  * Telling the others of one space that this device is here, and hearing them. Best effort: nothing
  * waits for it and nothing breaks without it.
  */
-import type { Store } from "#crdt-store/store.ts";
 import { toHex } from "#relay/protocol/bytes.ts";
 import { maxPresenceBytes } from "#relay/protocol/limits.ts";
 import { aeadNonceBytes } from "#client/crypto/aead.ts";
@@ -13,7 +12,6 @@ import {
   sealPresence,
   type PresenceContent,
 } from "#client/crypto/presence-seal.ts";
-import { noteFrontier } from "./frontier.ts";
 import type { Clock, Random, Timers } from "./ports.ts";
 import { beatEveryMs, beatGapMs, PresenceRoom, type Peer } from "./presence.ts";
 import type { Space } from "./space.ts";
@@ -21,10 +19,10 @@ import type { Space } from "./space.ts";
 /** Unknown devices cause at most one look at the control log in this time. */
 const strangerGapMs = 2_000;
 
+export type BeatContent = Extract<PresenceContent, { type: "beat" }>;
 export type CursorContent = Extract<PresenceContent, { type: "cursor" }>;
 
 export interface ExchangePorts {
-  readonly store: Store;
   readonly ed: Ed25519;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -32,14 +30,16 @@ export interface ExchangePorts {
   /** The presence session of the device itself; carets have those of their tabs. */
   readonly session: Uint8Array;
   readonly displayName: () => string;
+  /** What beats say beside the name and how far this device has read. @param docs those with a caret of this device */
+  readonly say: (docs: readonly Uint8Array[]) => Pick<BeatContent, "digests" | "wanted">;
 }
 
 export interface ExchangeListener {
   send(sealed: Uint8Array): void;
   /** Somebody came, went or moved. */
   changed(): void;
-  /** How far somebody has read is known better. */
-  progress(): void;
+  /** Somebody said how far they have read, in these signed bytes. */
+  beat(devPub: Uint8Array, beat: BeatContent, bytes: Uint8Array): void;
   /** A device speaks whose certificate or epoch is not known here. */
   stranger(): void;
 }
@@ -104,7 +104,7 @@ export class PresenceExchange {
   }
 
   receive(bytes: Uint8Array): void {
-    const { clock, ed, store } = this.#ports;
+    const { clock, ed } = this.#ports;
     const parsed = parseSealedPresence(bytes);
     if (!parsed.ok) return;
     const { devPub, epoch } = parsed.value;
@@ -117,10 +117,9 @@ export class PresenceExchange {
     if (content === null) return;
     const changed = this.#room.receive(parsed.value, content, clock.now());
     if (content.type === "beat") {
-      noteFrontier(store, this.#space, devPub, content.frontier);
+      this.#listener.beat(devPub, content, bytes);
       if (content.arriving) this.#beat(false);
       else this.#keepBeating();
-      this.#listener.progress();
     }
     if (changed) this.#listener.changed();
   }
@@ -134,7 +133,7 @@ export class PresenceExchange {
 
   /** Says "I am here, and have read to here", at most once per {@link beatGapMs}. */
   #beat(arriving: boolean): void {
-    const { clock, timers, displayName } = this.#ports;
+    const { clock, timers, displayName, say } = this.#ports;
     this.#cancelBeat?.();
     this.#cancelBeat = null;
     const wait = arriving ? 0 : this.#lastBeatAt + beatGapMs - clock.now();
@@ -144,7 +143,8 @@ export class PresenceExchange {
     }
     this.#lastBeatAt = clock.now();
     const { frontier } = this.#space;
-    this.#send({ type: "beat", name: displayName(), frontier, arriving });
+    const docs = [...this.#cursors.values()].flatMap(({ content }) => content.cursor?.docId ?? []);
+    this.#send({ type: "beat", name: displayName(), frontier, arriving, ...say(docs) });
     for (const { session, content } of this.#cursors.values()) this.#send(content, session);
     this.#keepBeating();
   }

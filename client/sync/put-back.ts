@@ -14,6 +14,7 @@ import { parseCertificate, roles, type SignedControl } from "#relay/protocol/con
 import { chainStart } from "#relay/protocol/domain.ts";
 import { maxMessageBytes } from "#relay/protocol/limits.ts";
 import { roleOf, type Authority } from "#relay/protocol/authority.ts";
+import { loadKeep } from "./keep.ts";
 import type { Clock, Timers } from "./ports.ts";
 import type { Space } from "./space.ts";
 
@@ -107,6 +108,8 @@ export class PutBack {
     const { store, clock, timers, chance } = this.#ports;
     const loss = store.losses.of(space.id);
     if (loss === null || !this.#listener.isCaughtUp(space) || this.#isUnpacking(space)) return;
+    // What bodies that are still to be fetched bring is not missing.
+    if (this.#isFetching(space)) return;
     const missing = space.mayWrite ? this.#missing(space) : [];
     const own = missing.filter(({ changes }) => changes.some(({ local }) => local));
     if (own.length > 0) {
@@ -174,6 +177,16 @@ export class PutBack {
   #isUnpacking(space: Space): boolean {
     const { changes, documents } = this.#ports.store;
     return changes.toResend().some((doc) => equal(documents.get(doc)?.space ?? noSpace, space.id));
+  }
+
+  #isFetching(space: Space): boolean {
+    const { documents, awaited, changes } = this.#ports.store;
+    const isOpening = loadKeep(this.#ports.store, space.id) === "on-opening";
+    return (
+      awaited.listing(space.id) !== null ||
+      (!isOpening &&
+        documents.ofSpace(space.id).some(({ doc }) => awaited.has(doc) && changes.knows(doc)))
+    );
   }
 
   /** By document, what no entry in the relay's log has brought and this device could seal. */

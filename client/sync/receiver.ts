@@ -9,8 +9,10 @@ import { entryKinds, parseEntry, parseStub, type Entry } from "#relay/protocol/e
 import { noDocument } from "#relay/protocol/genesis.ts";
 import { maxMessageBytes } from "#relay/protocol/limits.ts";
 import type { Data } from "#relay/protocol/messages.ts";
+import type { Change } from "#crdt-store/chunks.ts";
 import { originBytes } from "#client/crypto/authorship.ts";
-import { noteFrontier } from "./frontier.ts";
+import type { Frontier } from "#client/crypto/payload.ts";
+import { indexGeneses } from "./index-geneses.ts";
 import { judgeEntry, type Verdict } from "./intake.ts";
 import { loadKeep } from "./keep.ts";
 import type { Clock } from "./ports.ts";
@@ -34,6 +36,8 @@ export interface ReceiverListener {
   displaced(space: Space, records: readonly DisplacedRecord[]): void;
   /** In the transaction: a body passed by that is not here. */
   leftOut(space: Space, docId: Uint8Array): void;
+  /** What an entry's sender says it had read, in these bytes. */
+  frontier(space: Space, devPub: Uint8Array, frontier: Frontier, words: Uint8Array): void;
   log(level: "info" | "warning" | "error", text: string): void;
 }
 
@@ -166,7 +170,7 @@ export class Receiver {
     const verdict = judgeEntry(entry, pos, space);
     switch (verdict.type) {
       case "good": {
-        const objection = this.#objectionTo(space, docId, verdict);
+        const objection = this.#objectionTo(space, entry, verdict);
         if (objection === null)
           return { ...nothing, changes: this.#journal(space, entry, pos, verdict) };
         this.#setAside(space, entry, pos, objection);
@@ -191,7 +195,7 @@ export class Receiver {
   /** What only this device's memory can hold against a good entry, null if nothing. */
   #objectionTo(
     space: Space,
-    docId: Uint8Array,
+    { docId, bytes }: Entry,
     verdict: Extract<Verdict, { type: "good" }>,
   ): string | null {
     const document = this.#store.documents.get(docId);
@@ -203,7 +207,9 @@ export class Receiver {
         .byActorSeq(docId, change.actor, change.seq)
         .some((held) => !equal(held, change.hash)),
     );
-    return twice ? "its author has written two different things at one place" : null;
+    if (!twice) return null;
+    this.#store.evidence.add(space.id, "two-changes", bytes);
+    return "its author has written two different things at one place";
   }
 
   /** @returns the change chunks that are new here */
@@ -253,14 +259,37 @@ export class Receiver {
     // Those we had before (our own, sent again by another hand) are at the relay now too.
     const hashes = verdict.changes.map((change) => change.hash);
     changes.setPosition(docId, hashes, pos);
-    noteFrontier(this.#store, space, entry.devPub, verdict.frontier);
+    // Nobody has read what stands behind their own entry: such a word is of a log that the relay has lost since.
+    if (verdict.frontier.pos < pos) {
+      this.#listener.frontier(space, entry.devPub, verdict.frontier, entry.bytes);
+    }
+    this.#noteAwaited(docId, verdict.changes);
     const isNew = new Set(added.map(toHex));
     return verdict.changes
       .filter((change) => isNew.has(toHex(change.hash)))
       .map((change) => change.bytes);
   }
 
+  /** What these changes depend on and has not come, and what of that they are. */
+  #noteAwaited(docId: Uint8Array, come: readonly Change[]): void {
+    const { changes, missingChanges } = this.#store;
+    const here = new Set(come.map(({ hash }) => toHex(hash)));
+    const outside = new Map(
+      come
+        .flatMap(({ deps }) => deps)
+        .filter((dep) => !here.has(toHex(dep)) && !indexGeneses.has(toHex(dep)))
+        .map((dep) => [toHex(dep), dep]),
+    );
+    missingChanges.arrived(
+      docId,
+      come.map(({ hash }) => hash),
+    );
+    missingChanges.add(docId, changes.missing(docId, [...outside.values()]));
+  }
+
   #setAside(space: Space, entry: Entry, pos: number, reason: string): void {
+    // Read again, it is the same entry.
+    if (this.#store.inbox.isQuarantined(space.id, entry.entryId)) return;
     this.#store.inbox.quarantine({
       space: space.id,
       pos,

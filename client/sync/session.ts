@@ -30,6 +30,8 @@ import {
   type SpaceEvent,
   type SpaceState,
 } from "./state.ts";
+import { Wanted } from "./wanted.ts";
+import { Witness, type Doubt } from "./witness.ts";
 
 export type SessionPorts = LinkPorts;
 
@@ -56,6 +58,8 @@ export interface SessionListener {
   displaced(space: Space, records: readonly DisplacedRecord[]): void;
   /** Packs are marked to become rows again: the relay may have lost some of them. */
   unpack(): void;
+  /** The relay has shown others another log of the space: told once of each. */
+  forked(space: Space): void;
   /** What a relay had lost is there again. @param changes how many of them this device gave back */
   madeGood(changes: number): void;
   log(level: "info" | "warning" | "error", text: string): void;
@@ -67,6 +71,8 @@ export class Unanswered extends Error {}
 interface SpaceRun {
   readonly space: Space;
   readonly presence: PresenceExchange;
+  readonly witness: Witness;
+  readonly wanted: Wanted;
   state: SpaceState;
   handle: number | null;
   /** Where the relay says that its log stands, as it refused or took the last subscription. */
@@ -86,6 +92,8 @@ const nothingTold: ToldHead = { head: 0, chain: new Uint8Array(32) };
 const creditEveryBytes = 1 << 20;
 /** What one PUSH may weigh, below the message limit with room for its frame. */
 const mostPushBytes = maxMessageBytes - (64 << 10);
+/** How long a relay is called inconsistent after it was last found to be. */
+const inconsistentMs = 86_400_000;
 /** After a refusal that will pass, the next try. */
 const pushAgainMs = 5_000;
 /** A stuck space is tried again after so long, each time twice as long, at most every five minutes. */
@@ -140,6 +148,8 @@ export class SyncSession {
       acknowledged: () => this.#acknowledged(),
       displaced: (space, records) => listener.displaced(space, records),
       leftOut: (space) => this.#leftOut.add(space),
+      frontier: (space, devPub, frontier, words) =>
+        this.#runs.get(space.hex)?.witness.heard(devPub, frontier, words),
       log: (level, text) => listener.log(level, text),
     });
     this.#fetcher = new Fetcher(
@@ -233,6 +243,20 @@ export class SyncSession {
     );
   }
 
+  /** Whether the relay was found to show others another log within the last day. */
+  get inconsistent(): boolean {
+    const at = this.#ports.store.evidence.lastAt("fork");
+    return at !== null && this.#ports.clock.now() - at < inconsistentMs;
+  }
+
+  /** Of the spaces of which others have more than the relay gives to this device. */
+  get doubts(): readonly { readonly space: Space; readonly doubt: Doubt }[] {
+    return [...this.#runs.values()].flatMap(({ space, witness }) => {
+      const { doubt } = witness;
+      return doubt === null ? [] : [{ space, doubt }];
+    });
+  }
+
   /** The relay this connection reached; null without one. */
   get relayPub(): Uint8Array | null {
     return this.#link.relayPub;
@@ -281,7 +305,11 @@ export class SyncSession {
   }
 
   stop(): void {
-    for (const run of this.#runs.values()) run.presence.leave();
+    for (const run of this.#runs.values()) {
+      run.presence.leave();
+      run.witness.stop();
+      run.wanted.stop();
+    }
     this.#putBack.stop();
     this.#link.happened({ type: "stop" });
   }
@@ -300,6 +328,8 @@ export class SyncSession {
     const run: SpaceRun = {
       space,
       presence: this.#exchange(space),
+      witness: this.#witnessOf(space),
+      wanted: this.#wantedOf(space),
       state: offlineSpace,
       handle: null,
       told: nothingTold,
@@ -370,18 +400,21 @@ export class SyncSession {
   }
 
   #exchange(space: Space): PresenceExchange {
-    const { store, ed, clock, timers, random } = this.#ports;
+    const { ed, clock, timers, random } = this.#ports;
     const run = (): SpaceRun | undefined => this.#runs.get(space.hex);
     return new PresenceExchange(
       space,
       {
-        store,
         ed,
         clock,
         timers,
         random,
         session: this.#presenceSession,
         displayName: () => this.displayName,
+        say: (docs) => ({
+          digests: run()?.witness.digests([space.indexId, ...docs]) ?? [],
+          wanted: run()?.wanted.hashes() ?? [],
+        }),
       },
       {
         send: (sealed) => {
@@ -389,10 +422,42 @@ export class SyncSession {
           if (handle !== null) this.#link.tell({ type: "presence", handle, sealed });
         },
         changed: () => this.#listener.presence(space),
-        progress: () => this.#listener.progress(),
+        beat: (devPub, beat, bytes) => {
+          const { witness, wanted } = run() ?? {};
+          witness?.heard(devPub, beat.frontier, bytes);
+          witness?.compare(beat.frontier, beat.digests);
+          wanted?.asked(beat.wanted);
+          this.#listener.progress();
+        },
         stranger: () => this.#meetStranger(space),
       },
     );
+  }
+
+  #witnessOf(space: Space): Witness {
+    return new Witness(space, this.#ports, {
+      isCaughtUp: () => this.#isCaughtUp(space),
+      forked: () => this.#listener.forked(space),
+      doubtChanged: () => this.#doubtChanged(space),
+    });
+  }
+
+  #wantedOf(space: Space): Wanted {
+    return new Wanted(space, this.#ports, {
+      ask: () => this.#runs.get(space.hex)?.presence.frontierMoved(),
+      poke: () => this.poke(space),
+    });
+  }
+
+  #doubtChanged(space: Space): void {
+    const doubt = this.#runs.get(space.hex)?.witness.doubt ?? null;
+    this.#listener.log(
+      doubt === null ? "info" : "warning",
+      doubt === null
+        ? "What others have of a notebook has come."
+        : "Others have newer changes of a notebook than the relay gives to this device.",
+    );
+    this.#listener.progress();
   }
 
   /** Somebody has joined whose certificate is not here yet: fetch it, then ask who is here. */
@@ -557,6 +622,7 @@ export class SyncSession {
         break;
       case "step-back":
         this.#acks.forget(run.space.id);
+        run.witness.forget();
         this.#putBack.stepBack(run.space, run.told);
         this.#hearNoMore(run);
         break;
@@ -568,6 +634,7 @@ export class SyncSession {
         break;
       case "put-back":
         this.#acks.forget(run.space.id);
+        run.witness.forget();
         this.#putBack.wiped(run.space);
         break;
       case "resume-intake":
@@ -900,7 +967,11 @@ export class SyncSession {
     if (membersChanged) this.#controlTakenIn(run);
     for (const space of this.#leftOut) this.#fetcher.moved(space);
     this.#leftOut.clear();
-    if (items.length > 0) run.presence.frontierMoved();
+    if (items.length > 0) {
+      run.witness.advanced();
+      run.wanted.takenIn();
+      run.presence.frontierMoved();
+    }
     if (trouble !== null) this.#spaceEvent(run, trouble);
     else this.#listener.progress();
   }

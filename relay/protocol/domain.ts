@@ -21,6 +21,7 @@ export type Domain =
   | "entry"
   | "eph-sig"
   | "head"
+  | "heads"
   | "index"
   | "kc"
   | "origin"

@@ -140,6 +140,7 @@ export class FakeDevice implements DeviceApi {
       colour: null,
       parent: null,
       state: "active",
+      doubt: null,
       ...fields,
     });
     return id;
@@ -172,6 +173,7 @@ export class FakeDevice implements DeviceApi {
       waiting: 0,
       seenBy: [],
       quarantined: 0,
+      awaiting: 0,
       ...fields,
     };
     this.#notes.set(id, { document, row });

@@ -39,6 +39,14 @@ export interface Host {
   isGone: boolean;
 }
 
+/** Somebody between a device and the relay who may do to messages what he likes. */
+export interface Meddler {
+  /** What reaches the relay of a message of the device. @param answer sends the device something as if from the relay */
+  toRelay(frame: Uint8Array, answer: (frame: Uint8Array) => void): readonly Uint8Array[];
+  /** What reaches the device of a message of the relay. */
+  toDevice(frame: Uint8Array): readonly Uint8Array[];
+}
+
 interface Link {
   readonly host: Host;
   readonly events: WireEvents;
@@ -58,6 +66,7 @@ export class Network {
   readonly #chance: Chance;
   readonly #trace: Trace;
   readonly #links = new Set<Link>();
+  readonly #meddlers = new Map<string, Meddler>();
   readonly #partitions = new Map<string, "refuse" | "swallow">();
   /** Sees every frame that leaves, whether it arrives or not. */
   readonly #onFrame: (frame: Uint8Array) => void;
@@ -81,6 +90,12 @@ export class Network {
     this.#accept = accept;
   }
 
+  /** From now on everything between this device and the relay passes through `meddler`; null: nobody. */
+  meddle(name: string, meddler: Meddler | null): void {
+    if (meddler === null) this.#meddlers.delete(name);
+    else this.#meddlers.set(name, meddler);
+  }
+
   dialFrom(host: Host): Dial {
     return (_url, events) => {
       const link: Link = {
@@ -98,7 +113,13 @@ export class Network {
       this.#trace.add(`${host.name} dials`);
       this.#timeline.after(this.#latency(), () => this.#open(link));
       return {
-        send: (bytes) => this.#sendToRelay(link, bytes),
+        send: (bytes) => {
+          const meddler = this.#meddlers.get(host.name);
+          const answer = (frame: Uint8Array): void => this.#sendToDevice(link, frame);
+          for (const frame of meddler?.toRelay(bytes, answer) ?? [bytes]) {
+            this.#sendToRelay(link, frame);
+          }
+        },
         close: () => {
           if (link.deviceEnded) return;
           link.deviceEnded = true;
@@ -159,7 +180,11 @@ export class Network {
       return;
     }
     link.relay = this.#accept({
-      send: (frame) => this.#sendToDevice(link, frame),
+      send: (bytes) => {
+        for (const frame of this.#meddlers.get(link.host.name)?.toDevice(bytes) ?? [bytes]) {
+          this.#sendToDevice(link, frame);
+        }
+      },
       close: (code, reason) => {
         if (link.relayEnded) return;
         this.#trace.add(`relay closes ${link.host.name}: ${code} ${reason}`);

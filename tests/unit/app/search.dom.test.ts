@@ -218,6 +218,7 @@ describe("pins and tags", () => {
       waiting: 0,
       seenBy: [],
       quarantined: 0,
+      awaiting: 0,
     };
     return { id, ...shown, createdAt: 0, updatedAt: 0, trashed: false, ...sync, ...fields };
   }

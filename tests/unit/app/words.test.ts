@@ -38,6 +38,7 @@ function row(fields: Partial<NoteRow>): NoteRow {
     waiting: 0,
     seenBy: [],
     quarantined: 0,
+    awaiting: 0,
     ...fields,
   };
 }

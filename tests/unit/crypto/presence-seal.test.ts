@@ -3,6 +3,8 @@ import { describe, expect, it } from "vitest";
 import { nodeEd25519 } from "#client/cli/node-ports.ts";
 import { signingKey } from "#client/crypto/ed25519.ts";
 import {
+  maxDigests,
+  maxWanted,
   openPresence,
   parseSealedPresence,
   sealPresence,
@@ -26,6 +28,7 @@ function opened(bytes: Uint8Array, space = spaceId, epochKey = key): PresenceCon
   return parsed.ok ? openPresence(ed, space, epochKey, parsed.value) : null;
 }
 
+const nothingMore = { digests: [], wanted: [] };
 const name = fc.string({ unit: "grapheme", maxLength: 10 });
 const content: fc.Arbitrary<PresenceContent> = fc.oneof(
   fc.record({
@@ -36,6 +39,14 @@ const content: fc.Arbitrary<PresenceContent> = fc.oneof(
       chainTag: fc.uint8Array({ minLength: 16, maxLength: 16 }),
     }),
     arriving: fc.boolean(),
+    digests: fc.array(
+      fc.record({
+        docId: fc.uint8Array({ minLength: 16, maxLength: 16 }),
+        digest: fc.uint8Array({ minLength: 8, maxLength: 8 }),
+      }),
+      { maxLength: maxDigests },
+    ),
+    wanted: fc.array(fc.uint8Array({ minLength: 32, maxLength: 32 }), { maxLength: maxWanted }),
   }),
   fc.record({
     type: fc.constant("cursor" as const),
@@ -65,7 +76,7 @@ describe("presence", () => {
   it("weighs the same whatever the name, and whether there is a caret or not", () => {
     const frontier = { pos: 1, chainTag: new Uint8Array(16) };
     const beats = ["", "Ada", "Ada Augusta King-Noel, Countess of Lovelace"].map((who) =>
-      sealed({ type: "beat", name: who, frontier, arriving: false }),
+      sealed({ type: "beat", name: who, frontier, arriving: false, ...nothingMore }),
     );
     expect(new Set(beats.map(({ length }) => length)).size).toBe(1);
     const cursor = {
@@ -89,7 +100,7 @@ describe("presence", () => {
   it("of a beat is signed: another member cannot speak for its device", () => {
     const thief = signingKey(ed, bytesNamed("thief", 32));
     const frontier = { pos: 1, chainTag: new Uint8Array(16) };
-    const beat = { type: "beat", name: "Ada", frontier, arriving: false } as const;
+    const beat = { type: "beat", name: "Ada", frontier, arriving: false, ...nothingMore } as const;
     const nonce = bytesNamed("nonce", 24);
     expect(opened(sealPresence(ed, thief, spaceId, key, header, nonce, beat))).toBeNull();
     expect(opened(sealPresence(ed, device, spaceId, key, header, nonce, beat))).toEqual(beat);

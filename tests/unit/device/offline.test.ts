@@ -39,6 +39,7 @@ describe("a device without a network", () => {
       members: [{ name: "", self: true }],
       notes: 0,
       state: "active",
+      doubt: null,
     });
     const { id } = await first.device.createNote({ title: "Bread\nrolls", body: "Flour\r\nSalt" });
     const row = {
@@ -49,6 +50,7 @@ describe("a device without a network", () => {
       state: "saved-here",
       seenBy: [],
       quarantined: 0,
+      awaiting: 0,
     };
     expect(await first.device.notes()).toMatchObject([row]);
 

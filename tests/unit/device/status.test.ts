@@ -122,6 +122,8 @@ describe("the word for how synchronising goes", () => {
     refusedCode: null,
     stuck: [],
     upToDate: true,
+    doubts: [],
+    inconsistent: false,
   };
 
   it.each([
@@ -131,6 +133,8 @@ describe("the word for how synchronising goes", () => {
     ["limited", { ...open, refusedCode: refusals.DISK_FULL.code }, 1],
     ["needs-you", { ...open, refusedCode: refusals.ENTRY_TOO_BIG.code }, 1],
     ["needs-you", { ...open, stuck: [{}] }, 0],
+    ["needs-you", { ...open, inconsistent: true }, 0],
+    ["limited", { ...open, doubts: [{}] }, 0],
     ["offline", { ...open, connected: false, failing: true }, 1],
     ["saved-here", { ...open, connected: false }, 1],
     // What an old connection was refused says nothing about one that is broken.

@@ -25,6 +25,8 @@ function beat(name: string): PresenceContent {
     name,
     frontier: { pos: 1, chainTag: bytesNamed("tag", 16) },
     arriving: false,
+    digests: [],
+    wanted: [],
   };
 }
 

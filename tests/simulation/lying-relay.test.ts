@@ -1,0 +1,451 @@
+/** Relays that lie, and devices that find out, lose nothing and say so (PROTOCOL §9). Numbers are those of the attack list. */
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { parseDocumentId } from "#crdt-store/document-id.ts";
+import type { Store } from "#crdt-store/store.ts";
+import type { Device } from "#client/device/device.ts";
+import { equal, toHex } from "#relay/protocol/bytes.ts";
+import type { Message } from "#relay/protocol/messages.ts";
+import { scripted, SelectiveRelay, writerOf, type Item } from "#tests/support/lying-relay.ts";
+import { loadEngines, World, type Engines, type SimDevice } from "#tests/support/world.ts";
+
+let engines: Engines;
+beforeAll(async () => {
+  engines = await loadEngines();
+});
+
+let world: World | null = null;
+afterEach(async () => {
+  await world?.end();
+  world = null;
+});
+
+interface Cast {
+  readonly made: World;
+  readonly devices: readonly [SimDevice, SimDevice, SimDevice];
+  /** In the first notebook of all three. */
+  readonly note: string;
+  readonly notices: ReadonlyMap<SimDevice, string[]>;
+}
+
+/** Three devices of one person, up to date, with one note that says "one". */
+async function threeDevices(seed: string): Promise<Cast> {
+  const made = new World({ seed, engines, encrypted: false, secrets: [] });
+  world = made;
+  await made.relay.start();
+  const devices = [made.addDevice("ada"), made.addDevice("bob"), made.addDevice("cyd")] as const;
+  const [ada, bob, cyd] = devices;
+  const words = ada.open().create().join(" ");
+  await made.timeline.advance(2_000);
+  for (const device of [bob, cyd]) {
+    device.open();
+    await made.timeline.advance(2_000);
+    const restored = deviceOf(device).restore(words);
+    await made.timeline.advance(5_000);
+    await restored;
+  }
+  const notices = new Map<SimDevice, string[]>();
+  for (const device of devices) {
+    const told: string[] = [];
+    notices.set(device, told);
+    deviceOf(device).subscribe((event) => {
+      if (event.type === "notice") told.push(event.text);
+    });
+  }
+  const { id: note } = await deviceOf(ada).createNote({ title: "Milk", body: "one" });
+  await made.timeline.advance(3_000);
+  return { made, devices, note, notices };
+}
+
+function deviceOf(sim: SimDevice): Device {
+  return running(sim).device;
+}
+
+function storeOf(sim: SimDevice): Store {
+  return running(sim).store;
+}
+
+function running(sim: SimDevice): { readonly device: Device; readonly store: Store } {
+  if (sim.running === null) throw new Error(`${sim.name} does not run`);
+  return sim.running;
+}
+
+async function append(sim: SimDevice, note: string, insert: string): Promise<void> {
+  const { body, heads } = await deviceOf(sim).readNote(note);
+  await deviceOf(sim).spliceNote(note, heads, [
+    { field: "body", at: body.length, remove: 0, insert },
+  ]);
+}
+
+async function bodyOf(sim: SimDevice, note: string): Promise<string> {
+  return (await deviceOf(sim).readNote(note)).body;
+}
+
+async function rowOf(sim: SimDevice, note: string) {
+  const row = (await deviceOf(sim).notes()).find(({ id }) => id === note);
+  if (row === undefined) throw new Error("the note is not listed");
+  return row;
+}
+
+async function doubtsOf(sim: SimDevice) {
+  return (await deviceOf(sim).notebooks()).flatMap(({ doubt }) => doubt ?? []);
+}
+
+/** The next connection of a device begins now. */
+async function reconnect({ made }: Cast, sim: SimDevice): Promise<void> {
+  made.network.part(sim.name, "refuse");
+  await made.timeline.advance(5_000);
+  made.network.join(sim.name);
+  await deviceOf(sim).setOnline(true);
+  await made.timeline.advance(10_000);
+}
+
+/** The key a device writes a note's space with. */
+function keyOf(sim: SimDevice, note: string): Uint8Array {
+  const { store } = running(sim);
+  const doc = parseDocumentId(note);
+  if (doc === undefined) throw new Error("no id");
+  const signer = store.changes.ofDocument(doc).find(({ local }) => local)?.signer;
+  if (signer == null) throw new Error(`${sim.name} has written nothing there`);
+  return signer;
+}
+
+function isBy(item: Item, device: Uint8Array): boolean {
+  const writer = writerOf(item);
+  return writer !== null && equal(writer, device);
+}
+
+function logOf(sim: SimDevice): readonly string[] {
+  return storeOf(sim)
+    .syncLog.all()
+    .map(({ text }) => text);
+}
+
+describe("a relay that leaves an entry out", () => {
+  it("and renumbers what follows is found out by what depends on it, and another member gives it (attack 36)", async () => {
+    const cast = await threeDevices("attack 36");
+    const { made, devices, note } = cast;
+    const [ada, bob, cyd] = devices;
+    const { timeline, network } = made;
+    const liar = new SelectiveRelay();
+    network.meddle(bob.name, liar);
+    await reconnect(cast, bob);
+    const author = keyOf(ada, note);
+    let dropped = 0;
+    liar.keeps = (item) => dropped > 0 || !isBy(item, author) || (dropped += 1) === 0;
+    await append(ada, note, " two");
+    await timeline.advance(1_000);
+    await append(ada, note, " three");
+    await timeline.advance(1_000);
+    expect(dropped).toBe(1);
+    expect(await bodyOf(bob, note)).toBe("one");
+    expect((await rowOf(bob, note)).awaiting).toBe(1);
+    // Bob writes on meanwhile.
+    await append(bob, note, " bob");
+    await timeline.advance(30_000);
+    expect((await rowOf(bob, note)).awaiting).toBe(0);
+    const bodies = await Promise.all([ada, bob, cyd].map((sim) => bodyOf(sim, note)));
+    expect(new Set(bodies).size).toBe(1);
+    expect(bodies[0]).toContain("two three");
+    expect(bodies[0]).toContain("bob");
+    expect(storeOf(bob).inbox.quarantined()).toEqual([]);
+  });
+
+  it("and does not renumber is asked again, and nothing else happens (attack 36)", async () => {
+    const cast = await threeDevices("attack 36, a hole");
+    const { made, devices, note, notices } = cast;
+    const [ada, bob] = devices;
+    const author = keyOf(ada, note);
+    let dropped = 0;
+    const hide = (item: Item): boolean => dropped === 0 && isBy(item, author) && (dropped += 1) > 0;
+    made.network.meddle(
+      bob.name,
+      scripted({
+        toDevice: (message) =>
+          message.type === "data"
+            ? [{ ...message, items: message.items.filter((item) => !hide(item)) }]
+            : null,
+      }),
+    );
+    await append(ada, note, " two");
+    await made.timeline.advance(1_000);
+    await append(ada, note, " three");
+    await made.timeline.advance(5_000);
+    expect(dropped).toBe(1);
+    expect(await bodyOf(bob, note)).toBe("one two three");
+    expect(storeOf(bob).losses.all()).toEqual([]);
+    expect(notices.get(bob)).toEqual([]);
+  });
+});
+
+describe("a relay that keeps the newest entries back (attack 37)", () => {
+  it("is doubted once another member says how far they have read, and no more when it gives them", async () => {
+    const cast = await threeDevices("attack 37");
+    const { made, devices, note } = cast;
+    const [ada, bob] = devices;
+    const { timeline, network } = made;
+    const liar = new SelectiveRelay();
+    network.meddle(bob.name, liar);
+    await reconnect(cast, bob);
+    const until = timeline.now() + 60_000;
+    const held: Item[] = [];
+    liar.keeps = (item) => timeline.now() > until || item.kind === "stub" || held.push(item) === 0;
+    await append(ada, note, " two");
+    await timeline.advance(10_000);
+    expect(held.length).toBeGreaterThan(0);
+    // Not before an honest relay must have brought it.
+    expect(await doubtsOf(bob)).toEqual([]);
+    await timeline.advance(25_000);
+    const [doubt] = await doubtsOf(bob);
+    expect(doubt?.lastConfirmedAt).toBeLessThanOrEqual(timeline.now());
+    expect((await deviceOf(bob).status()).word).toBe("limited");
+    expect(await doubtsOf(ada)).toEqual([]);
+    network.meddle(bob.name, null);
+    await reconnect(cast, bob);
+    await timeline.advance(40_000);
+    expect(await bodyOf(bob, note)).toBe("one two");
+    expect(await doubtsOf(bob)).toEqual([]);
+    expect((await deviceOf(bob).status()).word).toBe("up-to-date");
+  });
+
+  it("is not doubted when nothing happens for an hour", async () => {
+    const { made, devices, note } = await threeDevices("idle");
+    const [ada, bob, cyd] = devices;
+    await append(ada, note, " two");
+    for (let minutes = 0; minutes < 60; minutes += 1) {
+      await made.timeline.advance(60_000);
+      for (const sim of [ada, bob, cyd]) expect(await doubtsOf(sim)).toEqual([]);
+    }
+    for (const sim of devices) {
+      expect((await deviceOf(sim).status()).word).toBe("up-to-date");
+      expect(logOf(sim).filter((text) => text.includes("newer changes"))).toEqual([]);
+    }
+  });
+});
+
+describe("a relay that shows two devices two logs (attack 39)", () => {
+  it("is found out by both as soon as one entry crosses over; both keep all they get, and the proof", async () => {
+    const cast = await threeDevices("attack 39");
+    const { made, devices, note, notices } = cast;
+    const [ada, bob] = devices;
+    const { timeline, network } = made;
+    const [toAda, toBob] = [new SelectiveRelay(), new SelectiveRelay()];
+    for (const [sim, liar] of [
+      [ada, toAda],
+      [bob, toBob],
+    ] as const) {
+      liar.isSilent = true;
+      network.meddle(sim.name, liar);
+      await reconnect(cast, sim);
+    }
+    await append(bob, note, " from the start");
+    await timeline.advance(2_000);
+    const [adasKey, bobsKey] = [keyOf(ada, note), keyOf(bob, note)];
+    let isForked = true;
+    toAda.keeps = (item) => !isForked || !isBy(item, bobsKey);
+    toBob.keeps = (item) => !isForked || !isBy(item, adasKey);
+    for (const word of [" two", " three"]) {
+      await append(ada, note, ` ada${word}`);
+      await append(bob, note, ` bob${word}`);
+      await timeline.advance(2_000);
+    }
+    expect(await bodyOf(ada, note)).not.toContain("bob");
+    expect([...(notices.get(ada) ?? []), ...(notices.get(bob) ?? [])]).toEqual([]);
+    isForked = false;
+    await append(ada, note, " ada four");
+    await timeline.advance(1_000);
+    await append(bob, note, " bob four");
+    await timeline.advance(30_000);
+    for (const sim of [ada, bob]) {
+      const told = notices.get(sim) ?? [];
+      expect(
+        told.filter((text) => text.includes("different people different things")),
+      ).toHaveLength(1);
+      const space = storeOf(sim).documents.get(parseDocumentId(note) ?? new Uint8Array())?.space;
+      const evidence = storeOf(sim).evidence.of(space ?? new Uint8Array());
+      expect(evidence.map(({ what }) => what)).toContain("fork");
+      expect(evidence.every(({ bytes }) => bytes.length > 0)).toBe(true);
+      expect((await deviceOf(sim).status()).word).toBe("needs-you");
+    }
+    // And nothing is lost: an honest relay brings both together again.
+    for (const sim of [ada, bob]) {
+      network.meddle(sim.name, null);
+      await reconnect(cast, sim);
+    }
+    await timeline.advance(120_000);
+    const bodies = await Promise.all(devices.map((sim) => bodyOf(sim, note)));
+    expect(new Set(bodies).size).toBe(1);
+    for (const word of ["ada two", "ada three", "ada four", "bob two", "bob three", "bob four"]) {
+      expect(bodies[0]).toContain(word);
+    }
+  });
+});
+
+describe("a relay that sends the right entries the wrong way (attack 40)", () => {
+  it.each<{ how: string; meddle: (items: readonly Item[]) => readonly Item[] }>([
+    { how: "in another order", meddle: (items) => items.toReversed() },
+    { how: "twice", meddle: (items) => items.flatMap((item) => [item, item]) },
+  ])("$how is understood all the same", async ({ how, meddle }) => {
+    const cast = await threeDevices(`attack 40 ${how}`);
+    const { made, devices, note } = cast;
+    const [ada, bob] = devices;
+    made.network.part(bob.name, "refuse");
+    for (const word of [" two", " three", " four"]) {
+      await append(ada, note, word);
+      await made.timeline.advance(2_000);
+    }
+    let meddled = 0;
+    made.network.meddle(
+      bob.name,
+      scripted({
+        toDevice: (message) => {
+          if (message.type !== "data" || message.items.length < 2 || meddled >= 2) return null;
+          meddled += 1;
+          return [{ ...message, items: meddle(message.items) }];
+        },
+      }),
+    );
+    made.network.join(bob.name);
+    await deviceOf(bob).setOnline(true);
+    await made.timeline.advance(60_000);
+    expect(meddled).toBeGreaterThan(0);
+    expect(await bodyOf(bob, note)).toBe("one two three four");
+    expect(storeOf(bob).inbox.quarantined()).toEqual([]);
+    expect(storeOf(bob).losses.all()).toEqual([]);
+  });
+});
+
+describe("a relay that puts an entry's content into another (attack 41)", () => {
+  it("has it set aside; the note is whole when it tells the truth again", async () => {
+    const cast = await threeDevices("attack 41");
+    const { made, devices, note } = cast;
+    const [ada, bob] = devices;
+    const { timeline, network } = made;
+    const { id: other } = await deviceOf(ada).createNote({ title: "Other", body: "other" });
+    await timeline.advance(3_000);
+    network.part(bob.name, "refuse");
+    await append(ada, note, " two");
+    await timeline.advance(1_000);
+    await append(ada, other, " two");
+    await timeline.advance(1_000);
+    const author = keyOf(ada, note);
+    let swapped = 0;
+    network.meddle(
+      bob.name,
+      scripted({
+        toDevice: (message) => {
+          if (message.type !== "data" || swapped > 0) return null;
+          const entries = message.items.filter((item) => isBy(item, author));
+          const [one, two] = entries;
+          if (one === undefined || two === undefined) return null;
+          swapped += 1;
+          const items = message.items.map((item) => {
+            if (item === one) return { ...item, bytes: withBodyOf(one.bytes, two.bytes) };
+            return item === two ? { ...item, bytes: withBodyOf(two.bytes, one.bytes) } : item;
+          });
+          return [{ ...message, items }];
+        },
+      }),
+    );
+    network.join(bob.name);
+    await deviceOf(bob).setOnline(true);
+    await timeline.advance(60_000);
+    expect(swapped).toBe(1);
+    expect(storeOf(bob).inbox.quarantined().length).toBeGreaterThan(0);
+    expect(await bodyOf(bob, note)).toBe("one two");
+    expect(await bodyOf(bob, other)).toBe("other two");
+  });
+});
+
+/** The header of one entry, from there on the other. */
+function withBodyOf(header: Uint8Array, body: Uint8Array): Uint8Array {
+  const mixed = body.slice();
+  mixed.set(header.subarray(0, 96));
+  return mixed;
+}
+
+describe("what answers in place of the relay (attack 43)", () => {
+  it.each<{ what: string; forge: (message: Extract<Message, { type: "welcome" }>) => Message }>([
+    {
+      what: "with another key",
+      forge: (welcome) => ({ ...welcome, relayPub: welcome.relayPub.map((byte) => byte ^ 1) }),
+    },
+    { what: "an older version", forge: (welcome) => ({ ...welcome, version: 0 }) },
+    {
+      what: "with looser limits",
+      forge: (welcome) => ({ ...welcome, limits: { ...welcome.limits, entryBytes: 1 << 30 } }),
+    },
+  ])("$what is not talked to", async ({ what, forge }) => {
+    const cast = await threeDevices(`attack 43 ${what}`);
+    const { made, devices, note } = cast;
+    const [ada, bob] = devices;
+    let isForging = true;
+    made.network.meddle(
+      bob.name,
+      scripted({
+        toDevice: (message) => (isForging && message.type === "welcome" ? [forge(message)] : null),
+      }),
+    );
+    await reconnect(cast, bob);
+    await append(ada, note, " two");
+    await made.timeline.advance(20_000);
+    expect((await deviceOf(bob).status()).connected).toBe(false);
+    expect(await bodyOf(bob, note)).toBe("one");
+    isForging = false;
+    await deviceOf(bob).setOnline(true);
+    await made.timeline.advance(90_000);
+    expect(await bodyOf(bob, note)).toBe("one two");
+  });
+});
+
+describe("a relay that acknowledges what it does not store (attack 44)", () => {
+  it.each([{ later: "nothing else" }, { later: "another entry at that place" }])(
+    "is given it again when its log shows $later",
+    async ({ later }) => {
+      const cast = await threeDevices(`attack 44 ${later}`);
+      const { made, devices, note } = cast;
+      const [ada, bob, cyd] = devices;
+      const { timeline, network } = made;
+      const head = (): number => {
+        const doc = parseDocumentId(note) ?? new Uint8Array();
+        const space = storeOf(ada).documents.get(doc)?.space ?? new Uint8Array();
+        return storeOf(ada).inbox.cursor(space)?.pos ?? 0;
+      };
+      let swallowed = 0;
+      network.meddle(
+        ada.name,
+        scripted({
+          toRelay: (message, answer) => {
+            if (message.type !== "push" || swallowed > 0) return null;
+            swallowed += 1;
+            const results = message.entries.map((_entry, ix) => ({
+              status: 0,
+              pos: head() + 1 + ix,
+              chain: new Uint8Array(32),
+              lastCtr: 0,
+            }));
+            answer({ type: "pushAck", results });
+            return [];
+          },
+        }),
+      );
+      await append(ada, note, " two");
+      await timeline.advance(2_000);
+      expect(swallowed).toBe(1);
+      expect((await rowOf(ada, note)).waiting).toBe(0);
+      expect(await bodyOf(bob, note)).toBe("one");
+      if (later === "nothing else") await reconnect(cast, ada);
+      else await append(bob, note, " bob");
+      await timeline.advance(60_000);
+      for (const sim of [ada, bob, cyd]) expect(await bodyOf(sim, note)).toContain(" two");
+      expect((await deviceOf(ada).status()).word).toBe("up-to-date");
+      expect(storeOf(ada).losses.all()).toEqual([]);
+      expect(new Set(devices.map((sim) => toHex(chainOf(sim, note)))).size).toBe(1);
+    },
+  );
+});
+
+function chainOf(sim: SimDevice, note: string): Uint8Array {
+  const doc = parseDocumentId(note) ?? new Uint8Array();
+  const space = storeOf(sim).documents.get(doc)?.space ?? new Uint8Array();
+  return storeOf(sim).inbox.cursor(space)?.chain ?? new Uint8Array();
+}
