@@ -428,9 +428,7 @@ export class ChangeJournal {
   }
 
   /** Where a change stands that has a row, of whatever document; null if none has that hash. */
-  whereIs(
-    hash: Uint8Array,
-  ): {
+  whereIs(hash: Uint8Array): {
     readonly doc: Uint8Array;
     readonly actor: Uint8Array;
     readonly seq: number;
