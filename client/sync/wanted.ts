@@ -59,7 +59,8 @@ export class Wanted {
   /** Something has been taken in: if some of it waits for other changes, those are asked for in a while. */
   takenIn(): void {
     const { store, timers } = this.#ports;
-    if (this.#cancelAsk !== null || store.missingChanges.inSpace(this.#space.id).length === 0) return;
+    if (this.#cancelAsk !== null || store.missingChanges.inSpace(this.#space.id).length === 0)
+      return;
     this.#cancelAsk = timers.after(patienceMs, () => {
       this.#cancelAsk = null;
       if (this.hashes().length > 0) this.#listener.ask();
