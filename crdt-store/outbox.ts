@@ -181,6 +181,13 @@ export class Outbox {
     return row?.waiting ?? 0;
   }
 
+  /** The same of every space in which something waits. */
+  depths(): readonly { readonly space: Uint8Array; readonly waiting: number }[] {
+    return this.#sqlite.all<{ space: Uint8Array; waiting: number }>(
+      "SELECT space, count(*) AS waiting FROM pending GROUP BY space",
+    );
+  }
+
   /** Whether the relay has not acknowledged some change of the document. */
   isWaiting(doc: Uint8Array): boolean {
     const sql = "SELECT 1 AS found FROM pending WHERE doc = ? LIMIT 1";

@@ -2,7 +2,8 @@
 import type { SyncStatus, TextPart } from "#client/device/api.ts";
 import type { Device } from "#client/device/device.ts";
 import { refuse } from "#client/device/refusal.ts";
-import { hostOf, measureLines, notMeasured, syncWords } from "#client/device/report-words.ts";
+import { hostOf } from "#client/device/relay-address.ts";
+import { measureLines, notMeasured, syncWords } from "#client/device/report-words.ts";
 import type { Clock } from "#client/sync/ports.ts";
 import { done, type Answer } from "./answer.ts";
 import type { Command } from "./command-line.ts";

@@ -31,7 +31,7 @@ export interface OpenHome {
 
 export interface HomeOptions {
   readonly dir: string;
-  /** Used from now on, if the home knows none yet; refused if it knows another. */
+  /** Its own from now on, if the home knows none yet; refused if it knows another. */
   readonly relay: string | null;
   readonly connect: "always" | "on-demand";
   readonly keyReader: KeyReader;
@@ -130,9 +130,9 @@ function mustBeRelayOf(store: Store, relay: string | null): void {
   refuse("bad-relay", otherRelay(known));
 }
 
-/** For a home that uses `known` and is told another relay. */
+/** For a home whose own relay is `known` and that is told another. */
 export function otherRelay(known: string): string {
-  return `This home uses the relay ${known} and cannot have another beside it. Leave --relay out, or use another home.`;
+  return `This home's own relay is ${known}. Leave --relay out; a notebook on another relay is opened with join.`;
 }
 
 /** Made with the home. */

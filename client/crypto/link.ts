@@ -9,9 +9,11 @@ export interface ShareLink {
   /** 32 bytes: a capability of its own. */
   readonly secret: Uint8Array;
   readonly spaceId: Uint8Array;
-  /** ws:// or wss:// address of the relay, null for "where the app came from". */
+  /** ws:// or wss:// address of the relay with its path, null for "where the app came from". */
   readonly relay: string | null;
 }
+
+export const longestRelayAddress = 2_000;
 
 const letterByRole = { read: "r", edit: "e" } as const;
 
@@ -54,23 +56,29 @@ export function parseLink(text: string): ParsedLink {
       link: { role: kind === "1r" ? "read" : "edit", secret, spaceId, relay: null },
     };
   }
-  const relay = relayAddress(relayText);
+  const relay = relayAddressIn(relayText);
   if (relay === null) {
     return refuse("This link is damaged: the relay it names cannot be read. Ask for it again.");
   }
   return { ok: true, link: { role: kind === "1r" ? "read" : "edit", secret, spaceId, relay } };
 }
 
-function relayAddress(encoded: string): string | null {
+function relayAddressIn(encoded: string): string | null {
   const bytes = parseBase64url(encoded);
   if (bytes === null) return null;
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-    const { protocol } = new URL(text);
-    return protocol === "ws:" || protocol === "wss:" ? text : null;
+    return isRelayAddress(text) ? text : null;
   } catch {
     return null;
   }
+}
+
+/** Whether it is the whole address of a relay, as links and vaults carry it. */
+export function isRelayAddress(text: string): boolean {
+  if (text.length > longestRelayAddress || !URL.canParse(text)) return false;
+  const { protocol, host, hash } = new URL(text);
+  return (protocol === "ws:" || protocol === "wss:") && host !== "" && hash === "";
 }
 
 function refuse(message: string): ParsedLink {

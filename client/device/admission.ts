@@ -28,8 +28,9 @@ import { decodeLinkMeta, encodeLinkMeta, nothingKnown, type LinkMeta } from "./l
 import { mayAdminister, type Membership } from "./membership.ts";
 import type { Progress } from "./progress.ts";
 import { Refusal, refuse } from "./refusal.ts";
-import { appOf, relayOf, sameRelay } from "./relay-address.ts";
-import type { ControlLog, RelayDesk } from "./relay-desk.ts";
+import { appOf, hostOf, isMixedContent, relayOf, sameRelay } from "./relay-address.ts";
+import type { RelayDesk } from "./relay-desk.ts";
+import type { ControlLog, RelayQuestions } from "./relay-questions.ts";
 import { deviceGrant, type Shelf } from "./shelf.ts";
 
 /** Others may write to a control log while we do: so often our record is written anew. */
@@ -49,6 +50,8 @@ export interface AdmissionPorts {
   readonly events: DeviceEvents;
   readonly progress: Progress;
   readonly documents: () => Promise<DeviceDocuments>;
+  /** The relay whose app this is; null where none is. */
+  readonly servedBy: string | null;
 }
 
 /** What a link opens. */
@@ -72,7 +75,7 @@ export class Admission {
   async share(notebook: string, role: "read" | "edit"): Promise<string> {
     const { progress, shelf, desk, membership, ed, random } = this.#ports;
     const space = shelf.mustNotebook(notebook);
-    const relay = desk.url;
+    const relay = desk.relayOf(space);
     if (relay === null) {
       refuse("bad-relay", "Sharing needs a relay, and this device knows none. Give it one first.");
     }
@@ -98,9 +101,10 @@ export class Admission {
     membership.send(space);
     // Whoever is handed the link opens it at once: it should be there. Offline it is not waited for.
     const look = (): true | null =>
-      desk.session?.connected !== true || this.#isPublished(space) ? true : null;
+      desk.sessionOf(space)?.connected !== true || this.#isPublished(space) ? true : null;
     await progress.until(look, publishWithinMs);
-    return formatLink(appOf(relay), { role, secret, spaceId: space.id, relay: null });
+    const app = appOf(this.#ports.servedBy ?? relay);
+    return formatLink(app, { role, secret, spaceId: space.id, relay });
   }
 
   /** Whether the relay has every control record and every change of a notebook. */
@@ -109,10 +113,11 @@ export class Admission {
     return records.every(({ pos }) => pos !== null) && this.#store.outbox.depth(id) === 0;
   }
 
-  /** What following the link would do; changes nothing, but a device without a relay takes the link's. */
+  /** What following the link would do; changes nothing. */
   async preview(text: string): Promise<LinkPreview> {
     const link = mustLink(text);
-    const meta = linkMeta(await this.#open(link, text));
+    const opened = await this.#atRelayOf(link, text, (relay) => this.#read(relay, link));
+    const meta = linkMeta(opened);
     return {
       notebook: toHex(link.spaceId),
       name: meta.name,
@@ -123,19 +128,26 @@ export class Admission {
     };
   }
 
-  /** Follows a link; again is harmless. */
+  /** Follows a link; again is harmless. A device without a relay takes the link's for its own. */
   async join(text: string): Promise<{ notebook: string }> {
-    const { shelf, indices, desk, events, ed, random, clock } = this.#ports;
+    const { shelf } = this.#ports;
     const link = mustLink(text);
     const notebook = toHex(link.spaceId);
     if (shelf.get(link.spaceId) !== undefined) return { notebook };
+    await this.#atRelayOf(link, text, (relay) => this.#joinAt(relay, link));
+    return { notebook };
+  }
+
+  async #joinAt(relay: RelayQuestions, link: ShareLink): Promise<void> {
+    const { shelf, indices, desk, events, ed, random, clock } = this.#ports;
     const documents = await this.#ports.documents();
     const capSecret = random(32);
     const { sign, box } = capabilityFrom(ed, capSecret);
     const from = loadDisplayName(this.#store);
     const { opened, records } = await this.#admitted(
+      relay,
       async () => {
-        const found = await this.#open(link, text);
+        const found = await this.#read(relay, link);
         const place = topOf(found.log, clock.now());
         const signed = join({ ed, random }, place, found.capability.sign, found.key, {
           signPub: sign.publicKey,
@@ -149,9 +161,10 @@ export class Admission {
         tooMany: "Others are changing who may open this notebook. Try again in a moment.",
       },
     );
+    await this.#settleOnRelay(relay.url);
     const { genesis, certificates } = opened.log;
     const space = this.#store.transaction(() => {
-      const joined = shelf.add("notebook", { genesis, capSecret });
+      const joined = shelf.add("notebook", { genesis, capSecret, relay: desk.placeOf(relay.url) });
       joined.absorb(records, certificates);
       joined.certifyDevice();
       shelf.saveFacts(link.spaceId, { name: linkMeta(opened).name, members: [] });
@@ -161,52 +174,76 @@ export class Admission {
     });
     desk.add(space);
     events.notify("notebooks");
-    return { notebook };
   }
 
-  async #open(link: ShareLink, text: string): Promise<OpenedLink> {
-    const { shelf, desk } = this.#ports;
-    shelf.mustIdentity();
-    const newRelay = this.#newRelayOf(link, text);
-    if (newRelay === null) return this.#readHere(link, text);
-    // A damaged link may name a relay that is none: it is remembered once it has opened something.
-    desk.tryOut(newRelay);
-    try {
-      const opened = await this.#read(link);
-      desk.use(newRelay);
-      return opened;
-    } catch (error) {
-      desk.disconnect();
-      throw error;
+  /** Where the app came from need be no relay: one that never answered leaves its place to the first that did. */
+  async #settleOnRelay(url: string): Promise<void> {
+    const { desk } = this.#ports;
+    if (desk.url !== null && !desk.isSettled) {
+      await desk.visitOwn((own) => own.reach()).catch(passOver);
     }
+    if (!desk.isSettled) desk.use(url);
   }
 
   /**
-   * Asks our own relay, whatever address the link names: one relay has many (a proxy, a name in a home
-   * network). Only where it does not know the notebook is the address the reason.
+   * Talks to the relay that a link names. One relay has many addresses (a proxy, a name in a home network): where
+   * the named one does not lead to the notebook from here, this device's own relay is asked.
    */
-  async #readHere(link: ShareLink, text: string): Promise<OpenedLink> {
-    const own = this.#ports.desk.url;
-    const named = link.relay ?? relayOf(text);
-    try {
-      return await this.#read(link);
-    } catch (error) {
-      const isElsewhere = own !== null && named !== null && !sameRelay(named, own);
-      if (!(error instanceof Refusal) || error.code !== "bad-link" || !isElsewhere) throw error;
-      return refuse(
+  async #atRelayOf<T>(
+    link: ShareLink,
+    text: string,
+    act: (relay: RelayQuestions) => Promise<T>,
+  ): Promise<T> {
+    const { shelf, desk, servedBy } = this.#ports;
+    shelf.mustIdentity();
+    const own = desk.url;
+    const named = link.relay ?? relayOf(text) ?? own;
+    if (named === null) {
+      refuse(
         "bad-relay",
-        `This link belongs to another relay (${named}); this device uses ${own}. Open the link in the app of its own relay.`,
+        "This link does not say which relay it belongs to. Give this device a relay first.",
+      );
+    }
+    if (own !== null && sameRelay(named, own)) return desk.visitOwn(act);
+    try {
+      if (isMixedContent(servedBy, named)) refuseMixedContent(named);
+      return await desk.visit(named, async (relay) => {
+        await relay.reach();
+        const known = desk.knownAs(named);
+        return known === null ? act(relay) : desk.visit(known, act);
+      });
+    } catch (error) {
+      const isElsewhere = error instanceof Refusal && elsewhere.has(error.code);
+      if (!isElsewhere || own === null) throw error;
+      return this.#atOwn(error, named, act);
+    }
+  }
+
+  async #atOwn<T>(
+    failure: Refusal,
+    named: string,
+    act: (relay: RelayQuestions) => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await this.#ports.desk.visitOwn(act);
+    } catch (error) {
+      const isUnknown =
+        error instanceof Refusal && (error.code === "bad-link" || error.code === "offline");
+      if (!isUnknown) throw error;
+      if (failure.code !== "offline") throw failure;
+      return refuse(
+        "offline",
+        `The relay of this link (${hostOf(named)}) cannot be reached. Nothing was changed here; try again when it can.`,
       );
     }
   }
 
-  async #read(link: ShareLink): Promise<OpenedLink> {
-    const { desk, ed } = this.#ports;
-    const log = await desk.controlLog(
+  async #read(relay: RelayQuestions, link: ShareLink): Promise<OpenedLink> {
+    const log = await relay.controlLog(
       link.spaceId,
       "The notebook of this link is not at its relay: the link may be damaged, or its owner has not been online since making it.",
     );
-    const capability = capabilityFrom(ed, link.secret);
+    const capability = capabilityFrom(this.#ports.ed, link.secret);
     const key = currentKey(log, capability.sign.publicKey, capability.box);
     if (key === null) {
       refuse(
@@ -217,28 +254,16 @@ export class Admission {
     return { log, capability, key };
   }
 
-  /** The link's relay where this device has none, else null. */
-  #newRelayOf(link: ShareLink, text: string): string | null {
-    const relay = link.relay ?? relayOf(text);
-    const own = this.#ports.desk.url;
-    if (own === null && relay === null) {
-      refuse(
-        "bad-relay",
-        "This link does not say which relay it belongs to. Give this device a relay first.",
-      );
-    }
-    return own === null ? relay : null;
-  }
-
   /** Pushes a record on top of a log that others may be writing to, until it is taken or refused. */
   async #admitted<T extends { readonly log: ControlLog; readonly signed: SignedControl }>(
+    relay: RelayQuestions,
     write: () => Promise<T>,
     words: { readonly refused: string; readonly tooMany: string },
   ): Promise<T & { readonly records: ControlLog["records"] }> {
     for (let tries = 0; tries < mostTries; tries += 1) {
       const written = await write();
       const { genesis, records } = written.log;
-      const answer = await this.#ports.desk.pushRecord(genesis, written.signed.bytes);
+      const answer = await relay.pushRecords(genesis, [written.signed.bytes]);
       if (answer.type === "taken") {
         return { ...written, records: [...records, ...answer.records] };
       }
@@ -267,27 +292,30 @@ export class Admission {
     if (shelf.vaultId !== null && equal(shelf.vaultId, vault)) return "was-it-already";
     const capSecret = random(32);
     const device = deviceGrant(capabilityFrom(ed, capSecret));
-    const { log, records } = await this.#admitted(
-      async () => {
-        const found = await desk.controlLog(
-          vault,
-          "These words are well formed, but nothing was found under them at this relay. Is it the right relay? Nothing was created.",
-        );
-        const key = currentKey(found, admin.publicKey, boxKey(root.recoveryBox));
-        if (key === null) {
-          refuse(
-            "bad-relay",
-            "The relay's record of your vault cannot be opened with these words.",
+    const admit = (relay: RelayQuestions) =>
+      this.#admitted(
+        relay,
+        async () => {
+          const found = await relay.controlLog(
+            vault,
+            "These words are well formed, but nothing was found under them at this relay. Is it the right relay? Nothing was created.",
           );
-        }
-        const signed = grant({ ed, random }, topOf(found, clock.now()), admin, key, device);
-        return { log: found, signed };
-      },
-      {
-        refused: "The relay did not admit this device",
-        tooMany: "Another device is being admitted at this moment. Try again.",
-      },
-    );
+          const key = currentKey(found, admin.publicKey, boxKey(root.recoveryBox));
+          if (key === null) {
+            refuse(
+              "bad-relay",
+              "The relay's record of your vault cannot be opened with these words.",
+            );
+          }
+          const signed = grant({ ed, random }, topOf(found, clock.now()), admin, key, device);
+          return { log: found, signed };
+        },
+        {
+          refused: "The relay did not admit this device",
+          tooMany: "Another device is being admitted at this moment. Try again.",
+        },
+      );
+    const { log, records } = await desk.visitOwn(admit);
     // The relay took its time: something may have been written meanwhile.
     this.#mustBeReplaceable();
     desk.disconnect();
@@ -308,7 +336,7 @@ export class Admission {
       if (relay !== null) saveRelay(this.#store, relay);
       saveBackupKey(this.#store, backupKey);
       indices.forget();
-      const space = shelf.beginIn(vault);
+      const space = shelf.beginIn({ ...vault, relay: null });
       space.absorb(records, certificates);
       space.certifyDevice();
     });
@@ -332,6 +360,21 @@ export class Admission {
     const counts = this.#store.notes.countBySpace();
     return counts.find(({ space }) => equal(space, spaceId))?.notes ?? 0;
   }
+}
+
+/** With these a link's relay may be the own one under another address. */
+const elsewhere: ReadonlySet<Refusal["code"]> = new Set(["offline", "bad-link", "bad-relay"]);
+
+function refuseMixedContent(relay: string): never {
+  return refuse(
+    "bad-relay",
+    `This link belongs to the relay ${hostOf(relay)}, which is reached without encryption. A browser does not allow that from an app that was opened over https: open the link in the app of that relay, or ask for its wss:// address.`,
+  );
+}
+
+/** Only whether it answers matters. */
+function passOver(error: unknown): void {
+  if (!(error instanceof Refusal)) throw error;
 }
 
 function mustLink(text: string): ShareLink {

@@ -60,6 +60,8 @@ export interface NotebookRow {
   readonly colour: number | null;
   /** The notebook this person has put it into; nobody else sees that. Never in a circle. */
   readonly parent: string | null;
+  /** Where its relay listens (ws:// or wss://) if that is not this device's own, else null. */
+  readonly relay: string | null;
   /** "ended": access was taken away; what was received stays readable. */
   readonly state: "active" | "joining" | "ended";
   /**
@@ -77,15 +79,34 @@ export type SyncWord =
   | "limited"
   | "needs-you";
 
+/** One relay in use: this device's own, or one to which a notebook belongs. */
+export interface RelayStatus {
+  /** ws:// or wss:// with its path. */
+  readonly relay: string;
+  /** It keeps this person's list of notebooks, and those that are made here. */
+  readonly isOwn: boolean;
+  readonly word: SyncWord;
+  /** One sentence for a person, empty when all is well. */
+  readonly detail: string;
+  readonly connected: boolean;
+  /** Changes it has not acknowledged. */
+  readonly waiting: number;
+  /** Notebooks of this device that belong to it. */
+  readonly notebooks: number;
+  readonly lastAckAt: number | null;
+}
+
 export interface SyncStatus {
   readonly word: SyncWord;
   /** Changes not yet acknowledged by the relay, over all notes. */
   readonly waiting: number;
   /** One sentence for a person: why it is so and what to do, empty when all is well. */
   readonly detail: string;
+  /** This device's own relay; null while this device does not connect to one. */
   readonly relay: string | null;
+  /** To the own relay. */
   readonly connected: boolean;
-  /** Milliseconds since 1970, null before the first acknowledgement. */
+  /** By whichever relay; milliseconds since 1970, null before the first acknowledgement. */
   readonly lastAckAt: number | null;
   /** False in a window that keeps nothing (no OPFS). */
   readonly durable: boolean;
@@ -95,6 +116,8 @@ export interface SyncStatus {
   readonly workingOffline: boolean;
   /** Documents that are being fetched, since there last were none; null when there are none. */
   readonly fetching: { readonly done: number; readonly total: number } | null;
+  /** The own one first; none before one is known. */
+  readonly relays: readonly RelayStatus[];
 }
 
 /**
@@ -173,7 +196,7 @@ export interface RelayStored {
   readonly at: number;
 }
 
-/** The relay of this device: what it says, what it has proved, and what ties this device to it. */
+/** A relay of this device: what it says, what it has proved, and what ties this device to it. */
 export interface RelayInfo {
   /** ws:// or wss://; null where none is known yet. */
   readonly relay: string | null;
@@ -388,8 +411,8 @@ export type CallName = string;
 export interface DeviceApi {
   info(): Promise<DeviceInfo>;
   setDisplayName(name: string): Promise<void>;
-  /** Enters a relay that asks for an invitation; needs the relay. The person's other devices enter with it. */
-  redeemInvite(invite: string): Promise<void>;
+  /** Enters a relay that asks for an invitation, this device's own where none is named; needs the relay. The person's other devices enter with it. */
+  redeemInvite(invite: string, relay?: string | null): Promise<void>;
   status(): Promise<SyncStatus>;
   notes(): Promise<readonly NoteRow[]>;
   notebooks(): Promise<readonly NotebookRow[]>;
@@ -477,8 +500,11 @@ export interface DeviceApi {
   storage(): Promise<StorageReport>;
   /** Where writing stopped for want of room, looks for some now; whether there is some. */
   tryStorage(): Promise<boolean>;
-  /** Asks the relay; where it cannot be reached, what is known from last time. Never rejects for want of a network. */
-  relayInfo(): Promise<RelayInfo>;
+  /**
+   * Asks a relay in use, this device's own where none is named; where it cannot be reached, what is known from last
+   * time. Never rejects for want of a network.
+   */
+  relayInfo(relay?: string | null): Promise<RelayInfo>;
   syncLog(): Promise<readonly LogLine[]>;
   syncReport(): Promise<SyncReport>;
   /** Stops synchronising until it is called with false; what is written is kept here and sent then. */

@@ -31,9 +31,10 @@ export class Arrival {
     if (!this.isMissing(docId)) return;
     const { desk, progress } = this.#ports;
     desk.connect();
-    desk.session?.want(space, docId);
+    const session = desk.sessionOf(space);
+    session?.want(space, docId);
     const look = (): true | null =>
-      !this.isMissing(docId) || desk.session === null || desk.session.failing ? true : null;
+      !this.isMissing(docId) || session === null || session.failing ? true : null;
     await progress.until(look, withinMs);
   }
 }

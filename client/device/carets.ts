@@ -33,7 +33,7 @@ export class Carets {
       readonly head: string;
     } | null,
   ): void {
-    this.#ports.desk.session?.tellCursor(space, presenceSessionOf(session), {
+    this.#ports.desk.sessionOf(space)?.tellCursor(space, presenceSessionOf(session), {
       type: "cursor",
       cursor: caret,
     });
@@ -43,7 +43,7 @@ export class Carets {
   changed(space: Space): void {
     const { desk, events, nameOf } = this.#ports;
     const peersByNote = new Map<string, PeerCursor[]>();
-    for (const { id: peer, devPub, name, cursor } of desk.session?.peers(space) ?? []) {
+    for (const { id: peer, devPub, name, cursor } of desk.sessionOf(space)?.peers(space) ?? []) {
       if (cursor === null) continue;
       const { docId, field, anchor, head } = cursor;
       const id = documentIdToText(docId);

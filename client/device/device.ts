@@ -12,7 +12,6 @@ import { equal, parseBase64url } from "#relay/protocol/bytes.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import { wordsOf } from "#client/crypto/phrase.ts";
 import { cleanName } from "#client/crypto/profile.ts";
-import { loadLastAck } from "#client/sync/last-ack.ts";
 import type { Keep } from "#client/sync/keep.ts";
 import type { Clock, Dial, Random, Timers } from "#client/sync/ports.ts";
 import type { SessionListener } from "#client/sync/session.ts";
@@ -65,13 +64,14 @@ import { RecoveryWords, type WordAnswers } from "./recovery-words.ts";
 import { refuse } from "./refusal.ts";
 import { RelayDesk } from "./relay-desk.ts";
 import { RelayEnquiry, type ReadPage } from "./relay-enquiry.ts";
+import type { RelayQuestions } from "./relay-questions.ts";
 import { Retention } from "./retention.ts";
 import { Search } from "./search.ts";
 import { Shelf } from "./shelf.ts";
-import { describeSync } from "./status-word.ts";
+import { areUpToDate, syncStatus } from "./relay-status.ts";
 import { StorageWatch } from "./storage-watch.ts";
 import { logLines, makeSyncReport } from "./sync-report.ts";
-import { isWorkingOffline, saveWorkOffline } from "./work-offline.ts";
+import { saveWorkOffline } from "./work-offline.ts";
 
 export interface DevicePorts {
   readonly store: Store;
@@ -177,7 +177,7 @@ export class Device implements DeviceApi {
     this.#notebooks = new Notebooks({ ...parts, changedHere });
     this.#membership = new Membership(parts);
     this.#people = new People({ ...parts, membership: this.#membership });
-    this.#admission = new Admission({ ...parts, progress, membership: this.#membership });
+    this.#admission = new Admission({ ...parts, progress, servedBy, membership: this.#membership });
     this.#words = new RecoveryWords(ports);
     this.#ownDevices = new OwnDevices({ ...parts, background });
     this.#carets = new Carets({ desk, events, nameOf });
@@ -234,12 +234,12 @@ export class Device implements DeviceApi {
     if (!isFull) {
       this.#log("warning", "This device was out of space for a while. It can write again.");
       if (this.hasIdentity) this.#completeWhatIsOpen();
-      this.#desk.session?.setOnline(true);
+      this.#desk.setOnline(true);
     }
     this.#events.notify("status");
   }
 
-  /** Where the relay of this device listens, null if it knows none. */
+  /** Where this device's own relay listens, null if it knows none. */
   get relayUrl(): string | null {
     return this.#desk.url;
   }
@@ -249,7 +249,7 @@ export class Device implements DeviceApi {
     this.#desk.connect();
   }
 
-  /** Uses this relay from now on; refused where another is in use. */
+  /** This is the device's own relay from now on; refused where another is. */
   setRelay(url: string): void {
     this.#desk.use(url);
   }
@@ -257,7 +257,7 @@ export class Device implements DeviceApi {
   /** Stops synchronising and settles what is under way. The store stays open: its owner closes it. */
   async close(): Promise<void> {
     this.#closed = true;
-    this.#desk.session?.stop();
+    this.#desk.close();
     this.#store.metrics.save();
     this.#storage.close();
     this.#materialiser.close();
@@ -289,12 +289,15 @@ export class Device implements DeviceApi {
     this.#events.notify("notebooks");
   }
 
-  async redeemInvite(invite: string): Promise<void> {
+  async redeemInvite(invite: string, relay: string | null = null): Promise<void> {
     const token = parseBase64url(invite.trim());
     if (token?.length !== inviteTokenBytes) {
       refuse("bad-input", "This is not an invitation: it has 22 letters and digits.");
     }
-    const relayPub = await this.#desk.redeem(token);
+    const redeem = (at: RelayQuestions): Promise<Uint8Array> => at.redeem(token);
+    const relayPub = await (relay === null
+      ? this.#desk.visitOwn(redeem)
+      : this.#desk.visit(relay, redeem));
     const documents = await this.#loadedDocuments();
     this.#store.transaction(() => this.#indices.keepAccessKey(documents, relayPub));
   }
@@ -304,23 +307,8 @@ export class Device implements DeviceApi {
   }
 
   #status(): SyncStatus {
-    const { session } = this.#desk;
-    const here = {
-      waiting: this.#store.outbox.depth(),
-      durable: this.#ports.durable,
-      full: this.#store.isFull,
-      workingOffline: isWorkingOffline(this.#store),
-    };
-    // While nobody connects, the relay is still the one that all this waits for.
-    const relay = session?.url ?? (here.workingOffline ? this.#desk.url : null);
-    return {
-      ...describeSync(session, here),
-      ...here,
-      relay,
-      connected: session?.connected ?? false,
-      fetching: session?.fetching ?? null,
-      lastAckAt: session?.lastAckAt ?? (relay === null ? null : loadLastAck(this.#store, relay)),
-    };
+    const { durable, servedBy = null } = this.#ports;
+    return syncStatus({ store: this.#store, desk: this.#desk, durable, servedBy });
   }
 
   async storage(): Promise<StorageReport> {
@@ -335,8 +323,8 @@ export class Device implements DeviceApi {
     };
   }
 
-  relayInfo(): Promise<RelayInfo> {
-    return this.#enquiry.ask();
+  relayInfo(relay: string | null = null): Promise<RelayInfo> {
+    return this.#enquiry.ask(relay);
   }
 
   async tryStorage(): Promise<boolean> {
@@ -350,9 +338,7 @@ export class Device implements DeviceApi {
   async settled(timeoutMs: number): Promise<boolean> {
     const look = (): true | null => {
       const isSettled =
-        this.#background.idle &&
-        this.#desk.session?.upToDate === true &&
-        this.#store.outbox.depth() === 0;
+        this.#background.idle && areUpToDate(this.#desk) && this.#store.outbox.depth() === 0;
       return isSettled ? true : null;
     };
     return (await this.#progress.until(look, timeoutMs)) ?? false;
@@ -363,8 +349,11 @@ export class Device implements DeviceApi {
    * longer than `withinMs`.
    */
   async sendCards(withinMs: number): Promise<boolean> {
-    const { session } = this.#desk;
-    const look = (): true | null => (session?.sendCards() === true ? true : null);
+    const { sessions } = this.#desk;
+    const look = (): true | null => {
+      const sent = sessions.map((session) => session.failing || session.sendCards());
+      return sent.length > 0 && sent.every((isSent) => isSent) ? true : null;
+    };
     return (await this.#progress.until(look, withinMs)) ?? false;
   }
 
@@ -389,11 +378,11 @@ export class Device implements DeviceApi {
   }
 
   async setOnline(online: boolean): Promise<void> {
-    this.#desk.session?.setOnline(online);
+    this.#desk.setOnline(online);
   }
 
   async setVisible(visible: boolean): Promise<void> {
-    this.#desk.session?.setVisible(visible);
+    this.#desk.setVisible(visible);
   }
 
   async notes(): Promise<readonly NoteRow[]> {
@@ -657,7 +646,10 @@ export class Device implements DeviceApi {
     this.#shelf.markEnded(space);
     const kept = "What you had received is still on this device.";
     // The log may be copied into a report: it names no notebook.
-    this.#log("warning", `You no longer have access to a notebook. ${kept}`);
+    this.#log(
+      "warning",
+      this.#desk.about(space, `You no longer have access to a notebook. ${kept}`),
+    );
     const { name } = this.#shelf.facts(space.id);
     this.#events.emit({ type: "notice", text: `You no longer have access to ${name}. ${kept}` });
     this.#events.notify("notebooks");
@@ -698,7 +690,7 @@ export class Device implements DeviceApi {
   #nameOf(space: Space, dev: Uint8Array): string {
     return (
       this.#shelf.nameOfDevice(space, dev) ??
-      this.#desk.session?.presentName(space, dev) ??
+      this.#desk.sessionOf(space)?.presentName(space, dev) ??
       "somebody"
     );
   }

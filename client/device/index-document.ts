@@ -7,6 +7,7 @@
 import type * as AutomergeModule from "@automerge/automerge/slim";
 import { parseAll, Writer } from "#relay/protocol/bytes.ts";
 import { docIdBytes, genesisBytes, spaceIdBytes } from "#relay/protocol/genesis.ts";
+import { isRelayAddress, longestRelayAddress } from "#client/crypto/link.ts";
 import type { DeviceKey } from "./device-entry.ts";
 
 export type Automerge = typeof AutomergeModule;
@@ -157,30 +158,45 @@ export function unpackMove(
   return parsed.ok ? parsed.value : null;
 }
 
-/** What the vault keeps of a notebook: `ver u8 | genesis 52 | capability secret 32 | addedAt u64`. */
+/**
+ * What the vault keeps of a notebook. Version 1 belongs to the relay of the vault; a device that does not know
+ * version 2 could not reach the relay either, and passes it over.
+ * ```
+ * 0 ver 1 | genesis 52 | capability secret 32 | addedAt u64
+ * 0 ver 2 | genesis 52 | capability secret 32 | addedAt u64 | n u16 | relay n, UTF-8
+ * ```
+ */
 export interface VaultNotebook {
   readonly genesis: Uint8Array;
   readonly capSecret: Uint8Array;
   readonly addedAt: number;
+  /** Where its relay listens, ws:// or wss://; null for the one that keeps the vault. */
+  readonly relay: string | null;
 }
 
-export function packNotebook(notebook: VaultNotebook): Uint8Array {
-  return new Writer()
-    .u8(packVersion)
-    .fixed(notebook.genesis, genesisBytes)
-    .fixed(notebook.capSecret, 32)
-    .u64(notebook.addedAt)
-    .finish();
+export function packNotebook({ genesis, capSecret, addedAt, relay }: VaultNotebook): Uint8Array {
+  const writer = new Writer()
+    .u8(relay === null ? 1 : 2)
+    .fixed(genesis, genesisBytes)
+    .fixed(capSecret, 32)
+    .u64(addedAt);
+  if (relay === null) return writer.finish();
+  return writer.text16(relay).finish();
 }
 
+/** Null for bytes of a later version, or that are no notebook. */
 export function unpackNotebook(bytes: Uint8Array): VaultNotebook | null {
   const parsed = parseAll(bytes, (reader) => {
-    if (reader.u8() !== packVersion) reader.refuse("unknown version");
-    return {
+    const version = reader.u8();
+    if (version !== 1 && version !== 2) reader.refuse("unknown version");
+    const access = {
       genesis: reader.bytes(genesisBytes),
       capSecret: reader.bytes(32),
       addedAt: reader.u64(),
     };
+    if (version === 1) return { ...access, relay: null };
+    const relay = reader.text16(4 * longestRelayAddress);
+    return isRelayAddress(relay) ? { ...access, relay } : reader.refuse("no relay's address");
   });
   return parsed.ok ? parsed.value : null;
 }

@@ -151,9 +151,14 @@ export class Indices {
   listInVault(documents: DeviceDocuments, space: Space): void {
     const row = this.#store.spaces.get(space.id);
     if (row === null || row.capSecret === null) return;
-    const { genesis, capSecret, createdAt } = row;
+    const { genesis, capSecret, createdAt, relayUrl } = row;
     this.editVault(documents, (vault) => {
-      vault.notebooks[space.hex] = packNotebook({ genesis, capSecret, addedAt: createdAt });
+      vault.notebooks[space.hex] = packNotebook({
+        genesis,
+        capSecret,
+        addedAt: createdAt,
+        relay: relayUrl,
+      });
     });
   }
 
@@ -366,6 +371,13 @@ export class Indices {
     shelf.saveFacts(space.id, { name: known, members, colour });
   }
 
+  /** A notebook belongs to the relay that the vault says. */
+  #place(space: Space, relay: string | null): void {
+    if (this.#store.spaces.get(space.id)?.relayUrl === relay) return;
+    this.#store.spaces.update(space.id, { relayUrl: relay });
+    this.#ports.desk.moved(space);
+  }
+
   /** Notebooks another device of the same person has put into the vault, and the person's name. */
   #projectVault(): void {
     const { shelf, desk, events } = this.#ports;
@@ -381,7 +393,12 @@ export class Indices {
     this.#projectAccessKeys(this.#vault);
     for (const packed of Object.values(this.#vault.notebooks)) {
       const access = unpackNotebook(packed);
-      if (access === null || shelf.get(spaceIdOf(access.genesis)) !== undefined) continue;
+      if (access === null) continue;
+      const held = shelf.get(spaceIdOf(access.genesis));
+      if (held !== undefined) {
+        this.#place(held, access.relay);
+        continue;
+      }
       const space = this.#store.transaction(() => {
         const added = shelf.add("notebook", access);
         added.certifyDevice();

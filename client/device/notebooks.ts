@@ -41,12 +41,14 @@ export class Notebooks {
       this.#store.awaited.countBySpace().map((count) => [toHex(count.space), count.notes]),
     );
     const doubts = new Map(
-      (this.#ports.desk.session?.doubts ?? []).map(({ space, doubt }) => [space.hex, doubt]),
+      this.#ports.desk.sessions.flatMap(({ doubts }) =>
+        doubts.map(({ space, doubt }) => [space.hex, doubt] as const),
+      ),
     );
     const notes = new Map(
       this.#store.notes.countBySpace().map((count) => [toHex(count.space), count.notes]),
     );
-    return this.#store.spaces.list().flatMap(({ id, kind, state }) => {
+    return this.#store.spaces.list().flatMap(({ id, kind, state, relayUrl }) => {
       const space = shelf.get(id);
       if (kind !== "notebook" || space === undefined) return [];
       const facts = shelf.facts(id);
@@ -61,6 +63,7 @@ export class Notebooks {
         missing: missing.get(space.hex) ?? 0,
         colour: facts.colour ?? null,
         parent: this.#parent(parents, space),
+        relay: relayUrl,
         state,
         doubt: doubts.get(space.hex) ?? null,
       };
@@ -120,7 +123,7 @@ export class Notebooks {
     const { shelf, desk, events } = this.#ports;
     const space = shelf.mustNotebook(id);
     saveKeep(this.#store, space.id, keep);
-    desk.session?.keepMoved(space);
+    desk.sessionOf(space)?.keepMoved(space);
     events.notify("notebooks");
   }
 

@@ -96,7 +96,7 @@ export class OwnDevices {
   moved(): void {
     const { desk, clock, background, store } = this.#ports;
     const wasHere = this.#isHere;
-    this.#isHere = desk.session?.connected === true;
+    this.#isHere = desk.own?.connected === true;
     if (!this.#isHere || this.#toldAt === null) return;
     if (!isNews(clock.now() - this.#toldAt, wasHere)) return;
     // Once: what follows moves things, too.

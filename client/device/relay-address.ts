@@ -1,4 +1,7 @@
-/** `ws://host/v1` ⇄ `http://host/`: a relay serves the app from its own address. */
+/**
+ * `ws://host/path/v1` ⇄ `http://host/path/`: a relay serves the app from its own address. The app may also come from
+ * elsewhere.
+ */
 
 export function appOf(relay: string): string {
   return relay.replace(/^ws/, "http").replace(/\/v1$/, "/");
@@ -11,9 +14,24 @@ export function relayOf(link: string): string | null {
 }
 
 export function sameRelay(a: string, b: string): boolean {
-  return withOneLoopback(a) === withOneLoopback(b);
+  return relayName(a) === relayName(b);
 }
 
-function withOneLoopback(url: string): string {
+/** The same for every spelling of one address. */
+export function relayName(url: string): string {
   return url.replace(/\/\/(localhost|127\.0\.0\.1)(?=[:/])/, "//localhost");
+}
+
+/** Host and port, for a person; "unreadable address" for what is none. */
+export function hostOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).host : "unreadable address";
+}
+
+/**
+ * Whether a browser refuses to dial `relay` from an app that came from `servedBy`: from a page that came encrypted it
+ * reaches nothing that is not, but this machine.
+ */
+export function isMixedContent(servedBy: string | null, relay: string): boolean {
+  if (servedBy === null || !servedBy.startsWith("wss:") || !relay.startsWith("ws:")) return false;
+  return !/^ws:\/\/(localhost|127\.0\.0\.1|\[::1\])[:/]/.test(relay);
 }

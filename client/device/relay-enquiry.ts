@@ -40,12 +40,16 @@ export class RelayEnquiry {
     this.#ports = ports;
   }
 
-  async ask(): Promise<RelayInfo> {
+  /** @param named a relay in use; null: this device's own */
+  async ask(named: string | null): Promise<RelayInfo> {
     const { store, desk, shelf, servedBy } = this.#ports;
-    const relay = desk.url;
+    const relay = named ?? desk.url;
     if (relay === null) return unknownRelay;
     const before = loadRelayRecord(store, relay);
-    const [page, stored] = await Promise.all([this.#page(relay), this.#stored(before.stored)]);
+    const [page, stored] = await Promise.all([
+      this.#page(relay),
+      this.#stored(relay, before.stored),
+    ]);
     const key = loadPinnedKey(store, relay);
     const fingerprint = key === null ? null : fingerprintOf(key);
     const told = this.#told(page, before, fingerprint);
@@ -55,11 +59,12 @@ export class RelayEnquiry {
     const notebooks = store.spaces
       .list()
       .filter(({ kind, state }) => kind === "notebook" && state === "active")
-      .flatMap(({ id }) => shelf.get(id) ?? []);
+      .flatMap(({ id }) => shelf.get(id) ?? [])
+      .filter((space) => sameRelay(desk.relayOf(space) ?? relay, relay));
     return {
       relay,
       address: appOf(relay),
-      connected: desk.session?.connected ?? false,
+      connected: desk.sessionAt(relay)?.connected ?? false,
       fingerprint,
       ...told,
       servesThisApp: servedBy !== null && sameRelay(servedBy, relay),
@@ -134,10 +139,10 @@ export class RelayEnquiry {
   }
 
   /** What it was last where it cannot be asked for all notebooks now. */
-  async #stored(before: RelayStored | null): Promise<RelayStored | null> {
+  async #stored(relay: string, before: RelayStored | null): Promise<RelayStored | null> {
     const { desk, progress, clock } = this.#ports;
     desk.connect();
-    const { session } = desk;
+    const session = desk.sessionAt(relay);
     if (session === null) return before;
     const look = (): "ready" | "not-now" | null =>
       session.listing === "soon" ? null : session.listing;

@@ -2,6 +2,7 @@
 import { refusals } from "#relay/protocol/errors.ts";
 import { refusalWords } from "#client/sync/refusal-words.ts";
 import type { Percentiles, SyncReport, SyncWord } from "./api.ts";
+import { hostOf } from "./relay-address.ts";
 
 export const syncWords: Record<SyncWord, string> = {
   "saved-here": "Saved here",
@@ -30,6 +31,12 @@ export function reportText(report: SyncReport): string {
     `State: ${syncWords[report.word]}${report.workingOffline ? ", by choice" : ""}`,
     ...(report.detail === "" ? [] : [`Reason: ${report.detail}`]),
     `Relay: ${report.relay ?? "none"} (${report.connected ? "connected" : "not connected"})`,
+    ...report.relays
+      .filter(({ isOwn }) => !isOwn)
+      .map(
+        ({ relay, connected, waiting }) =>
+          `Also: ${relay} (${connected ? "connected" : "not connected"}, ${waiting} waiting)`,
+      ),
     `Last acknowledgement: ${report.lastAckAt === null ? "never" : moment(report.lastAckAt)}`,
     `Waiting: ${counted(report.waiting, "change")} in ${counted(report.waitingNotes, "note")}`,
     `Keeps data on this device: ${report.durable ? "yes" : "no"}${report.full ? ", but there is no room" : ""}`,
@@ -98,10 +105,6 @@ export function withoutSecrets(text: string): string {
     .replace(/#1[a-z][.][^\s]+/g, "#…")
     .replace(/\b(?:wss?|https?):\/\/[^\s)]+/g, (address) => hostOf(address))
     .replace(/[A-Za-z0-9_-]{40,}/g, "…");
-}
-
-export function hostOf(url: string): string {
-  return URL.canParse(url) ? new URL(url).host : "unreadable address";
 }
 
 function moment(at: number): string {

@@ -41,6 +41,8 @@ interface NotebookFacts {
 interface SpaceAccess {
   readonly genesis: Uint8Array;
   readonly capSecret: Uint8Array;
+  /** Where its relay listens; null for the one that keeps this person's vault. */
+  readonly relay: string | null;
 }
 
 /** A space as its founder has it: records that wait to be pushed, and the first key. */
@@ -165,7 +167,7 @@ export class Shelf {
       const id = spaceIdOf(genesis);
       for (const signed of records) this.addRecord(id, signed);
       this.#store.spaces.putKey(id, keyCommitOf(id, 1, epochKey), 1, epochKey);
-      const space = this.add(kind, { genesis, capSecret });
+      const space = this.add(kind, { genesis, capSecret, relay: null });
       space.certifyDevice();
       return space;
     });
@@ -231,7 +233,7 @@ export class Shelf {
   }
 
   /** Stores and opens a space; its control log may be empty as yet. */
-  add(kind: "vault" | "notebook", { genesis, capSecret }: SpaceAccess): Space {
+  add(kind: "vault" | "notebook", { genesis, capSecret, relay }: SpaceAccess): Space {
     const id = spaceIdOf(genesis);
     this.#store.spaces.put({
       id,
@@ -240,7 +242,7 @@ export class Shelf {
       capSecret,
       role: "admin",
       state: "active",
-      relayUrl: null,
+      relayUrl: relay,
       createdAt: this.#ports.clock.now(),
     });
     return this.#open(id, { genesis, capSecret });

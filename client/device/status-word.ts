@@ -1,5 +1,6 @@
 import { refusalWords } from "#client/sync/refusal-words.ts";
 import type { SyncStatus } from "./api.ts";
+import { hostOf } from "./relay-address.ts";
 
 /** What of a session the word depends on. */
 interface SessionState {
@@ -23,16 +24,28 @@ const twoStories =
 const keepsBack =
   "Others have newer changes than the relay gives to this device. What you write is sent as always; their changes come when the relay gives them.";
 
+/** One relay in use, as far as the word depends on it. */
+interface RelayState {
+  readonly url: string;
+  /** Null while this device does not connect. */
+  readonly session: SessionState | null;
+  /** Changes it has not acknowledged. */
+  readonly waiting: number;
+}
+
+type Described = Pick<SyncStatus, "word" | "detail">;
+
 /**
  * How synchronising goes, in one of the six words and, unless all is well, a sentence.
  *
- * @param session null while this device does not connect
- */
+ * With several relays it is the worst state that needs the person. One that cannot be reached makes this device offline
+ * only if something waits for it, or if all are so; up to date it is when it is so with each.
+ * */
 export function describeSync(
-  session: SessionState | null,
-  device: Pick<SyncStatus, "waiting" | "durable" | "full" | "workingOffline">,
-): Pick<SyncStatus, "word" | "detail"> {
-  const { waiting, durable } = device;
+  relays: readonly RelayState[],
+  device: Pick<SyncStatus, "durable" | "full" | "workingOffline">,
+): Described {
+  const { durable } = device;
   if (device.full) return { word: "needs-you", detail: outOfSpace };
   if (device.workingOffline) {
     return {
@@ -44,6 +57,49 @@ export function describeSync(
       }`,
     };
   }
+  const [first, ...others] = relays;
+  if (first === undefined) return { word: "saved-here", detail: "" };
+  if (others.length === 0) return describeRelay(first.session, first.waiting, durable);
+  const each = relays.map((relay) => ({
+    ...relay,
+    ...describeRelay(relay.session, relay.waiting, durable),
+  }));
+  const isAt = (word: SyncStatus["word"]) => (relay: Described) => relay.word === word;
+  for (const word of ["needs-you", "limited"] as const) {
+    const found = each.find(isAt(word));
+    if (found !== undefined) return { word, detail: `${hostOf(found.url)}: ${found.detail}` };
+  }
+  const away = each.filter(isAt("offline"));
+  if (away.length === each.length) return describeRelay(first.session, first.waiting, durable);
+  const missed = away.filter(({ waiting }) => waiting > 0);
+  if (missed.length > 0) return { word: "offline", detail: unsentTo(missed, durable) };
+  if (each.some(isAt("sending"))) return { word: "sending", detail: "" };
+  if (away.length > 0) return { word: "saved-here", detail: unheardOf(away) };
+  return { word: each.every(isAt("up-to-date")) ? "up-to-date" : "saved-here", detail: "" };
+}
+
+function unsentTo(relays: readonly RelayState[], durable: boolean): string {
+  const where = durable ? "is saved on this device" : "exists only in this window";
+  return `${hosts(relays)} cannot be reached right now. What you wrote for it ${where} and will be sent later; your other notebooks go on.`;
+}
+
+function unheardOf(relays: readonly RelayState[]): string {
+  return `${hosts(relays)} cannot be reached right now. Nothing of yours waits for it; what others write there comes later.`;
+}
+
+function hosts(relays: readonly RelayState[]): string {
+  return relays.map(({ url }) => hostOf(url)).join(", ");
+}
+
+/**
+ * @param session null while this device does not connect
+ * @param waiting changes the relay has not acknowledged
+ */
+export function describeRelay(
+  session: SessionState | null,
+  waiting: number,
+  durable: boolean,
+): Described {
   if (session === null) return { word: "saved-here", detail: "" };
   if (!session.connected) {
     if (!session.failing) return { word: "saved-here", detail: "" };

@@ -1,7 +1,8 @@
 /** What is known of how synchronising goes, as plain data that may be shown to anybody. */
 import type { Store } from "#crdt-store/store.ts";
 import type { LogLine, NoteRow, SyncReport, SyncStatus } from "./api.ts";
-import { hostOf, withoutSecrets } from "./report-words.ts";
+import { hostOf } from "./relay-address.ts";
+import { withoutSecrets } from "./report-words.ts";
 
 /** @param notes those outside the trash */
 export function makeSyncReport(
@@ -17,6 +18,11 @@ export function makeSyncReport(
     madeAt: store.now(),
     detail: withoutSecrets(status.detail),
     relay: status.relay === null ? null : hostOf(status.relay),
+    relays: status.relays.map((relay) => ({
+      ...relay,
+      relay: hostOf(relay.relay),
+      detail: withoutSecrets(relay.detail),
+    })),
     waitingNotes: notes.filter(({ waiting }) => waiting > 0).length,
     notes: {
       "saved-here": inState("saved-here"),

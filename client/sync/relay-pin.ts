@@ -22,6 +22,13 @@ export function pinRelay(
   return before === null ? "first" : "another";
 }
 
+/** Whether one and the same relay was met at both addresses. */
+export function hasSamePin(store: Store, a: string, b: string): boolean {
+  const pin = store.settings.get(nameOf(a));
+  const other = store.settings.get(nameOf(b));
+  return pin !== null && other !== null && equal(pin, other);
+}
+
 function nameOf(relay: string): string {
   return `relay-pin/${relay}`;
 }

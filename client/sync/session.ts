@@ -342,6 +342,17 @@ export class SyncSession {
     if (this.connected) this.#link.attempt(() => this.#spaceEvent(run, { type: "connected" }));
   }
 
+  /** Synchronises a space no longer. */
+  remove(space: Space): void {
+    const run = this.#runs.get(space.hex);
+    if (run === undefined) return;
+    run.presence.leave();
+    run.presence.close();
+    this.#unsubscribe(run);
+    run.retryDue?.();
+    this.#runs.delete(space.hex);
+  }
+
   /** Changes or control records of this space wait to be sent. */
   poke(space: Space): void {
     const run = this.#runs.get(space.hex);
@@ -565,6 +576,8 @@ export class SyncSession {
   }
 
   #spaceEvent(run: SpaceRun, event: SpaceEvent): void {
+    // An answer that comes after the space was removed.
+    if (this.#runs.get(run.space.hex) !== run) return;
     if (event.type === "disconnected") {
       run.handle = null;
       run.held = [];

@@ -3,14 +3,23 @@ import { subprotocol } from "#relay/protocol/limits.ts";
 import type { Dial } from "#client/sync/ports.ts";
 
 export const dialWebSocket: Dial = (url, events) => {
-  const socket = new WebSocket(url, subprotocol);
-  socket.binaryType = "arraybuffer";
   let over = false;
   const finish = (): void => {
     if (over) return;
     over = true;
     events.closed();
   };
+  const socket = openSocket(url);
+  if (socket === null) {
+    queueMicrotask(finish);
+    return {
+      send: () => undefined,
+      close: () => {
+        over = true;
+      },
+    };
+  }
+  socket.binaryType = "arraybuffer";
   socket.addEventListener("open", () => events.opened());
   socket.addEventListener("message", ({ data }: MessageEvent<unknown>) => {
     // A text message is not ours: the parser refuses what it becomes.
@@ -29,3 +38,12 @@ export const dialWebSocket: Dial = (url, events) => {
     },
   };
 };
+
+/** Null where the browser refuses the address as such: one without encryption, from a page that came with it. */
+function openSocket(url: string): WebSocket | null {
+  try {
+    return new WebSocket(url, subprotocol);
+  } catch {
+    return null;
+  }
+}

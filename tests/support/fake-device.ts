@@ -27,7 +27,7 @@ import type {
   SyncStatus,
 } from "#client/device/api.ts";
 import { defaultLimits } from "#relay/protocol/limits.ts";
-import { hostOf } from "#client/device/report-words.ts";
+import { hostOf } from "#client/device/relay-address.ts";
 import { plainPreview, plainTitle } from "#client/notes/markdown.ts";
 import { tagsOf } from "#client/notes/tags.ts";
 
@@ -64,6 +64,7 @@ export class FakeDevice implements DeviceApi {
     full: false,
     workingOffline: false,
     fetching: null,
+    relays: [],
   };
   relayNow: RelayInfo = {
     relay: "wss://relay.example/v1",
@@ -139,6 +140,7 @@ export class FakeDevice implements DeviceApi {
       missing: 0,
       colour: null,
       parent: null,
+      relay: null,
       state: "active",
       doubt: null,
       ...fields,

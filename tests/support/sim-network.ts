@@ -1,5 +1,5 @@
 /**
- * A network between devices and one relay, as TCP behaves: messages of a connection arrive in order
+ * A network between devices and relays, as TCP behaves: messages of a connection arrive in order
  * or not at all. What goes wrong is that a connection is cut (what was on its way is lost, or its
  * answer is), that it swallows everything without a word, or that it cannot be opened.
  */
@@ -49,6 +49,8 @@ export interface Meddler {
 
 interface Link {
   readonly host: Host;
+  /** Of the relay that was dialled. */
+  readonly relayHost: string;
   readonly events: WireEvents;
   relay: RelayConnection | null;
   /** Each end's view: what it can no longer hear. */
@@ -70,7 +72,8 @@ export class Network {
   readonly #partitions = new Map<string, "refuse" | "swallow">();
   /** Sees every frame that leaves, whether it arrives or not. */
   readonly #onFrame: (frame: Uint8Array) => void;
-  #accept: ((socket: RelaySocket) => RelayConnection) | null = null;
+  /** By the host of a relay that listens. */
+  readonly #accept = new Map<string, (socket: RelaySocket) => RelayConnection>();
   frames = 0;
 
   constructor(
@@ -85,9 +88,9 @@ export class Network {
     this.#onFrame = onFrame;
   }
 
-  /** The relay listens; `null`: nobody does. */
-  listen(accept: ((socket: RelaySocket) => RelayConnection) | null): void {
-    this.#accept = accept;
+  /** The relay of this host listens. */
+  listen(relayHost: string, accept: (socket: RelaySocket) => RelayConnection): void {
+    this.#accept.set(relayHost, accept);
   }
 
   /** From now on everything between this device and the relay passes through `meddler`; null: nobody. */
@@ -97,9 +100,10 @@ export class Network {
   }
 
   dialFrom(host: Host): Dial {
-    return (_url, events) => {
+    return (url, events) => {
       const link: Link = {
         host,
+        relayHost: new URL(url).host,
         events,
         relay: null,
         deviceEnded: false,
@@ -159,9 +163,10 @@ export class Network {
   }
 
   /** The relay's process has ended: its clients hear of it soon, or never. */
-  relayGone(): void {
-    this.#accept = null;
+  relayGone(relayHost: string): void {
+    this.#accept.delete(relayHost);
     for (const link of this.#links) {
+      if (link.relayHost !== relayHost) continue;
       link.relayEnded = true;
       if (this.#chance.happens(0.7)) this.#tellDevice(link, this.#chance.between(1, 500));
     }
@@ -170,7 +175,8 @@ export class Network {
   #open(link: Link): void {
     const mode = this.#partitions.get(link.host.name);
     if (mode === "swallow") return;
-    if (mode === "refuse" || this.#accept === null) {
+    const accept = this.#accept.get(link.relayHost);
+    if (mode === "refuse" || accept === undefined) {
       link.relayEnded = true;
       this.#tellDevice(link, 0);
       return;
@@ -179,7 +185,7 @@ export class Network {
       this.#links.delete(link);
       return;
     }
-    link.relay = this.#accept({
+    link.relay = accept({
       send: (bytes) => {
         for (const frame of this.#meddlers.get(link.host.name)?.toDevice(bytes) ?? [bytes]) {
           this.#sendToDevice(link, frame);
@@ -192,7 +198,7 @@ export class Network {
         this.#tellDevice(link, Math.max(this.#latency(), link.toDeviceAt - this.#timeline.now()));
       },
       buffered: () => link.onTheWayToDevice,
-      host: "relay.test",
+      host: link.relayHost,
     });
     link.events.opened();
   }

@@ -1,5 +1,5 @@
 /**
- * A world in one thread: devices, a relay, the network between them, and time. The devices and the
+ * A world in one thread: devices, relays, the network between them, and time. The devices and the
  * relay are the product's own classes; everything they ask the outside for comes from here and
  * follows from the seed.
  */
@@ -86,7 +86,9 @@ export class World {
   readonly trace: Trace;
   readonly chance: Chance;
   readonly network: Network;
+  /** The one that every device knows. */
   readonly relay: SimRelay;
+  readonly relays: SimRelay[] = [];
   readonly devices: SimDevice[] = [];
   /** Secrets that were seen on the wire. */
   readonly leaks: string[] = [];
@@ -101,12 +103,31 @@ export class World {
     this.network = new Network(this.timeline, this.chance.fork("network"), this.trace, (frame) =>
       this.leaks.push(...this.secretsIn(frame)),
     );
-    this.relay = new SimRelay(this, options.engines, { ...defaultLimits, ...options.limits });
+    this.relay = new SimRelay(this, options.engines, this.#limits, relayUrl);
+    this.relays.push(this.relay);
   }
 
-  /** A device that has never been opened, or one whose files, not encrypted, are `disk`. */
-  addDevice(name: string, disk: FileContents | null = null): SimDevice {
-    const device = new SimDevice(this, name, this.#options, disk);
+  get #limits(): Limits {
+    return { ...defaultLimits, ...this.#options.limits };
+  }
+
+  /** One more relay, which no device knows by itself. */
+  addRelay(url: string, access = openAccess): SimRelay {
+    const relay = new SimRelay(this, this.#options.engines, this.#limits, url, access);
+    this.relays.push(relay);
+    return relay;
+  }
+
+  /**
+   * A device that has never been opened, or one whose files, not encrypted, are `disk`.
+   * @param relay its own, unless its store remembers another
+   */
+  addDevice(
+    name: string,
+    disk: FileContents | null = null,
+    relay: string | null = relayUrl,
+  ): SimDevice {
+    const device = new SimDevice(this, name, this.#options, disk, relay);
     this.devices.push(device);
     return device;
   }
@@ -119,7 +140,7 @@ export class World {
   /** Frees what a run holds. */
   async end(): Promise<void> {
     for (const device of this.devices) await device.kill();
-    this.relay.crash();
+    for (const relay of this.relays) relay.crash();
   }
 }
 
@@ -151,19 +172,27 @@ class SyncingStore extends MemoryRelayStore {
 export class SimRelay {
   /** Survives crashes. Replace it, while the relay is down, by a copy made before: a restored backup. */
   disk = new MemoryRelayDisk();
+  readonly url: string;
   readonly #world: World;
   readonly #engines: Engines;
   readonly #limits: Limits;
+  readonly #access: typeof openAccess;
   readonly #chance: Chance;
   #running: { readonly store: MemoryRelayStore; readonly timers: TimerScope } | null = null;
   /** Errors it logged. */
   readonly errors: string[] = [];
 
-  constructor(world: World, engines: Engines, limits: Limits) {
+  constructor(world: World, engines: Engines, limits: Limits, url: string, access = openAccess) {
     this.#world = world;
     this.#engines = engines;
     this.#limits = limits;
-    this.#chance = world.chance.fork("relay");
+    this.#access = access;
+    this.url = url;
+    this.#chance = world.chance.fork(url === relayUrl ? "relay" : `relay ${url}`);
+  }
+
+  get #host(): string {
+    return new URL(this.url).host;
   }
 
   get isUp(): boolean {
@@ -192,16 +221,16 @@ export class SimRelay {
         storeId,
         sign: async (message) => ed.sign(relaySecret, message),
       },
-      access: openAccess,
+      access: this.#access,
       limits: this.#limits,
       log: (level, event) => {
         // What fails because the process ended is not a fault of the relay.
         if (level === "error" && this.#running === running) this.errors.push(event);
       },
-      acceptsOrigin: (dialled) => dialled === relayUrl,
+      acceptsOrigin: (dialled) => dialled === this.url,
     });
     trace.add("relay starts");
-    network.listen((socket) => relay.connect(socket));
+    network.listen(this.#host, (socket) => relay.connect(socket));
   }
 
   /** The disk is full for the next so many transactions. */
@@ -215,7 +244,7 @@ export class SimRelay {
     const { store, timers } = this.#running;
     this.#running = null;
     this.#world.trace.add("relay crashes");
-    this.#world.network.relayGone();
+    this.#world.network.relayGone(this.#host);
     timers.end();
     store.crash();
   }
@@ -237,12 +266,20 @@ export class SimDevice {
   readonly #options: WorldOptions;
   readonly #chance: Chance;
   readonly #key: Uint8Array | null;
+  readonly #relay: string | null;
   #disk: FileContents | null;
   #process: Process | null = null;
 
-  constructor(world: World, name: string, options: WorldOptions, disk: FileContents | null) {
+  constructor(
+    world: World,
+    name: string,
+    options: WorldOptions,
+    disk: FileContents | null,
+    relay: string | null,
+  ) {
     this.name = name;
     this.#disk = disk;
+    this.#relay = relay;
     this.#world = world;
     this.#options = options;
     this.#chance = world.chance.fork(`device ${name}`);
@@ -287,7 +324,7 @@ export class SimDevice {
       automerge: () => Promise.resolve(automerge),
       sessionAlive: async (session) => this.sessions.has(session),
       deviceName: this.name,
-      relayUrl,
+      relayUrl: this.#relay,
       durable: true,
       connect: "always",
       ...(this.#options.packing === undefined ? {} : { packing: this.#options.packing }),

@@ -14,6 +14,7 @@ const beforeFirstAnswer: SyncStatus = {
   full: false,
   workingOffline: false,
   fetching: null,
+  relays: [],
 };
 
 /** What the footer and its panel say about saving and sending. */

@@ -20,6 +20,7 @@ const calm: SyncStatus = {
   full: false,
   workingOffline: false,
   fetching: null,
+  relays: [],
 };
 
 function row(fields: Partial<NoteRow>): NoteRow {

@@ -140,14 +140,81 @@ describe("the word for how synchronising goes", () => {
     // What an old connection was refused says nothing about one that is broken.
     ["offline", { ...open, connected: false, failing: true, refusedCode: 505 }, 1],
   ] as const)("is %s", (word, session, waiting) => {
-    const described = describeSync(session, { ...here, waiting });
+    const alone = [{ url: somewhere, session, waiting }];
+    const described = describeSync(alone, here);
     expect(described.word).toBe(word);
     const isTrouble = !["up-to-date", "sending", "saved-here"].includes(word);
     expect(described.detail !== "").toBe(isTrouble);
     // Without storage the trouble is the same, and nothing is called saved.
-    const passing = describeSync(session, { ...here, waiting, durable: false });
+    const passing = describeSync(alone, { ...here, durable: false });
     expect(passing.word).toBe(word);
     expect(passing.detail).not.toMatch(/saved/i);
+  });
+});
+
+describe("the word for how synchronising goes with several relays", () => {
+  const here = { durable: true, full: false, workingOffline: false };
+  const open = {
+    connected: true,
+    failing: false,
+    lastFailure: null,
+    refusedCode: null,
+    stuck: [],
+    upToDate: true,
+    doubts: [],
+    inconsistent: false,
+  };
+  const away = { ...open, connected: false, failing: true, upToDate: false };
+  const own = { url: "wss://own.test/v1", session: open, waiting: 0 };
+  const other = { url: "wss://other.test/sub/v1", session: open, waiting: 0 };
+
+  it.each([
+    ["up to date when each is", "up-to-date", own, other],
+    [
+      "offline where something waits for one that is away",
+      "offline",
+      own,
+      { ...other, session: away, waiting: 2 },
+    ],
+    [
+      "offline when all are away",
+      "offline",
+      { ...own, session: away },
+      { ...other, session: away },
+    ],
+    [
+      "not up to date while one is away that nothing waits for",
+      "saved-here",
+      own,
+      { ...other, session: away },
+    ],
+    [
+      "sending to one, whoever else is away",
+      "sending",
+      { ...own, waiting: 1 },
+      { ...other, session: away },
+    ],
+    [
+      "what one of them needs of the person",
+      "needs-you",
+      { ...own, session: away, waiting: 1 },
+      { ...other, session: { ...open, refusedCode: refusals.ENTRY_TOO_BIG.code } },
+    ],
+    [
+      "limited before offline",
+      "limited",
+      { ...own, session: away, waiting: 1 },
+      { ...other, session: { ...open, refusedCode: refusals.DISK_FULL.code } },
+    ],
+  ] as const)("is %s", (_what, word, first, second) => {
+    expect(describeSync([first, second], here).word).toBe(word);
+  });
+
+  it("names the relay that is meant, and only that", () => {
+    const { detail } = describeSync([own, { ...other, session: away, waiting: 2 }], here);
+    expect(detail).toContain("other.test");
+    expect(detail).not.toContain("own.test");
+    expect(detail).toContain("saved on this device");
   });
 });
 

@@ -150,12 +150,13 @@ describe("a shared notebook", { timeout: 60_000 }, () => {
     expect(await follow({ secret: nodeRandom(32) })).toBe("link-spent");
     expect(await follow({ spaceId: nodeRandom(32) })).toBe("bad-link");
     const elsewhere = (text: string): string => text.replace(/\/\/[^/]*/, "//elsewhere.test");
-    const unknown = formatLink(relay.httpUrl, { ...parsed.link, spaceId: nodeRandom(32) });
-    expect(await refusalOf(() => cem.device.join(elsewhere(unknown)))).toBe("bad-relay");
+    const older = { ...parsed.link, relay: null };
+    const unknown = formatLink(relay.httpUrl, { ...older, spaceId: nodeRandom(32) });
+    expect(await refusalOf(() => cem.device.join(elsewhere(unknown)))).toBe("offline");
     expect(await refusalOf(() => cem.device.setRelay("ws://elsewhere.test/v1"))).toBe("bad-relay");
     expect(await memberNames(ana, pair.notebook)).toEqual(["Ana", "Ben"]);
     // Another address of the same relay, a proxy's perhaps, is no reason to refuse.
-    await cem.device.join(elsewhere(link));
+    await cem.device.join(elsewhere(formatLink(relay.httpUrl, older)));
     await settled(cem);
     expect((await cem.device.notebooks()).map(({ id }) => id)).toContain(pair.notebook);
   });
