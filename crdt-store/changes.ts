@@ -4,6 +4,7 @@ import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
 import { parseChange, topologicalOrder, type Change } from "./chunks.ts";
 import { packHashes, unpackHashes } from "./hash-list.ts";
 import type { Inbox } from "./inbox.ts";
+import type { Merges } from "./merges.ts";
 import { Packs, type Pack } from "./packs.ts";
 import type { Sqlite } from "./sqlite.ts";
 import { StoreError } from "./store-error.ts";
@@ -107,6 +108,7 @@ const changeColumns = "id, hash, hash_prefix AS prefix, pos, local, signer, spac
 export class ChangeJournal {
   readonly #sqlite: Sqlite;
   readonly #inbox: Inbox;
+  readonly #merges: Merges;
   readonly #packs: Packs;
   readonly #edgesByDocument = new Map<string, Edges>();
   /** By document in hex, as it was before the documents in `#moved` changed; null while nobody has asked. */
@@ -119,22 +121,45 @@ export class ChangeJournal {
   /** Documents that changes were added to since somebody asked. */
   readonly #grown = new Map<string, Uint8Array>();
 
-  constructor(sqlite: Sqlite, inbox: Inbox) {
+  constructor(sqlite: Sqlite, inbox: Inbox, merges: Merges) {
     this.#sqlite = sqlite;
     this.#inbox = inbox;
+    this.#merges = merges;
     this.#packs = new Packs(sqlite);
     sqlite.onRollback(() => this.forget());
   }
 
   /**
    * Adds what is not there yet, in one transaction; answers the hashes that were new, in the given order. A known change
-   * keeps its row: only a missing position or signer is filled in.
+   * keeps its row: only a missing position or signer is filled in. What meets without knowing each other is noted.
    */
   insert(changes: readonly NewChange[]): Uint8Array[] {
     return this.#sqlite.transaction(() => {
-      const added = changes.filter((change) => this.#insertOne(change));
+      const docs = new Map(changes.map(({ doc }) => [bytesToHex(doc), doc]));
+      const watched = [...docs.values()].filter((doc) => this.#merges.isWatched(doc));
+      const before = watched.map((doc) => ({ doc, heads: this.heads(doc) }));
+      const added = this.#insertAll(changes);
+      for (const { doc, heads } of before) {
+        this.#merges.note(
+          doc,
+          heads,
+          added.filter((change) => equalBytes(change.doc, doc)),
+        );
+      }
       return added.map((change) => change.hash);
     });
+  }
+
+  #insertAll(changes: readonly NewChange[]): NewChange[] {
+    return changes.filter((change) => this.#insertOne(change));
+  }
+
+  /** Who signed a change, where that is known and its row is here. */
+  signerOf(doc: Uint8Array, hash: Uint8Array): Uint8Array | null {
+    const row = this.rowOf(doc, hash);
+    if (row === undefined) return null;
+    const sql = "SELECT signer FROM change WHERE id = ?";
+    return this.#sqlite.get<{ signer: Uint8Array | null }>(sql, [row])?.signer ?? null;
   }
 
   /**
@@ -352,7 +377,9 @@ export class ChangeJournal {
       if (restored.length !== pack.changes) throw new Error("a snapshot lacks packed changes");
       this.#packs.remove(doc);
       this.#edgesByDocument.delete(bytesToHex(doc));
-      this.insert(restored.map((change) => ({ ...change, doc, opCount: 0, pos: pack.pos, at })));
+      this.#insertAll(
+        restored.map((change) => ({ ...change, doc, opCount: 0, pos: pack.pos, at })),
+      );
     });
   }
 

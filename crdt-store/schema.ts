@@ -126,5 +126,13 @@ CREATE TABLE evidence (
 CREATE TABLE missing_change (
   doc BLOB NOT NULL, hash BLOB NOT NULL, since INTEGER NOT NULL, PRIMARY KEY (doc, hash)) WITHOUT ROWID;
 `);
+    // Versions that met without knowing each other, to be looked at; and the passages that both had changed.
+    sqlite.script(`
+CREATE TABLE merge (id INTEGER PRIMARY KEY, doc BLOB NOT NULL, stood BLOB NOT NULL, came BLOB NOT NULL);
+CREATE TABLE conflict (
+  id BLOB PRIMARY KEY, doc BLOB NOT NULL, field TEXT NOT NULL, line INTEGER NOT NULL, dev BLOB, at INTEGER NOT NULL,
+  reviewed INTEGER NOT NULL, times INTEGER NOT NULL, base_heads BLOB NOT NULL, our_heads BLOB NOT NULL,
+  their_heads BLOB NOT NULL, base TEXT NOT NULL, ours TEXT NOT NULL, theirs TEXT NOT NULL);
+`);
   },
 ];

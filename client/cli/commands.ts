@@ -12,7 +12,7 @@ import { exchange, type Exchange } from "./exchange.ts";
 import { exitCodes } from "./failure.ts";
 import { checkWords, listDevices, nameDevice, showWords } from "./own-devices.ts";
 import { relayInfoText } from "./relay-info.ts";
-import { splicesBetween } from "./text-diff.ts";
+import { splicesBetween } from "#client/notes/text-diff.ts";
 
 /**
  * Every command that a device alone carries out. Failures are refusals.

@@ -9,8 +9,9 @@
 import type { Percentiles } from "#crdt-store/histogram.ts";
 import type { Keep } from "#client/sync/keep.ts";
 import type { Limits } from "#relay/protocol/limits.ts";
+import type { DiffPart } from "#client/notes/text-diff.ts";
 
-export type { Percentiles };
+export type { DiffPart, Percentiles };
 
 /** How far the newest change of a note is known to have come. */
 export type NoteState = "saved-here" | "on-relay" | "seen-elsewhere";
@@ -145,6 +146,8 @@ export interface SyncReport extends SyncStatus {
     readonly shown: Percentiles | null;
   };
   readonly divergence: { readonly checks: number; readonly found: number };
+  /** Passages changed in two places at once: all that were ever met, and of those still listed how many are which. */
+  readonly conflicts: { readonly found: number; readonly open: number; readonly reviewed: number };
   /** What could not be applied and is kept aside, the oldest first. */
   readonly quarantine: readonly {
     readonly at: number;
@@ -152,6 +155,33 @@ export interface SyncReport extends SyncStatus {
     readonly bytes: number;
   }[];
   readonly log: readonly LogLine[];
+}
+
+/**
+ * A passage of a note that this device and another changed without knowing of each other. Both edits are in the note; it
+ * is for a person to see whether it still reads well.
+ */
+export interface ConflictRow {
+  readonly id: string;
+  readonly note: string;
+  readonly field: NoteField;
+  /** The line it began at in the version that both knew, from 0. */
+  readonly line: number;
+  /** Whose the other edit is: a name, or "another device". */
+  readonly with: string;
+  readonly at: number;
+  readonly reviewed: boolean;
+  /** More than 1 where two wrote side by side: how often their edits met. */
+  readonly times: number;
+  /** The versions, as hex hashes. */
+  readonly heads: {
+    readonly base: readonly string[];
+    readonly ours: readonly string[];
+    readonly theirs: readonly string[];
+  };
+  /** What either side made of the passage; a long one is cut off. */
+  readonly ours: readonly DiffPart[];
+  readonly theirs: readonly DiffPart[];
 }
 
 /** What happened, in plain words. */
@@ -225,6 +255,8 @@ export interface RetentionSettings {
   /** Null: until somebody empties the trash. */
   readonly trashDays: null | 30 | 90 | 365;
   readonly logDays: 7 | 30 | 90;
+  /** Passages changed in two places at once, reviewed or not. */
+  readonly conflictDays: 30 | 90 | 365;
 }
 
 export interface TrashedNote {
@@ -509,6 +541,10 @@ export interface DeviceApi {
   syncReport(): Promise<SyncReport>;
   /** Stops synchronising until it is called with false; what is written is kept here and sent then. */
   workOffline(offline: boolean): Promise<void>;
+  /** Passages changed in two places at once, of one note or of all; the newest first. */
+  conflicts(id?: string): Promise<readonly ConflictRow[]>;
+  /** Somebody has looked at it. */
+  markReviewed(conflict: string): Promise<void>;
   /** How many ms after it arrived each of some remote edits was on a screen: for the report alone. */
   shown(delays: readonly number[]): Promise<void>;
 }

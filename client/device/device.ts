@@ -20,6 +20,7 @@ import { Admission } from "./admission.ts";
 import type {
   CallName,
   Commit,
+  ConflictRow,
   DeviceApi,
   DeviceEvent,
   DeviceInfo,
@@ -45,6 +46,7 @@ import type {
 import { Arrival } from "./arrival.ts";
 import { Background } from "./background.ts";
 import { Carets } from "./carets.ts";
+import { ConflictReview } from "./conflict-review.ts";
 import { Compaction, defaultPackingLimits, type PackingLimits } from "./compaction.ts";
 import { DeviceDocuments } from "./documents.ts";
 import { DeviceEvents } from "./events.ts";
@@ -119,6 +121,7 @@ export class Device implements DeviceApi {
   readonly #rows: NoteRows;
   readonly #materialiser: Materialiser;
   readonly #compaction: Compaction;
+  readonly #conflicts: ConflictReview;
   readonly #search: Search;
   readonly #notes: Notes;
   readonly #retention: Retention;
@@ -158,6 +161,8 @@ export class Device implements DeviceApi {
     const moved = (): void => events.notify("notes");
     const materialiser = new Materialiser({ ...ports, background, documents, moved });
     materialiser.add(rows);
+    this.#conflicts = new ConflictReview({ ...parts, nameOf });
+    materialiser.add(this.#conflicts);
     const limits = ports.packing ?? defaultPackingLimits;
     this.#compaction = new Compaction({ ...parts, background, limits });
     this.#events = events;
@@ -371,6 +376,14 @@ export class Device implements DeviceApi {
     if (offline) this.#desk.disconnect();
     else if (this.#ports.connect === "always") this.connect();
     this.#progressed();
+  }
+
+  async conflicts(id?: string): Promise<readonly ConflictRow[]> {
+    return this.#conflicts.rows(id === undefined ? undefined : this.#notes.must(id).docId);
+  }
+
+  async markReviewed(conflict: string): Promise<void> {
+    this.#conflicts.markReviewed(conflict);
   }
 
   async shown(delays: readonly number[]): Promise<void> {
@@ -676,6 +689,7 @@ export class Device implements DeviceApi {
   /** Something was written here: tell the lists, and the relay. */
   #changedHere(space: Space): void {
     this.#desk.poke(space);
+    this.#materialiser.soon();
     this.#progressed();
   }
 

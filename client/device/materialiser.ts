@@ -9,6 +9,7 @@ import type { Clock, Timers } from "#client/sync/ports.ts";
 import type { NoteDocument } from "./api.ts";
 import type { Background } from "./background.ts";
 import type { DeviceDocuments } from "./documents.ts";
+import type { Automerge } from "./index-document.ts";
 import { failureWords } from "./failure-words.ts";
 
 /** Who keeps something that is derived from what notes say: the list's rows, the search index. */
@@ -20,7 +21,7 @@ export interface NoteReader {
    * transaction of the notes' store. Once read, or passed over, a note is not to be named as unread
    * until it has changed.
    */
-  read(doc: Uint8Array, note: AutomergeModule.Doc<NoteDocument>): void;
+  read(doc: Uint8Array, note: AutomergeModule.Doc<NoteDocument>, automerge: Automerge): void;
   /** The note cannot be loaded. */
   passOver(doc: Uint8Array): void;
 }
@@ -134,7 +135,7 @@ export class Materialiser {
     try {
       const note = documents.load<NoteDocument>(doc);
       try {
-        for (const reader of this.#readers) reader.read(doc, note);
+        for (const reader of this.#readers) reader.read(doc, note, documents.automerge);
       } finally {
         documents.automerge.free(note);
       }

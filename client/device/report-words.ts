@@ -24,7 +24,7 @@ export const durationWords: Record<keyof SyncReport["times"], string> = {
 
 /** Times as UTC, so that two reports can be laid side by side. */
 export function reportText(report: SyncReport): string {
-  const { pushes, divergence } = report;
+  const { pushes, divergence, conflicts } = report;
   const lines = [
     "Sealeaf sync report",
     `Made: ${moment(report.madeAt)}`,
@@ -44,6 +44,7 @@ export function reportText(report: SyncReport): string {
     ...measureLines(report),
     `Entries: ${pushes.taken} taken, ${pushes.refused} refused`,
     `Comparisons with other devices: ${divergence.checks}, of which ${divergence.found} found a difference`,
+    `Passages changed in two places at once: ${conflicts.found}; listed: ${conflicts.open} to review, ${conflicts.reviewed} reviewed`,
     "",
     `Kept aside: ${report.quarantine.length}`,
     ...report.quarantine.map(

@@ -26,7 +26,8 @@ export interface RetentionPorts {
 const dayMs = 24 * 60 * 60 * 1000;
 const trashWindows: readonly RetentionSettings["trashDays"][] = [null, 30, 90, 365];
 const logWindows: readonly RetentionSettings["logDays"][] = [7, 30, 90];
-const defaults: RetentionSettings = { trashDays: null, logDays: 30 };
+const conflictWindows: readonly RetentionSettings["conflictDays"][] = [30, 90, 365];
+const defaults: RetentionSettings = { trashDays: null, logDays: 30, conflictDays: 90 };
 const setting = "device/retention";
 
 /** Whether a window has passed is looked at this often. */
@@ -72,11 +73,15 @@ export class Retention {
   }
 
   set(wanted: RetentionSettings): void {
-    if (!trashWindows.includes(wanted.trashDays) || !logWindows.includes(wanted.logDays)) {
+    const isOffered =
+      trashWindows.includes(wanted.trashDays) &&
+      logWindows.includes(wanted.logDays) &&
+      conflictWindows.includes(wanted.conflictDays);
+    if (!isOffered) {
       refuse("bad-input", "There is no such time to keep things for. Nothing was changed.");
     }
-    const { trashDays, logDays } = wanted;
-    this.#store.settings.put(setting, utf8(JSON.stringify({ trashDays, logDays })));
+    const { trashDays, logDays, conflictDays } = wanted;
+    this.#store.settings.put(setting, utf8(JSON.stringify({ trashDays, logDays, conflictDays })));
     this.begin();
   }
 
@@ -164,7 +169,9 @@ export class Retention {
   /** Whether there is more to let go. */
   #letGo(): boolean {
     const now = this.#ports.clock.now();
-    this.#store.syncLog.forgetBefore(now - this.settings().logDays * dayMs);
+    const { logDays, conflictDays } = this.settings();
+    this.#store.syncLog.forgetBefore(now - logDays * dayMs);
+    this.#store.conflicts.forgetBefore(now - conflictDays * dayMs);
     const due = this.#inTrash().filter((note) => this.#isDue(note, now));
     if (due.length === 0) {
       this.#giveBack();
@@ -215,10 +222,13 @@ function settingsIn(bytes: Uint8Array): RetentionSettings {
   try {
     const stored: unknown = JSON.parse(new TextDecoder().decode(bytes));
     if (typeof stored !== "object" || stored === null) return defaults;
-    const { trashDays, logDays } = stored as Partial<Record<keyof RetentionSettings, unknown>>;
+    const { trashDays, logDays, conflictDays } = stored as Partial<
+      Record<keyof RetentionSettings, unknown>
+    >;
     return {
       trashDays: trashWindows.find((days) => days === trashDays) ?? defaults.trashDays,
       logDays: logWindows.find((days) => days === logDays) ?? defaults.logDays,
+      conflictDays: conflictWindows.find((days) => days === conflictDays) ?? defaults.conflictDays,
     };
   } catch {
     return defaults;

@@ -42,6 +42,7 @@ export function makeSyncReport(
       checks: metrics.counted("divergence-checks"),
       found: metrics.counted("divergences"),
     },
+    conflicts: { found: metrics.counted("conflicts"), ...store.conflicts.counts() },
     quarantine: inbox.quarantined().map(({ at, reason, bytes }) => ({
       at,
       reason: withoutSecrets(reason),

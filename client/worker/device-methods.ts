@@ -52,6 +52,8 @@ export const DEVICE_METHODS: MethodNames<DeviceApi> = {
   syncLog: true,
   syncReport: true,
   workOffline: true,
+  conflicts: true,
+  markReviewed: true,
   shown: true,
 };
 

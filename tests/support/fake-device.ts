@@ -8,6 +8,7 @@ import { generateAutomergeUrl, parseAutomergeUrl } from "@automerge/automerge-re
 
 import type {
   Commit,
+  ConflictRow,
   DeviceApi,
   DeviceEvent,
   DeviceInfo,
@@ -87,7 +88,7 @@ export class FakeDevice implements DeviceApi {
     stored: { bytes: 2_400_000, at: 0 },
     lastAckAt: 0,
   };
-  retentionNow: RetentionSettings = { trashDays: null, logDays: 30 };
+  retentionNow: RetentionSettings = { trashDays: null, logDays: 30, conflictDays: 90 };
   storageNow: StorageReport = {
     files: 2_400_000,
     notes: 1_300_000,
@@ -431,6 +432,7 @@ export class FakeDevice implements DeviceApi {
     retries: [],
     times: { push: null, pull: null, upToDate: null, acknowledged: null, shown: null },
     divergence: { checks: 0, found: 0 },
+    conflicts: { found: 0, open: 0, reviewed: 0 },
     quarantine: [],
   };
   syncReport = this.#method("syncReport", () => ({
@@ -442,6 +444,15 @@ export class FakeDevice implements DeviceApi {
   }));
   workOffline = this.#method("workOffline", (offline: boolean) => {
     this.setStatus({ workingOffline: offline, word: offline ? "offline" : "up-to-date" });
+  });
+  conflictsNow: readonly ConflictRow[] = [];
+  conflicts = this.#method("conflicts", (id?: string) =>
+    this.conflictsNow.filter(({ note }) => id === undefined || note === id),
+  );
+  markReviewed = this.#method("markReviewed", (id: string) => {
+    this.conflictsNow = this.conflictsNow.map((row) =>
+      row.id === id ? { ...row, reviewed: true } : row,
+    );
   });
   /** How long remote edits took to the screen, as tabs told. */
   readonly shownDelays: number[] = [];

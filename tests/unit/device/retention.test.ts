@@ -199,7 +199,7 @@ async function setupTrashed(relayUrl: string | null) {
 }
 
 describe("the trash's window", { timeout: 60_000 }, () => {
-  const month: RetentionSettings = { trashDays: 30, logDays: 30 };
+  const month: RetentionSettings = { trashDays: 30, logDays: 30, conflictDays: 90 };
 
   it("is without end until somebody sets one", async () => {
     await using trash = await setupTrashed(relay.url);
@@ -252,12 +252,16 @@ describe("the trash's window", { timeout: 60_000 }, () => {
 
   it("is remembered, and only one of those there are", async () => {
     await using trash = await setupTrashed(null);
-    await trash.device.setRetention({ trashDays: 365, logDays: 7 });
-    const odd = { trashDays: 1, logDays: 7 } as unknown as RetentionSettings; // as a caller without types
+    await trash.device.setRetention({ trashDays: 365, logDays: 7, conflictDays: 30 });
+    const odd = { trashDays: 1, logDays: 7, conflictDays: 30 } as unknown as RetentionSettings; // as a caller without types
     expect(await refusalOf(() => trash.device.setRetention(odd))).toBe("bad-input");
     const files = new MemoryFiles(trash.files.snapshot());
     await using again = await setupDevice({ files });
-    expect(await again.device.retention()).toEqual({ trashDays: 365, logDays: 7 });
+    expect(await again.device.retention()).toEqual({
+      trashDays: 365,
+      logDays: 7,
+      conflictDays: 30,
+    });
   });
 });
 

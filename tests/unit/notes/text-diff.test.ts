@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { splicesBetween } from "#client/cli/text-diff.ts";
+import { splicesBetween } from "#client/notes/text-diff.ts";
 import { applySplices } from "#client/notes/text-splices.ts";
 
 /** Texts that share lines, words and emoji, so that anchors, gaps and cut points all occur. */

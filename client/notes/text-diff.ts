@@ -5,7 +5,30 @@
  */
 import diff from "fast-diff";
 import type { Splice } from "#client/device/api.ts";
-import { diffTexts, normaliseSplices, pushSplice } from "#client/notes/text-splices.ts";
+import { diffTexts, normaliseSplices, pushSplice } from "./text-splices.ts";
+
+/** A piece of a text beside another version of it. */
+export interface DiffPart {
+  readonly type: "same" | "removed" | "added";
+  readonly text: string;
+}
+
+/** How `after` came of `before`, word by word as a person reads it; nothing empty. */
+export function diffParts(before: string, after: string): readonly DiffPart[] {
+  const parts: DiffPart[] = [];
+  const add = (type: DiffPart["type"], text: string): void => {
+    if (text !== "") parts.push({ type, text });
+  };
+  let from = 0;
+  for (const change of refine({ at: 0, before, after }, 0)) {
+    add("same", before.slice(from, change.at));
+    add("removed", change.before);
+    add("added", change.after);
+    from = change.at + change.before.length;
+  }
+  add("same", before.slice(from));
+  return parts;
+}
 
 /** A stretch of the old text and what stands in its place. */
 interface Change {
@@ -68,7 +91,7 @@ function refine(change: Change, level: number): readonly Change[] {
   const tokensOf = granularities[level];
   if (change.before === change.after) return [];
   if (tokensOf === undefined || change.before === "" || change.after === "") return [change];
-  const gaps = gapsBetween(change, tokensOf(change.before), tokensOf(change.after));
+  const gaps = gapsIn(change, tokensOf(change.before), tokensOf(change.after));
   return gaps.flatMap((gap) => refine(gap, level + 1));
 }
 
@@ -79,24 +102,33 @@ interface Range {
   readonly b1: number;
 }
 
+/** Tokens [a0, a1) of one side, in whose place the other has [b0, b1). */
+export type TokenGap = Range;
+
+function gapsIn(change: Change, a: readonly string[], b: readonly string[]): Change[] {
+  const offsets = offsetsOf(a);
+  return gapsBetween(a, b).map(({ a0, a1, b0, b1 }) => ({
+    at: change.at + (offsets[a0] ?? 0),
+    before: a.slice(a0, a1).join(""),
+    after: b.slice(b0, b1).join(""),
+  }));
+}
+
 /** What lies between the tokens that both sides have in the same order. */
-function gapsBetween(change: Change, a: readonly string[], b: readonly string[]): Change[] {
+export function gapsBetween(a: readonly string[], b: readonly string[]): readonly TokenGap[] {
   let ranges: readonly Range[] = [{ a0: 0, a1: a.length, b0: 0, b1: b.length }];
   for (let round = 0; round < mostRounds; round += 1) {
     const next = ranges.flatMap((range) => splitAtAnchors(trimmed(range, a, b), a, b));
     if (next.length === ranges.length) break;
     ranges = next;
   }
-  const offsets = offsetsOf(a);
   return ranges
     .map((range) => trimmed(range, a, b))
     .flatMap(pairedIfEqual)
-    .map(({ a0, a1, b0, b1 }) => ({
-      at: change.at + (offsets[a0] ?? 0),
-      before: a.slice(a0, a1).join(""),
-      after: b.slice(b0, b1).join(""),
-    }))
-    .filter(({ before, after }) => before !== after);
+    .filter(
+      ({ a0, a1, b0, b1 }) =>
+        a1 - a0 !== b1 - b0 || a.slice(a0, a1).some((token, ix) => token !== b[b0 + ix]),
+    );
 }
 
 /** As many tokens on both sides are most likely the same ones, each changed a little. */
