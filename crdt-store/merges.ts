@@ -1,4 +1,4 @@
-import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
 
 import { packHashes, unpackHashes } from "./hash-list.ts";
 import type { Sqlite } from "./sqlite.ts";

@@ -28,6 +28,8 @@ export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
   watch                      stay connected; one JSON line per event
   status                     what is saved, sent and waiting, and how quickly; with --json a
                              report without secrets
+  conflicts [ID]             passages of your notes, or of one, that were changed in two places at
+                             once; conflicts --reviewed CONFLICT marks one as looked at
   offline on|off             exchange nothing with the relay until it is switched off again
   relay-info                 what the relay is, what it keeps of yours, and its limits
   doctor                     examine everything here and say what is well; changes nothing
@@ -69,6 +71,7 @@ export type Command =
   | { readonly name: "devices"; readonly act: "name"; readonly deviceName: string }
   | { readonly name: "redeem"; readonly invite: string }
   | { readonly name: "offline"; readonly offline: boolean }
+  | { readonly name: "conflicts"; readonly note: string | null; readonly reviewed: string | null }
   | { readonly name: "passphrase"; readonly action: "set" | "change" | "remove" }
   /** Null: until it is hopeless. */
   | { readonly name: "sync"; readonly timeoutMs: number | null };
@@ -132,6 +135,7 @@ function parse(args: readonly string[]) {
       base: { type: "string" },
       role: { type: "string" },
       timeout: { type: "string" },
+      reviewed: { type: "string" },
     },
   });
 }
@@ -145,6 +149,7 @@ const commandOfOption = {
   base: "edit",
   role: "share",
   timeout: "sync",
+  reviewed: "conflicts",
 } as const satisfies Partial<Record<keyof Values, Command["name"]>>;
 
 /** A sentence about the first option that is out of place, null if none is. */
@@ -197,6 +202,12 @@ function commandOf(name: string, rest: readonly string[], values: Values): Comma
     case "join":
       if (first === undefined) return "join needs a link.";
       return second === undefined ? { name, link: first } : "join takes one link.";
+    case "conflicts": {
+      const { reviewed = null } = values;
+      const most = reviewed === null ? 1 : 0;
+      if (rest.length > most) return "conflicts takes one note, or --reviewed with a conflict.";
+      return { name, note: first ?? null, reviewed };
+    }
     case "offline":
       if ((first !== "on" && first !== "off") || second !== undefined) {
         return "offline needs one of on, off.";

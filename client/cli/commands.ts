@@ -8,6 +8,7 @@ import type { Clock } from "#client/sync/ports.ts";
 import { done, type Answer } from "./answer.ts";
 import type { Command } from "./command-line.ts";
 import { bytesInWords } from "#client/notes/bytes-in-words.ts";
+import { conflictsText } from "./conflicts.ts";
 import { exchange, type Exchange } from "./exchange.ts";
 import { exitCodes } from "./failure.ts";
 import { checkWords, listDevices, nameDevice, showWords } from "./own-devices.ts";
@@ -144,6 +145,16 @@ export async function runCommand(
         storageText(files, free),
       ].join("");
       return done({ ...report, relay, setAside, storage: { bytes: files, free } }, text);
+    }
+    case "conflicts": {
+      if (command.reviewed !== null) {
+        await device.markReviewed(command.reviewed);
+        return done({ id: command.reviewed, reviewed: true }, `${command.reviewed} is reviewed.\n`);
+      }
+      await device.describeStale();
+      const rows = await device.conflicts(command.note ?? undefined);
+      const titles = new Map((await device.notes()).map(({ id, title }) => [id, title]));
+      return done(rows, conflictsText(rows, titles));
     }
     case "offline":
       await device.workOffline(command.offline);

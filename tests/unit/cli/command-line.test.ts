@@ -63,6 +63,16 @@ describe("a line", () => {
       deviceName: "Ana's laptop",
     });
     expect(complaintAbout("devices", "name")).toBe("devices name needs a name.");
+    expect(commandOf("offline", "on")).toEqual({ name: "offline", offline: true });
+    expect(complaintAbout("offline", "perhaps")).toBe("offline needs one of on, off.");
+    expect(commandOf("conflicts")).toEqual({ name: "conflicts", note: null, reviewed: null });
+    expect(commandOf("conflicts", "A")).toEqual({ name: "conflicts", note: "A", reviewed: null });
+    expect(commandOf("conflicts", "--reviewed", "0a")).toEqual({
+      name: "conflicts",
+      note: null,
+      reviewed: "0a",
+    });
+    expect(complaintAbout("conflicts", "A", "--reviewed", "0a")).toContain("takes one note, or");
     expect(commandOf("sync")).toEqual({ name: "sync", timeoutMs: null });
     expect(commandOf("sync", "--timeout", "0.5")).toEqual({ name: "sync", timeoutMs: 500 });
   });
