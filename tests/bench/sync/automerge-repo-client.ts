@@ -51,7 +51,7 @@ export class AutomergeRepoClient implements Library {
     });
   }
 
-  async words(): Promise<string> {
+  async invite(): Promise<string> {
     return "";
   }
 

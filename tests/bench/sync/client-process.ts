@@ -2,7 +2,6 @@
 import { setImmediate } from "node:timers/promises";
 import { nodeTimers } from "#client/cli/node-ports.ts";
 import type { Splice } from "#client/device/api.ts";
-import { trafficSince, type Traffic } from "./traffic.ts";
 import { serve } from "./calls.ts";
 import {
   emptyBody,
@@ -14,6 +13,7 @@ import {
   type Library,
   type Place,
 } from "./library.ts";
+import { setRoundTrip, trafficSince, type Traffic } from "./wire.ts";
 import { longTyping } from "../long-history.ts";
 
 export class SyncClient {
@@ -64,7 +64,7 @@ export class SyncClient {
   }
 
   async invitation(): Promise<Invitation> {
-    return { names: this.#names, words: await this.#library.words() };
+    return { names: this.#names, words: await this.#library.invite() };
   }
 
   /** From nothing to all notes of the invitation; milliseconds since the call. */
@@ -142,11 +142,17 @@ export class SyncClient {
     return this.#library.disconnect();
   }
 
-  /** Answers when it was asked to and when all notes were known to be as they are at the server. */
-  async reconnect(): Promise<{ readonly from: number; readonly to: number }> {
+  /**
+   * Answers when it was asked to and when all notes were known to be as they are at the server.
+   * @param roundTripMs how far away the server is meanwhile
+   */
+  async reconnect(roundTripMs: number): Promise<{ readonly from: number; readonly to: number }> {
+    setRoundTrip(roundTripMs);
     const from = now();
     await this.#library.reconnect();
-    return { from, to: now() };
+    const to = now();
+    setRoundTrip(0);
+    return { from, to };
   }
 
   traffic(): Traffic {

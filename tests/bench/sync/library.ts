@@ -46,7 +46,8 @@ export interface Library {
   /** Becomes another device with these notes, connected. */
   join(invitation: Invitation): Promise<void>;
   create(notes: readonly NoteText[]): Promise<readonly string[]>;
-  words(): Promise<string>;
+  /** Whatever others are shown of the notes before they have them is at the server. Answers the words, "" for none. */
+  invite(): Promise<string>;
   /** The server has everything. Where a library has no word for it, the server is asked instead. */
   settled(): Promise<void>;
   /** Everything named in the invitation comes to this device, which has just joined. */

@@ -65,7 +65,9 @@ export class SealeafClient implements Library {
     return names;
   }
 
-  async words(): Promise<string> {
+  async invite(): Promise<string> {
+    // An idle device does so by and by: long before somebody comes with an empty one.
+    while (!(await this.#device.sendCards(lookEveryMs)));
     return ((await this.#device.words()) ?? []).join(" ");
   }
 

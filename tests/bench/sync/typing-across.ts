@@ -139,7 +139,7 @@ async function typeOffline(
   const arrived = reader.whenText(applySplices(emptyBody, edits));
   await writer.type(edits, { everyMs: 0, pauseAfter: offlinePause });
   await writer.traffic();
-  const { from } = await writer.reconnect();
+  const { from } = await writer.reconnect(0);
   const ms = (await arrived) - from;
   return { ms, sent: (await writer.traffic()).sent };
 }

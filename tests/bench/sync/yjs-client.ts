@@ -17,7 +17,7 @@ import {
 /** What carries the documents of one device. */
 export interface YjsTransport {
   attach(name: string, doc: Doc): void;
-  disconnect(): void;
+  disconnect(): Promise<void>;
   connect(): void;
   /** Resolves when every document attached has been compared with the server since it was connected. */
   synced(): Promise<void>;
@@ -60,7 +60,7 @@ export class YjsClient implements Library {
     return names;
   }
 
-  async words(): Promise<string> {
+  async invite(): Promise<string> {
     return "";
   }
 
@@ -113,7 +113,7 @@ export class YjsClient implements Library {
   }
 
   async disconnect(): Promise<void> {
-    this.#transport?.disconnect();
+    await this.#transport?.disconnect();
   }
 
   async reconnect(): Promise<void> {
@@ -153,7 +153,7 @@ export function yWebsocket(url: string): YjsTransport {
       const options = { WebSocketPolyfill: WebSocket as never, disableBc: true };
       providers.push(new WebsocketProvider(url, name, doc, options));
     },
-    disconnect() {
+    async disconnect() {
       for (const provider of providers) provider.disconnect();
     },
     connect() {
@@ -185,8 +185,10 @@ export function hocuspocus(url: string): YjsTransport {
       provider.attach();
       providers.push(provider);
     },
-    disconnect() {
+    async disconnect() {
+      const closed = new Promise((resolve) => websocketProvider.on("disconnect", resolve));
       websocketProvider.disconnect();
+      await closed;
     },
     connect() {
       void websocketProvider.connect();
