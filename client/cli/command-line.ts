@@ -22,6 +22,8 @@ export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
   words check                prove that you have them by three of them; they are then removed from here
   devices                    your devices: when each was last here, and its fingerprint
   devices name NAME          how your other devices see this one
+  devices remove ID          take a lost or sold device out of everything, for good
+  device-link [cancel]       a link for one more device of yours, good for ten minutes
   redeem INVITATION          enter a relay that asks for one
   sync [--timeout S]         exchange everything with the relay, then stop; keeps trying
                              for S seconds, else gives up when the relay cannot be reached
@@ -69,6 +71,8 @@ export type Command =
   | { readonly name: "words"; readonly check: boolean }
   | { readonly name: "devices"; readonly act: "list" }
   | { readonly name: "devices"; readonly act: "name"; readonly deviceName: string }
+  | { readonly name: "devices"; readonly act: "remove"; readonly id: string }
+  | { readonly name: "device-link"; readonly act: "show" | "cancel" }
   | { readonly name: "redeem"; readonly invite: string }
   | { readonly name: "offline"; readonly offline: boolean }
   | { readonly name: "conflicts"; readonly note: string | null; readonly reviewed: string | null }
@@ -227,6 +231,10 @@ function commandOf(name: string, rest: readonly string[], values: Values): Comma
         : "Words are never typed on the command line, where others can read them.";
     case "devices":
       return devicesCommand(rest);
+    case "device-link":
+      return rest.length === 0 || (first === "cancel" && second === undefined)
+        ? { name, act: first === "cancel" ? "cancel" : "show" }
+        : "device-link takes nothing, or cancel.";
     case "redeem":
       if (first === undefined) return "redeem needs an invitation.";
       return second === undefined ? { name, invite: first } : "redeem takes one invitation.";
@@ -257,8 +265,13 @@ function devicesCommand([act, ...rest]: readonly string[]): Command | string {
     case "name":
       if (rest.length === 0) return "devices name needs a name.";
       return { name: "devices", act, deviceName: rest.join(" ") };
+    case "remove": {
+      const [id, ...more] = rest;
+      if (id === undefined || more.length > 0) return "devices remove needs the id of one device.";
+      return { name: "devices", act, id };
+    }
     default:
-      return "devices takes nothing, or name.";
+      return "devices takes nothing, or name, or remove.";
   }
 }
 

@@ -11,7 +11,14 @@ import { bytesInWords } from "#client/notes/bytes-in-words.ts";
 import { conflictsText } from "./conflicts.ts";
 import { exchange, type Exchange } from "./exchange.ts";
 import { exitCodes } from "./failure.ts";
-import { checkWords, listDevices, nameDevice, showWords } from "./own-devices.ts";
+import {
+  checkWords,
+  linkDevice,
+  listDevices,
+  nameDevice,
+  removeDevice,
+  showWords,
+} from "./own-devices.ts";
 import { relayInfoText } from "./relay-info.ts";
 import { splicesBetween } from "#client/notes/text-diff.ts";
 
@@ -118,7 +125,18 @@ export async function runCommand(
     case "words":
       return command.check ? checkWords(device, input) : showWords(device);
     case "devices":
-      return command.act === "name" ? nameDevice(device, command.deviceName) : listDevices(device);
+      switch (command.act) {
+        case "name":
+          return nameDevice(device, command.deviceName);
+        case "remove":
+          mustKnowRelay(device);
+          return removeDevice(device, command.id);
+        case "list":
+          return listDevices(device);
+      }
+    case "device-link":
+      mustKnowRelay(device);
+      return linkDevice(device, command.act);
     case "redeem":
       mustKnowRelay(device);
       await device.redeemInvite(command.invite);

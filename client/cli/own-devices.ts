@@ -24,6 +24,30 @@ function deviceLine(row: DeviceRow): string {
   return `${facts.join("  ")}\n    ${row.fingerprint}\n`;
 }
 
+export async function removeDevice(device: Device, id: string): Promise<Answer> {
+  const removed = await device.removeDevice(id);
+  const count = `${removed.notebooks} notebook${removed.notebooks === 1 ? "" : "s"}`;
+  const waiting = removed.waiting.map(
+    (name) => `${name}: somebody who manages it has to renew your access there.\n`,
+  );
+  const lines = [`The device is out, and the keys of ${count} are renewed.\n`, ...waiting];
+  return done(removed, lines.join(""));
+}
+
+/** A link for one more device, shown for ten minutes or until `act` ends it. */
+export async function linkDevice(device: Device, act: "show" | "cancel"): Promise<Answer> {
+  if (act === "cancel") {
+    await device.cancelDeviceLink();
+    return done({ cancelled: true }, "The link is withdrawn. Run sync to tell the relay.\n");
+  }
+  const { link, expiresAt } = await device.deviceLink();
+  const until = new Date(expiresAt).toISOString().slice(11, 16);
+  return {
+    ...done({ link, expiresAt }, `${link}\n`),
+    trouble: `Whoever opens this link has all your notes: open it on your other device alone, until ${until}Z. Run sync when it is there.\n`,
+  };
+}
+
 /** The words while they wait to be proved safe. */
 export async function showWords(device: Device): Promise<Answer> {
   const words = await device.words();

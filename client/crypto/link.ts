@@ -1,11 +1,12 @@
 /**
- * Links: `<app address>/#1<r|e>.<secret>.<spaceId>[.<relay URL>]`, parts in base64url. The fragment
+ * Links: `<app address>/#1<r|e|d>.<secret>.<spaceId>[.<relay URL>]`, parts in base64url. The fragment
  * never reaches a server; whoever has it has the capability it names (PROTOCOL §10).
  */
 import { parseBase64url, toBase64url, utf8 } from "#relay/protocol/bytes.ts";
 
 export interface ShareLink {
-  readonly role: "read" | "edit";
+  /** "device": one more device of the same person; it opens the vault. */
+  readonly role: "read" | "edit" | "device";
   /** 32 bytes: a capability of its own. */
   readonly secret: Uint8Array;
   readonly spaceId: Uint8Array;
@@ -15,7 +16,11 @@ export interface ShareLink {
 
 export const longestRelayAddress = 2_000;
 
-const letterByRole = { read: "r", edit: "e" } as const;
+const letterByRole = { read: "r", edit: "e", device: "d" } as const;
+
+const roleByLetter = new Map<string, ShareLink["role"]>(
+  (["read", "edit", "device"] as const).map((role) => [letterByRole[role], role]),
+);
 
 /** @param app address of the web app, without fragment */
 export function formatLink(app: string, link: ShareLink): string {
@@ -37,12 +42,8 @@ export function parseLink(text: string): ParsedLink {
   const trimmed = text.trim();
   const fragment = trimmed.includes("#") ? trimmed.slice(trimmed.indexOf("#") + 1) : trimmed;
   const [kind, secretText, spaceText, relayText, ...more] = fragment.split(".");
-  if (
-    kind === undefined ||
-    !/^1[re]$/.test(kind) ||
-    secretText === undefined ||
-    spaceText === undefined
-  ) {
+  const role = kind?.startsWith("1") === true ? roleByLetter.get(kind.slice(1)) : undefined;
+  if (role === undefined || secretText === undefined || spaceText === undefined) {
     return refuse("This is not a Sealeaf link.");
   }
   const secret = parseBase64url(secretText);
@@ -50,17 +51,12 @@ export function parseLink(text: string): ParsedLink {
   if (more.length > 0 || secret?.length !== 32 || spaceId?.length !== 32) {
     return refuse("This link is damaged: a part of it is missing or changed. Ask for it again.");
   }
-  if (relayText === undefined) {
-    return {
-      ok: true,
-      link: { role: kind === "1r" ? "read" : "edit", secret, spaceId, relay: null },
-    };
-  }
+  if (relayText === undefined) return { ok: true, link: { role, secret, spaceId, relay: null } };
   const relay = relayAddressIn(relayText);
   if (relay === null) {
     return refuse("This link is damaged: the relay it names cannot be read. Ask for it again.");
   }
-  return { ok: true, link: { role: kind === "1r" ? "read" : "edit", secret, spaceId, relay } };
+  return { ok: true, link: { role, secret, spaceId, relay } };
 }
 
 function relayAddressIn(encoded: string): string | null {

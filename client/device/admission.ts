@@ -19,7 +19,7 @@ import { vaultOf } from "#client/crypto/vault.ts";
 import type { Clock, Random } from "#client/sync/ports.ts";
 import { refusalWords } from "#client/sync/refusal-words.ts";
 import type { Space } from "#client/sync/space.ts";
-import type { LinkPreview } from "./api.ts";
+import type { LinkPreview, Role } from "./api.ts";
 import type { DeviceDocuments } from "./documents.ts";
 import type { DeviceEvents } from "./events.ts";
 import { loadDisplayName, loadRelay, saveBackupKey, saveRelay } from "./identity.ts";
@@ -377,9 +377,20 @@ function passOver(error: unknown): void {
   if (!(error instanceof Refusal)) throw error;
 }
 
-function mustLink(text: string): ShareLink {
+/** A link to a notebook. */
+type NotebookLink = ShareLink & { readonly role: Role };
+
+function mustLink(text: string): NotebookLink {
   const parsed = parseLink(text);
-  return parsed.ok ? parsed.link : refuse("bad-link", parsed.message);
+  if (!parsed.ok) refuse("bad-link", parsed.message);
+  const { role } = parsed.link;
+  if (role === "device") {
+    refuse(
+      "bad-link",
+      "This link adds a device to somebody's own. Open it on the device that is to be added, while that is still empty.",
+    );
+  }
+  return { ...parsed.link, role };
 }
 
 /** The place of the next record, written by somebody who has read nothing but the control log. */

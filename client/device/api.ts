@@ -277,6 +277,8 @@ export interface DeviceInfo {
   readonly displayName: string;
   /** "unsaved": the words wait to be shown and confirmed; "saved": they are gone from this device. */
   readonly words: "unsaved" | "saved";
+  /** Another device has removed this one: what is here stays readable, and nothing comes or goes any more. */
+  readonly removed: boolean;
   readonly durable: boolean;
 }
 
@@ -295,6 +297,39 @@ export interface DeviceRow {
   readonly fingerprint: string;
   /** "words": what the 24 words open, from which new devices come. */
   readonly kind: "device" | "words";
+}
+
+/** What has come of removing a device: it is out of the vault; out of the notebooks where this person could see to it. */
+export interface RemovedDevice {
+  /** Notebooks with fresh access, which the removed device does not know. */
+  readonly notebooks: number;
+  /** Names of notebooks where somebody who manages them has to end the former access. */
+  readonly waiting: readonly string[];
+}
+
+/** Access to notebooks that is renewed since a device was removed, this person's and others'. */
+export interface AccessRenewal {
+  /** Notebooks where this goes on by itself as soon as the relay can be reached. */
+  readonly underWay: number;
+  /** Notebooks where somebody who manages them has to do it. */
+  readonly waiting: readonly {
+    readonly notebook: string;
+    readonly name: string;
+    /** Of the new access, for whoever lets it in to compare. */
+    readonly fingerprint: string;
+    /** False where this person can only read, and so cannot ask in the notebook itself. */
+    readonly asked: boolean;
+  }[];
+  /** Others who ask for it in notebooks that this person manages. A stolen device can ask, too: compare fingerprints. */
+  readonly requests: readonly {
+    readonly notebook: string;
+    /** The capability that is to end, 64 hex digits, and how its holder is called ("" if they never said). */
+    readonly person: string;
+    readonly name: string;
+    /** The capability that is to be let in. */
+    readonly renewed: string;
+    readonly fingerprint: string;
+  }[];
 }
 
 /** One edit of a text field: at `at` (UTF-16 units), remove `remove` units, then insert `insert`. */
@@ -516,6 +551,18 @@ export interface DeviceApi {
   devices(): Promise<readonly DeviceRow[]>;
   /** How this person's other devices see this one. */
   setDeviceName(name: string): Promise<void>;
+  /**
+   * Takes a device out of everything, for good; needs the relay. It keeps what it has. Resolves when all is done, or after
+   * half a minute with what is done by then: the rest goes on by itself.
+   */
+  removeDevice(id: string): Promise<RemovedDevice>;
+  accessRenewal(): Promise<AccessRenewal>;
+  /** Lets in what a member asks for in {@link AccessRenewal.requests}, and ends what they used before. */
+  grantRenewal(notebook: string, renewed: string): Promise<void>;
+  /** For one empty device that opens it within ten minutes (`becomeDevice`); ends the one that was shown before. Needs the relay. */
+  deviceLink(): Promise<{ link: string; expiresAt: number }>;
+  /** The link that is shown opens nothing any more. */
+  cancelDeviceLink(): Promise<void>;
   /** Replaces an empty device by the one the words open; needs the relay. */
   restore(words: string): Promise<void>;
   /** Where this session's caret stands (Automerge cursors), or null when it left the note. */

@@ -18,6 +18,7 @@ import type { SessionListener } from "#client/sync/session.ts";
 import type { Space } from "#client/sync/space.ts";
 import { Admission } from "./admission.ts";
 import type {
+  AccessRenewal,
   CallName,
   Commit,
   ConflictRow,
@@ -35,6 +36,7 @@ import type {
   NoteRow,
   OpenedNote,
   RelayInfo,
+  RemovedDevice,
   RetentionSettings,
   Role,
   SearchAnswer,
@@ -48,7 +50,10 @@ import { Background } from "./background.ts";
 import { Carets } from "./carets.ts";
 import { ConflictReview } from "./conflict-review.ts";
 import { Compaction, defaultPackingLimits, type PackingLimits } from "./compaction.ts";
+import { DeviceLinks } from "./device-links.ts";
+import { DeviceRemoval } from "./device-removal.ts";
 import { DeviceDocuments } from "./documents.ts";
+import { Endings } from "./endings.ts";
 import { DeviceEvents } from "./events.ts";
 import { failureWords } from "./failure-words.ts";
 import { loadDisplayName, loadEntropy } from "./identity.ts";
@@ -67,9 +72,11 @@ import { refuse } from "./refusal.ts";
 import { RelayDesk } from "./relay-desk.ts";
 import { RelayEnquiry, type ReadPage } from "./relay-enquiry.ts";
 import type { RelayQuestions } from "./relay-questions.ts";
+import { Renewal } from "./renewal.ts";
 import { Retention } from "./retention.ts";
 import { Search } from "./search.ts";
 import { Shelf } from "./shelf.ts";
+import { removedStatus } from "./status-word.ts";
 import { areUpToDate, syncStatus } from "./relay-status.ts";
 import { StorageWatch } from "./storage-watch.ts";
 import { logLines, makeSyncReport } from "./sync-report.ts";
@@ -131,6 +138,10 @@ export class Device implements DeviceApi {
   readonly #admission: Admission;
   readonly #words: RecoveryWords;
   readonly #ownDevices: OwnDevices;
+  readonly #deviceLinks: DeviceLinks;
+  readonly #renewal: Renewal;
+  readonly #removal: DeviceRemoval;
+  readonly #endings: Endings;
   readonly #carets: Carets;
   readonly #storage: StorageWatch;
   #documents: Promise<DeviceDocuments> | null = null;
@@ -152,7 +163,8 @@ export class Device implements DeviceApi {
       { ...ports, progress, spaces: () => shelf.spaces() },
       this.#sessionListener(),
     );
-    const indices = new Indices({ ...ports, shelf, desk, events });
+    const accessChanged = (space: Space): void => this.#renewal.changed(space);
+    const indices = new Indices({ ...ports, shelf, desk, events, accessChanged });
     const documents = (): Promise<DeviceDocuments> => this.#loadedDocuments();
     const changedHere = (space: Space): void => this.#changedHere(space);
     const nameOf = (space: Space, dev: Uint8Array): string => this.#nameOf(space, dev);
@@ -185,6 +197,11 @@ export class Device implements DeviceApi {
     this.#admission = new Admission({ ...parts, progress, servedBy, membership: this.#membership });
     this.#words = new RecoveryWords(ports);
     this.#ownDevices = new OwnDevices({ ...parts, background });
+    const managing = { ...parts, background, progress, membership: this.#membership };
+    this.#deviceLinks = new DeviceLinks(managing);
+    this.#renewal = new Renewal(managing);
+    this.#removal = new DeviceRemoval({ ...managing, renewal: this.#renewal });
+    this.#endings = new Endings(managing);
     this.#carets = new Carets({ desk, events, nameOf });
     const changed = (isFull: boolean): void => this.#storageChanged(isFull);
     this.#storage = new StorageWatch({ ...ports, changed });
@@ -226,6 +243,7 @@ export class Device implements DeviceApi {
       if (this.#closed) return;
       this.#indices.settle(documents);
       this.#store.transaction(() => this.#ownDevices.introduce(documents));
+      for (const space of this.#shelf.spaces()) this.#accessMoved(space);
       // Whoever comes for one step only is not kept waiting by an index nobody may ask for.
       if (this.#ports.connect === "always") void this.#search.begin(true);
     });
@@ -268,6 +286,9 @@ export class Device implements DeviceApi {
     this.#materialiser.close();
     this.#compaction.close();
     this.#retention.close();
+    this.#removal.close();
+    this.#renewal.close();
+    this.#deviceLinks.close();
     this.#events.close();
     await this.#background.close();
     await this.#search.close();
@@ -281,6 +302,7 @@ export class Device implements DeviceApi {
     return {
       displayName: loadDisplayName(this.#store),
       words: loadEntropy(this.#store) === null ? "saved" : "unsaved",
+      removed: this.#endings.isRemoved,
       durable: this.#ports.durable,
     };
   }
@@ -313,7 +335,8 @@ export class Device implements DeviceApi {
 
   #status(): SyncStatus {
     const { durable, servedBy = null } = this.#ports;
-    return syncStatus({ store: this.#store, desk: this.#desk, durable, servedBy });
+    const status = syncStatus({ store: this.#store, desk: this.#desk, durable, servedBy });
+    return this.#endings.isRemoved ? { ...status, ...removedStatus } : status;
   }
 
   async storage(): Promise<StorageReport> {
@@ -584,6 +607,26 @@ export class Device implements DeviceApi {
     return this.#ownDevices.setName(name);
   }
 
+  removeDevice(id: string): Promise<RemovedDevice> {
+    return this.#removal.remove(id);
+  }
+
+  accessRenewal(): Promise<AccessRenewal> {
+    return this.#renewal.report();
+  }
+
+  grantRenewal(notebook: string, renewed: string): Promise<void> {
+    return this.#renewal.grant(notebook, renewed);
+  }
+
+  deviceLink(): Promise<{ link: string; expiresAt: number }> {
+    return this.#deviceLinks.show();
+  }
+
+  async cancelDeviceLink(): Promise<void> {
+    this.#deviceLinks.cancel();
+  }
+
   /** Opens the vault that the words name and makes this device one of its own. */
   async restore(words: string): Promise<void> {
     if ((await this.#admission.restore(words)) === "was-it-already") return;
@@ -623,10 +666,11 @@ export class Device implements DeviceApi {
       changes: (space, docId, changes) => this.#received(space, docId, changes),
       members: (space) => {
         space.reload();
+        this.#accessMoved(space);
         this.#events.notify("notebooks");
       },
       presence: (space) => this.#carets.changed(space),
-      ended: (space) => this.#spaceEnded(space),
+      ended: (space) => this.#endings.ended(space),
       displaced: (space, records) => this.#membership.writeAnew(space, records),
       unpack: () => this.#background.add(() => this.#compaction.unpackMarked()),
       forked: () => this.#forked(),
@@ -637,7 +681,11 @@ export class Device implements DeviceApi {
 
   #received(space: Space, docId: Uint8Array, changes: readonly Uint8Array[]): void {
     if (isIndexOf(space, docId)) {
-      this.#background.add(async () => this.#indices.reload(await this.#loadedDocuments(), space));
+      this.#background.add(async () => {
+        const documents = await this.#loadedDocuments();
+        this.#indices.reload(documents, space);
+        this.#renewal.indexRead(documents, space);
+      });
       return;
     }
     const arrivedAt = this.#ports.clock.now();
@@ -655,17 +703,14 @@ export class Device implements DeviceApi {
     this.#events.notify("notebooks");
   }
 
-  #spaceEnded(space: Space): void {
-    this.#shelf.markEnded(space);
-    const kept = "What you had received is still on this device.";
-    // The log may be copied into a report: it names no notebook.
-    this.#log(
-      "warning",
-      this.#desk.about(space, `You no longer have access to a notebook. ${kept}`),
-    );
-    const { name } = this.#shelf.facts(space.id);
-    this.#events.emit({ type: "notice", text: `You no longer have access to ${name}. ${kept}` });
-    this.#events.notify("notebooks");
+  /** Who may open a space, or what with, is not what it was. */
+  #accessMoved(space: Space): void {
+    if (space.kind !== "vault") {
+      this.#renewal.changed(space);
+      return;
+    }
+    this.#events.notify("devices");
+    this.#deviceLinks.moved();
   }
 
   #forked(): void {
@@ -696,6 +741,9 @@ export class Device implements DeviceApi {
   #progressed(): void {
     this.#progress.moved();
     this.#ownDevices.moved();
+    this.#endings.moved();
+    this.#removal.moved();
+    this.#renewal.moved();
     this.#compaction.soon();
     this.#events.notify("status");
     this.#events.notify("notes");

@@ -9,6 +9,8 @@ import { parseAll, Writer } from "#relay/protocol/bytes.ts";
 import { docIdBytes, genesisBytes, spaceIdBytes } from "#relay/protocol/genesis.ts";
 import { isRelayAddress, longestRelayAddress } from "#client/crypto/link.ts";
 import type { DeviceKey } from "./device-entry.ts";
+import type { FormerKey } from "./former-access.ts";
+import type { RenewalKey } from "./renewal-request.ts";
 
 export type Automerge = typeof AutomergeModule;
 
@@ -22,6 +24,8 @@ export interface NotebookIndex {
   members: Record<string, Uint8Array>;
   /** {@link packColour}. Not in the first change, which is the same everywhere for ever. */
   colour?: Uint8Array;
+  /** Members who ask that their access be renewed, renewal-request.ts. */
+  [renewal: RenewalKey]: Uint8Array;
 }
 
 /** Only the owner's own devices read it; no text of other people ever stands in it. */
@@ -39,6 +43,8 @@ export interface VaultIndex {
   [access: AccessKeyName]: Uint8Array;
   /** What a device of this person says of itself, device-entry.ts. For the same reason. */
   [device: DeviceKey]: Uint8Array;
+  /** What opened a notebook before, former-access.ts. For the same reason. */
+  [former: FormerKey]: Uint8Array;
   /** A notebook that lies in another one → {@link packParent}. For the same reason. */
   [parent: ParentKey]: Uint8Array;
 }

@@ -8,6 +8,7 @@ import type { Store } from "#crdt-store/store.ts";
 import { equal, parseHex, toHex } from "#relay/protocol/bytes.ts";
 import { chainStart } from "#relay/protocol/domain.ts";
 import { docIdBytes, spaceIdOf } from "#relay/protocol/genesis.ts";
+import { capabilityFrom } from "#client/crypto/capability.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import { openProfile, signProfile } from "#client/crypto/profile.ts";
 import type { Clock } from "#client/sync/ports.ts";
@@ -16,6 +17,13 @@ import type { Space } from "#client/sync/space.ts";
 import type { DeviceDocuments } from "./documents.ts";
 import type { DeviceEvents } from "./events.ts";
 import { failureWords } from "./failure-words.ts";
+import {
+  formerKey,
+  formerPrefix,
+  packFormer,
+  unpackFormer,
+  type FormerAccess,
+} from "./former-access.ts";
 import { loadDisplayName, saveDisplayName } from "./identity.ts";
 import {
   accessKeyName,
@@ -38,6 +46,7 @@ import {
 } from "./index-document.ts";
 import { parentsIn, saveParents } from "./nesting.ts";
 import type { RelayDesk } from "./relay-desk.ts";
+import { renewalsIn, signRenewal, type RenewalRequest } from "./renewal-request.ts";
 import { firstNotebookName, type Shelf } from "./shelf.ts";
 
 type Doc<T> = AutomergeModule.Doc<T>;
@@ -50,6 +59,8 @@ export interface IndicesPorts {
   readonly shelf: Shelf;
   readonly desk: RelayDesk;
   readonly events: DeviceEvents;
+  /** What opens a space may not be what it was. */
+  readonly accessChanged: (space: Space) => void;
 }
 
 export class Indices {
@@ -160,6 +171,55 @@ export class Indices {
         relay: relayUrl,
       });
     });
+  }
+
+  /** Fresh access to notebooks, for the person's other devices, beside what it replaces; before it is taken here. */
+  renewAccess(
+    documents: DeviceDocuments,
+    renewed: readonly { readonly space: Space; readonly capSecret: Uint8Array }[],
+  ): void {
+    for (let at = 0; at < renewed.length; at += mostRenewedAtOnce) {
+      this.editVault(documents, (vault) => {
+        for (const { space, capSecret } of renewed.slice(at, at + mostRenewedAtOnce)) {
+          const row = this.#store.spaces.get(space.id);
+          if (row === null) continue;
+          const { genesis, createdAt: addedAt, capSecret: former, relayUrl: relay } = row;
+          vault.notebooks[space.hex] = packNotebook({ genesis, capSecret, addedAt, relay });
+          if (former === null) continue;
+          const { publicKey } = capabilityFrom(this.#ports.ed, former).sign;
+          const packed = packFormer({ space: space.id, capSecret: former });
+          vault[formerKey(toHex(publicKey))] = packed;
+        }
+      });
+    }
+  }
+
+  /** Asks those who manage a notebook to let in what this person is to use from now on; again is harmless. */
+  askForRenewal(documents: DeviceDocuments, space: Space): void {
+    const { ed, desk } = this.#ports;
+    const [next] = space.held;
+    const { capability } = space;
+    if (next === undefined || capability === null || next === capability || !space.mayWrite) return;
+    const [key, request] = signRenewal(ed, space.id, capability, next);
+    if (this.#loaded(documents, space)[key] !== undefined) return;
+    this.#store.transaction(() =>
+      this.edit(documents, space, (index) => {
+        index[key] = request;
+      }),
+    );
+    desk.poke(space);
+  }
+
+  /** What was asked for is granted; in the caller's transaction. */
+  forgetRenewal(documents: DeviceDocuments, space: Space, { key }: RenewalRequest): void {
+    this.edit(documents, space, (index) => {
+      delete index[key];
+    });
+  }
+
+  /** What members of a notebook ask of those who manage it. */
+  renewalRequests(documents: DeviceDocuments, space: Space): readonly RenewalRequest[] {
+    return renewalsIn(this.#ports.ed, space.authority, { ...this.#loaded(documents, space) });
   }
 
   /** The person's new name, for their other devices and for the members of every notebook. */
@@ -391,26 +451,41 @@ export class Indices {
     saveParents(this.#store, parentsIn(this.#vault));
     this.#projectPins(this.#vault);
     this.#projectAccessKeys(this.#vault);
+    const formers = formersIn(this.#vault);
     for (const packed of Object.values(this.#vault.notebooks)) {
       const access = unpackNotebook(packed);
       if (access === null) continue;
-      const held = shelf.get(spaceIdOf(access.genesis));
-      if (held !== undefined) {
-        this.#place(held, access.relay);
-        continue;
-      }
+      const id = spaceIdOf(access.genesis);
+      const known = shelf.get(id);
+      const isRenewed = known !== undefined && !shelf.uses(known, access.capSecret);
       const space = this.#store.transaction(() => {
-        const added = shelf.add("notebook", access);
-        added.certifyDevice();
-        return added;
+        const held = known ?? shelf.add("notebook", access);
+        if (isRenewed) shelf.takeAccess(held, access.capSecret);
+        for (const former of formers) {
+          if (equal(former.space, id)) shelf.keepFormer(held, former.capSecret);
+        }
+        held.certifyDevice();
+        return held;
       });
-      desk.add(space);
+      if (known === undefined) desk.add(space);
+      else this.#place(space, access.relay);
+      if (isRenewed) desk.restart(space);
+      this.#ports.accessChanged(space);
     }
     events.notify("notebooks");
   }
 }
 
 const nowhere = new Uint8Array(0);
+/** One edit of the vault is one entry, which the relay takes up to a size. */
+const mostRenewedAtOnce = 200;
+
+function formersIn(vault: VaultIndex): readonly FormerAccess[] {
+  return Object.entries(vault).flatMap(([key, packed]) => {
+    if (!key.startsWith(formerPrefix) || !(packed instanceof Uint8Array)) return [];
+    return unpackFormer(packed) ?? [];
+  });
+}
 
 /** The documents that a vault has pinned. */
 function pinnedIn(vault: VaultIndex): Uint8Array[] {

@@ -7,14 +7,13 @@ import type { Store } from "#crdt-store/store.ts";
 import { roleOf, type Authority } from "#relay/protocol/authority.ts";
 import { equal, toHex } from "#relay/protocol/bytes.ts";
 import {
-  capabilityKinds,
   roles,
   type GrantBody,
   type RoleCode,
   type RotateBody,
   type SignedControl,
 } from "#relay/protocol/control.ts";
-import { capabilityFrom, type HeldCapability } from "#client/crypto/capability.ts";
+import type { HeldCapability } from "#client/crypto/capability.ts";
 import { keyCommitOf } from "#client/crypto/derive.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import {
@@ -106,29 +105,6 @@ export class Membership {
     const place = space.controlPlace(clock.now());
     const type = deleted ? "delete" : "restore";
     this.#keep(space, closeOrReopen({ ed, random }, place, signer.sign, type));
-  }
-
-  /**
-   * This person's own access to a notebook gets a fresh secret, and the one that was used until now
-   * ends, with it whatever a lost device can still do. The vault is to hold the new one, in the same
-   * transaction, for the person's other devices.
-   */
-  renewOwnAccess(space: Space): void {
-    const { ed, random, shelf } = this.#ports;
-    const former = space.administrator ?? refuse("no-access", mayNotManage);
-    const secret = random(32);
-    const { sign, box } = capabilityFrom(ed, secret);
-    this.grant(space, {
-      signPub: sign.publicKey,
-      boxPub: box.publicKey,
-      role: roles.admin,
-      kind: capabilityKinds.person,
-      notAfter: 0,
-      maxJoins: 0,
-      meta: new Uint8Array(0),
-    });
-    shelf.takeAccess(space, secret);
-    this.renewKeys(space, [{ signPub: former.sign.publicKey, role: roles.none }]);
   }
 
   /** Records of ours that another administrator's overtook: what is still wanted of them, on top of it. */

@@ -223,6 +223,16 @@ export class RelayDesk {
     this.sessionOf(space)?.poke(space);
   }
 
+  /** Everything there is of this space has been taken in. */
+  isCurrent(space: Space): boolean {
+    return this.sessionOf(space)?.isCurrent(space) === true;
+  }
+
+  /** Access to this space is another than before. */
+  restart(space: Space): void {
+    this.sessionOf(space)?.restart(space);
+  }
+
   /** The cursor of this space was set back: its log is to be read from there. */
   readAgain(space: Space): void {
     this.sessionOf(space)?.readAgain(space);

@@ -270,13 +270,27 @@ export class Shelf {
   takeAccess(space: Space, capSecret: Uint8Array): void {
     const row = this.#store.spaces.get(space.id);
     if (row === null) throw new Error("access is taken to a space that is held");
-    if (row.capSecret !== null && !equal(row.capSecret, capSecret)) {
-      const former = [row.capSecret, ...this.#formerSecrets(space.id)].slice(0, mostFormerSecrets);
-      this.#store.settings.put(formerSecretsSetting(space.hex), concat(...former));
-    }
     this.#store.spaces.update(space.id, { capSecret, state: "active" });
+    if (row.capSecret !== null) this.keepFormer(space, row.capSecret);
     space.hold(this.#heldIn(space.id));
     space.certifyDevice();
+  }
+
+  /** Something that opened a space before, in the caller's transaction; again is harmless. */
+  keepFormer(space: Space, capSecret: Uint8Array): void {
+    const current = this.#store.spaces.get(space.id)?.capSecret ?? null;
+    const former = this.#formerSecrets(space.id);
+    const known = current === null ? former : [current, ...former];
+    if (known.some((secret) => equal(secret, capSecret))) return;
+    const kept = [capSecret, ...former].slice(0, mostFormerSecrets);
+    this.#store.settings.put(formerSecretsSetting(space.hex), concat(...kept));
+    space.hold(this.#heldIn(space.id));
+  }
+
+  /** Whether this is what the space is to be opened with. */
+  uses(space: Space, capSecret: Uint8Array): boolean {
+    const current = this.#store.spaces.get(space.id)?.capSecret ?? null;
+    return current !== null && equal(current, capSecret);
   }
 
   /** The newest first. */
@@ -299,16 +313,9 @@ export class Shelf {
     for (const space of this.#spaces.values()) {
       const row = this.#store.spaces.get(space.id);
       if (row === null) this.#spaces.delete(space.hex);
-      else if (this.#uses(space, row.capSecret)) space.reload();
       else space.hold(this.#heldIn(space.id));
     }
     if (this.#identity !== null) this.openAll();
-  }
-
-  #uses(space: Space, capSecret: Uint8Array | null): boolean {
-    if (capSecret === null || space.capability === null) return capSecret === space.capability;
-    const { publicKey } = capabilityFrom(this.#ports.ed, capSecret).sign;
-    return equal(publicKey, space.capability.sign.publicKey);
   }
 
   /** Access is over; what had been received stays. */

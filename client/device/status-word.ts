@@ -35,6 +35,13 @@ interface RelayState {
 
 type Described = Pick<SyncStatus, "word" | "detail">;
 
+/** Of a device that another one has removed. */
+export const removedStatus = {
+  word: "needs-you",
+  detail:
+    "This device was removed from your devices. What is here stays, but nothing new comes, and nothing is sent. You can remove everything from this device in its settings.",
+} as const;
+
 /**
  * How synchronising goes, in one of the six words and, unless all is well, a sentence.
  *

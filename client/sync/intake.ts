@@ -36,7 +36,8 @@ export type Verdict =
   | { readonly type: "unknown-kind" }
   /** The control log may know more than this device: fetch it and judge again. */
   | { readonly type: "unknown-author" }
-  | { readonly type: "bad"; readonly why: string };
+  /** `curable`: unless the control log knows more, as for an author who is not known. */
+  | { readonly type: "bad"; readonly why: string; readonly curable?: true };
 
 export interface IntakeKnowledge {
   readonly ed: Ed25519;
@@ -59,7 +60,8 @@ export function judgeEntry(entry: Entry, pos: number, knowledge: IntakeKnowledge
   if (capabilities.length === 0 || entry.epoch > authority.epoch) return { type: "unknown-author" };
   // One that may write is enough (RIGHT-1): a certificate by somebody else takes no right away.
   if (!capabilities.some((capability) => mayWrite(authority, capability, entry.epoch, pos))) {
-    return bad("its author may not write here");
+    // Somebody whose access was renewed has another certificate, which may not be here yet.
+    return { ...bad("its author may not write here"), curable: true };
   }
   if (!ed.verify(entry.devPub, entryMessage(entry.entryId), entry.signature)) {
     return bad("it is not signed by its author");

@@ -187,6 +187,7 @@ export class Receiver {
         this.#setAside(space, entry, pos, "its author is not known here");
         return nothing;
       case "bad":
+        if (verdict.curable === true && !secondChance) return "unknown-author";
         this.#setAside(space, entry, pos, verdict.why);
         return nothing;
     }

@@ -353,6 +353,21 @@ export class SyncSession {
     this.#runs.delete(space.hex);
   }
 
+  /** Everything there is of this space has been taken in. */
+  isCurrent(space: Space): boolean {
+    return this.#isCaughtUp(space);
+  }
+
+  /** Access to this space is another than before: begins with it anew, also where it had ended. */
+  restart(space: Space): void {
+    const run = this.#runs.get(space.hex);
+    if (run === undefined) return;
+    this.#unsubscribe(run);
+    run.held = [];
+    run.state = offlineSpace;
+    if (this.connected) this.#link.attempt(() => this.#spaceEvent(run, { type: "connected" }));
+  }
+
   /** Changes or control records of this space wait to be sent. */
   poke(space: Space): void {
     const run = this.#runs.get(space.hex);

@@ -104,9 +104,18 @@ export class Space implements IntakeKnowledge {
     this.reload();
   }
 
-  /** What this device has access by, null where it has none of its own. */
+  /** Those of this person: the one to be used first, then what it is to replace, the newest first. */
+  get held(): readonly HeldCapability[] {
+    return this.#held;
+  }
+
+  /** What this device has access by: the first that the log has let in. Null where it has none of its own. */
   get capability(): HeldCapability | null {
-    return this.#held[0] ?? null;
+    const [first] = this.#held;
+    if (this.#held.length < 2) return first ?? null;
+    const isIn = ({ sign }: HeldCapability): boolean =>
+      roleOf(this.#authority, sign.publicKey) > roles.none;
+    return this.#held.find(isIn) ?? first ?? null;
   }
 
   /** The one that may administer the space now; what was granted to replace another may not have got there yet. */

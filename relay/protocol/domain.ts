@@ -26,6 +26,7 @@ export type Domain =
   | "kc"
   | "origin"
   | "profile"
+  | "renewal"
   | "root"
   | "seal"
   | "sig"

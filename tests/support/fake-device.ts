@@ -7,6 +7,7 @@ import * as A from "@automerge/automerge/slim";
 import { generateAutomergeUrl, parseAutomergeUrl } from "@automerge/automerge-repo/slim";
 
 import type {
+  AccessRenewal,
   Commit,
   ConflictRow,
   DeviceApi,
@@ -53,7 +54,7 @@ export class FakeDevice implements DeviceApi {
     notes: 3,
     alreadyJoined: false,
   };
-  infoNow: DeviceInfo = { displayName: "", words: "unsaved", durable: true };
+  infoNow: DeviceInfo = { displayName: "", words: "unsaved", removed: false, durable: true };
   statusNow: SyncStatus = {
     word: "saved-here",
     waiting: 0,
@@ -379,6 +380,23 @@ export class FakeDevice implements DeviceApi {
     },
   ];
   devices = this.#method("devices", () => this.devicesNow);
+  removeDevice = this.#method("removeDevice", (id: string) => {
+    this.devicesNow = this.devicesNow.filter((row) => row.id !== id);
+    this.emit({ type: "devices" });
+    return { notebooks: this.#notebooks.size, waiting: [] };
+  });
+  renewalNow: AccessRenewal = { underWay: 0, waiting: [], requests: [] };
+  accessRenewal = this.#method("accessRenewal", () => this.renewalNow);
+  grantRenewal = this.#method("grantRenewal", (notebook: string, renewed: string) => {
+    const { requests } = this.renewalNow;
+    const left = requests.filter((row) => row.notebook !== notebook || row.renewed !== renewed);
+    this.renewalNow = { ...this.renewalNow, requests: left };
+  });
+  deviceLink = this.#method("deviceLink", () => ({
+    link: `https://notes.example/#1d.${"s".repeat(43)}.${"v".repeat(43)}`,
+    expiresAt: this.#now() + 600_000,
+  }));
+  cancelDeviceLink = this.#method("cancelDeviceLink", () => undefined);
   setDeviceName = this.#method("setDeviceName", (name: string) => {
     this.devicesNow = this.devicesNow.map((row) => (row.self ? { ...row, name } : row));
     this.emit({ type: "devices" });

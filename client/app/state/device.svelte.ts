@@ -7,7 +7,7 @@ export type Reachability =
 /** Who this device is and whether it answers. */
 export class DeviceState {
   readonly #device: DeviceApi;
-  info = $state.raw<DeviceInfo>({ displayName: "", words: "saved", durable: true });
+  info = $state.raw<DeviceInfo>({ displayName: "", words: "saved", removed: false, durable: true });
   reachability = $state.raw<Reachability>({ kind: "connecting" });
 
   constructor(device: DeviceApi) {

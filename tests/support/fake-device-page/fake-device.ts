@@ -28,7 +28,8 @@ export function startDevice(): Promise<RunningDevice> {
     ...everythingRefused,
     setOnline: () => Promise.resolve(),
     setVisible: () => Promise.resolve(),
-    info: () => Promise.resolve({ displayName: leader, words: "saved", durable: true }),
+    info: () =>
+      Promise.resolve({ displayName: leader, words: "saved", removed: false, durable: true }),
     syncLog: () => Promise.resolve(gone.map((text) => ({ at: 0, level: "info" as const, text }))),
     createNotebook: async (name) => {
       for (const listener of listeners) listener({ type: "notebooks" });

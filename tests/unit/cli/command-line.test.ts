@@ -73,6 +73,14 @@ describe("a line", () => {
       reviewed: "0a",
     });
     expect(complaintAbout("conflicts", "A", "--reviewed", "0a")).toContain("takes one note, or");
+    expect(commandOf("devices", "remove", "ab")).toEqual({
+      name: "devices",
+      act: "remove",
+      id: "ab",
+    });
+    expect(complaintAbout("devices", "remove")).toBe("devices remove needs the id of one device.");
+    expect(commandOf("device-link")).toEqual({ name: "device-link", act: "show" });
+    expect(commandOf("device-link", "cancel")).toEqual({ name: "device-link", act: "cancel" });
     expect(commandOf("sync")).toEqual({ name: "sync", timeoutMs: null });
     expect(commandOf("sync", "--timeout", "0.5")).toEqual({ name: "sync", timeoutMs: 500 });
   });

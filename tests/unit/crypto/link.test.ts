@@ -4,7 +4,7 @@ import { formatLink, parseLink, type ShareLink } from "#client/crypto/link.ts";
 
 const bytes = fc.uint8Array({ minLength: 32, maxLength: 32 });
 const relay = fc.constantFrom(null, "wss://notes.example/v1", "ws://localhost:8787/v1");
-const role = fc.constantFrom<ShareLink["role"]>("read", "edit");
+const role = fc.constantFrom<ShareLink["role"]>("read", "edit", "device");
 const link: fc.Arbitrary<ShareLink> = fc.record({ role, secret: bytes, spaceId: bytes, relay });
 
 describe("a link", () => {

@@ -1,0 +1,84 @@
+/**
+ * What is said when access to a space is over. A notebook's may only seem so: another device of this person may have
+ * renewed it, and the vault, which says so, may not have been read to its end yet. And a device that was removed from the
+ * vault is told that once, not for every notebook.
+ */
+import type { Store } from "#crdt-store/store.ts";
+import type { Space } from "#client/sync/space.ts";
+import type { Background } from "./background.ts";
+import type { DeviceEvents } from "./events.ts";
+import type { RelayDesk } from "./relay-desk.ts";
+import type { Shelf } from "./shelf.ts";
+import { removedStatus } from "./status-word.ts";
+
+export interface EndingsPorts {
+  readonly store: Store;
+  readonly shelf: Shelf;
+  readonly desk: RelayDesk;
+  readonly events: DeviceEvents;
+  readonly background: Background;
+}
+
+const kept = "What you had received is still on this device.";
+
+export class Endings {
+  readonly #ports: EndingsPorts;
+  readonly #store: Store;
+  /** Notebooks that seem to have ended. */
+  readonly #doubtful = new Set<Space>();
+
+  constructor(ports: EndingsPorts) {
+    this.#ports = ports;
+    this.#store = ports.store;
+  }
+
+  /** Whether this device was removed from its owner's devices. */
+  get isRemoved(): boolean {
+    const { vaultId } = this.#ports.shelf;
+    return vaultId !== null && this.#store.spaces.get(vaultId)?.state === "ended";
+  }
+
+  /** The relay does not let this device read the space any more. */
+  ended(space: Space): void {
+    if (space.kind === "vault") this.#vaultEnded(space);
+    else this.#doubtful.add(space);
+    this.moved();
+  }
+
+  /** Something has moved: says what is certain now. */
+  moved(): void {
+    const { desk, shelf, background } = this.#ports;
+    if (this.#doubtful.size === 0) return;
+    if (!this.isRemoved && !desk.isCurrent(shelf.vault)) return;
+    const certain = [...this.#doubtful];
+    this.#doubtful.clear();
+    // What the vault said last is taken in in the background.
+    background.add(async () => {
+      for (const space of certain) this.#notebookEnded(space);
+    });
+  }
+
+  #vaultEnded(vault: Space): void {
+    if (this.isRemoved) return;
+    const { shelf, events } = this.#ports;
+    shelf.markEnded(vault);
+    const { detail: text } = removedStatus;
+    this.#store.syncLog.add("warning", text);
+    events.emit({ type: "notice", text });
+    events.notify("devices");
+    events.notify("notebooks");
+  }
+
+  #notebookEnded(space: Space): void {
+    const { shelf, events } = this.#ports;
+    const isToldBefore = this.#store.spaces.get(space.id)?.state === "ended";
+    if (isToldBefore || (space.currentKey !== null && !space.authority.deleted)) return;
+    shelf.markEnded(space);
+    events.notify("notebooks");
+    if (this.isRemoved) return;
+    // The log may be copied into a report: it names no notebook.
+    this.#store.syncLog.add("warning", `You no longer have access to a notebook. ${kept}`);
+    const { name } = shelf.facts(space.id);
+    events.emit({ type: "notice", text: `You no longer have access to ${name}. ${kept}` });
+  }
+}
