@@ -55,6 +55,13 @@ export class Drafts {
     this.#sqlite.run("DELETE FROM draft WHERE doc = ?", [doc]);
   }
 
+  /** The documents that have some. */
+  documents(): Uint8Array[] {
+    return this.#sqlite
+      .all<{ doc: Uint8Array }>("SELECT DISTINCT doc FROM draft")
+      .map(({ doc }) => doc);
+  }
+
   all(): Draft[] {
     return this.#sqlite.all<DraftRow>(`SELECT ${columns} FROM draft ORDER BY at`).map(draftOf);
   }

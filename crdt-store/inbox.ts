@@ -74,13 +74,18 @@ export class Inbox {
   }
 
   /**
-   * Puts the cursor at `pos`, also backwards, and forgets the chain above it, and what was awaited from there: the
-   * relay's log was found to be another.
+   * Puts the cursor at `pos`, also backwards, and forgets the chain above it, what was awaited from there, and that
+   * other devices had read further: the relay's log was found to be another.
    */
   rewind(space: Uint8Array, pos: number, chain: Uint8Array): void {
     this.#sqlite.transaction(() => {
       this.#sqlite.run("DELETE FROM chain_tag WHERE space = ? AND pos >= ?", [space, pos]);
       this.#sqlite.run("DELETE FROM awaited WHERE space = ? AND pos > ?", [space, pos]);
+      this.#sqlite.run("UPDATE frontier SET pos = ? WHERE space = ? AND pos > ?", [
+        pos,
+        space,
+        pos,
+      ]);
       // What is read from the beginning is passed by in full.
       if (pos === 0) this.#sqlite.run("DELETE FROM listing WHERE space = ?", [space]);
       this.#moveTo(space, pos, chain);

@@ -149,12 +149,25 @@ export interface SyncReport extends SyncStatus {
   /** Passages changed in two places at once: all that were ever met, and of those still listed how many are which. */
   readonly conflicts: { readonly found: number; readonly open: number; readonly reviewed: number };
   /** What could not be applied and is kept aside, the oldest first. */
-  readonly quarantine: readonly {
-    readonly at: number;
-    readonly reason: string;
-    readonly bytes: number;
-  }[];
+  readonly quarantine: readonly SetAside[];
   readonly log: readonly LogLine[];
+}
+
+/** Something that could not be applied and is kept aside. */
+export interface SetAside {
+  readonly at: number;
+  /** The end of a sentence for a person. */
+  readonly reason: string;
+  readonly bytes: number;
+}
+
+/** One note's way to the relay and to other devices, beside what its row says. */
+export interface NoteSync {
+  /** The devices that are known to hold everything of it, and when each last said how far it is. */
+  readonly seenBy: readonly { readonly name: string; readonly at: number }[];
+  readonly quarantine: readonly SetAside[];
+  /** Passages changed in two places at once. */
+  readonly conflicts: { readonly open: number; readonly reviewed: number };
 }
 
 /**
@@ -586,6 +599,7 @@ export interface DeviceApi {
   relayInfo(relay?: string | null): Promise<RelayInfo>;
   syncLog(): Promise<readonly LogLine[]>;
   syncReport(): Promise<SyncReport>;
+  noteSync(id: string): Promise<NoteSync>;
   /** Stops synchronising until it is called with false; what is written is kept here and sent then. */
   workOffline(offline: boolean): Promise<void>;
   /** Passages changed in two places at once, of one note or of all; the newest first. */

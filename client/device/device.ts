@@ -34,6 +34,7 @@ import type {
   NotebookRow,
   NoteField,
   NoteRow,
+  NoteSync,
   OpenedNote,
   RelayInfo,
   RemovedDevice,
@@ -62,6 +63,7 @@ import { Indices } from "./indices.ts";
 import { Materialiser } from "./materialiser.ts";
 import { NoteRows } from "./note-rows.ts";
 import { Membership } from "./membership.ts";
+import { noteSync } from "./note-sync.ts";
 import { Notebooks } from "./notebooks.ts";
 import { Notes, type NoteText } from "./notes.ts";
 import { OwnDevices } from "./own-devices.ts";
@@ -392,6 +394,11 @@ export class Device implements DeviceApi {
   async syncReport(): Promise<SyncReport> {
     const notes = this.#rows.list().filter(({ trashed }) => !trashed);
     return makeSyncReport(this.#store, this.#status(), notes);
+  }
+
+  async noteSync(id: string): Promise<NoteSync> {
+    const { docId } = this.#notes.must(id);
+    return noteSync(this.#store, docId, this.#rows.seenBy(docId));
   }
 
   async workOffline(offline: boolean): Promise<void> {

@@ -25,6 +25,8 @@ export interface NoteRowsPorts {
 interface Reader {
   readonly pos: number;
   readonly name: string;
+  /** When it said so. */
+  readonly at: number;
 }
 
 /** What holds for all notes at the moment of asking, by document in hex. */
@@ -34,6 +36,8 @@ interface Whereabouts {
     { readonly pos: number | null; readonly unplaced: number }
   >;
   readonly waiting: ReadonlySet<string>;
+  /** With typing that is no change yet. */
+  readonly drafted: ReadonlySet<string>;
   readonly quarantined: ReadonlyMap<string, number>;
   readonly missing: ReadonlyMap<string, number>;
   readonly pinned: ReadonlySet<string>;
@@ -62,6 +66,19 @@ export class NoteRows implements NoteReader {
       .map((row) => this.#row(row, whereabouts));
   }
 
+  /** The devices that are known to hold everything of a note, and when each said so last. */
+  seenBy(doc: Uint8Array): readonly { readonly name: string; readonly at: number }[] {
+    const row = this.#store.notes.get(doc);
+    const space = row === null ? undefined : this.#ports.shelf.get(row.space);
+    if (row === null || space === undefined) return [];
+    const whereabouts = this.#whereabouts();
+    const { pos } = whereabouts.positions.get(toHex(doc)) ?? { pos: null };
+    if (pos === null || this.#row(row, whereabouts).state !== "seen-elsewhere") return [];
+    return this.#readers(space)
+      .filter((reader) => reader.pos >= pos)
+      .map(({ name, at }) => ({ name, at }));
+  }
+
   #row(row: StoredNote, whereabouts: Whereabouts): NoteRow {
     const key = toHex(row.doc);
     const id = this.#idByDoc.get(key) ?? documentIdToText(row.doc);
@@ -70,10 +87,11 @@ export class NoteRows implements NoteReader {
     const here = !(pos === null && unplaced === 0 && whereabouts.awaited.has(key));
     const waiting = whereabouts.waiting.has(key) ? Math.max(1, unplaced) : 0;
     const notebook = toHex(row.space);
+    // What a relay has lost again is only here, too, and typing that a crash or a full disk keeps from becoming a change.
+    const isOnlyHere =
+      waiting > 0 || (pos === null && here) || unplaced > 0 || whereabouts.drafted.has(key);
     const seenBy =
-      waiting > 0 || pos === null || unplaced > 0
-        ? []
-        : namesAt(whereabouts.readers.get(notebook) ?? [], pos);
+      isOnlyHere || pos === null ? [] : namesAt(whereabouts.readers.get(notebook) ?? [], pos);
     return {
       id,
       title: row.title,
@@ -85,8 +103,7 @@ export class NoteRows implements NoteReader {
       updatedAt: row.updatedAt,
       trashed: row.trashedAt !== null,
       here,
-      // What a relay has lost again is only here, too.
-      state: stateOf(waiting > 0 || (pos === null && here) || unplaced > 0, seenBy),
+      state: stateOf(isOnlyHere, seenBy),
       waiting,
       seenBy,
       quarantined: whereabouts.quarantined.get(key) ?? 0,
@@ -95,10 +112,11 @@ export class NoteRows implements NoteReader {
   }
 
   #whereabouts(): Whereabouts {
-    const { changes, outbox, inbox, pins, awaited, missingChanges } = this.#store;
+    const { changes, outbox, drafts, inbox, pins, awaited, missingChanges } = this.#store;
     return {
       positions: changes.lastPositions(),
       waiting: new Set(outbox.waitingDocuments().map(toHex)),
+      drafted: new Set(drafts.documents().map(toHex)),
       quarantined: new Map(
         inbox.quarantinedByDocument().map(({ doc, entries }) => [toHex(doc), entries]),
       ),
@@ -115,7 +133,7 @@ export class NoteRows implements NoteReader {
     return this.#store.inbox
       .frontiers(space.id)
       .filter(({ dev }) => !equal(dev, space.device.publicKey))
-      .map(({ dev, pos }) => ({ pos, name: this.#ports.nameOf(space, dev) }));
+      .map(({ dev, pos, at }) => ({ pos, at, name: this.#ports.nameOf(space, dev) }));
   }
 
   /** What the relay's list says of a note whose document is not here. */

@@ -100,6 +100,20 @@ export function retryWords(reason: string): string {
   return connectionWords[reason] ?? (code === undefined ? reason : refusalWords(code));
 }
 
+const asideWords: Partial<Record<string, string>> = {
+  "damaged-row": "it was damaged on this device",
+  "damaged-row-fetched": "it was damaged on this device, and has been fetched from the relay again",
+  "damaged-page": "a page of this device's files cannot be read",
+  "damaged-control-record": "a record of who has access was damaged on this device",
+  "damaged-draft": "typing that was kept for a crash was damaged on this device",
+  "author-unknown-here": "this device does not know who wrote it",
+};
+
+/** Why something is kept aside, as the end of a sentence; without secrets. */
+export function quarantineWords(reason: string): string {
+  return asideWords[reason] ?? withoutSecrets(reason);
+}
+
 /** A link's fragment is a key, 32 bytes in hex or base64url may be one, and of an address only the host is needed. */
 export function withoutSecrets(text: string): string {
   return text

@@ -2,7 +2,7 @@
 import type { Store } from "#crdt-store/store.ts";
 import type { LogLine, NoteRow, SyncReport, SyncStatus } from "./api.ts";
 import { hostOf } from "./relay-address.ts";
-import { withoutSecrets } from "./report-words.ts";
+import { quarantineWords, withoutSecrets } from "./report-words.ts";
 
 /** @param notes those outside the trash */
 export function makeSyncReport(
@@ -45,7 +45,7 @@ export function makeSyncReport(
     conflicts: { found: metrics.counted("conflicts"), ...store.conflicts.counts() },
     quarantine: inbox.quarantined().map(({ at, reason, bytes }) => ({
       at,
-      reason: withoutSecrets(reason),
+      reason: quarantineWords(reason),
       bytes: bytes.length,
     })),
     log: logLines(store),

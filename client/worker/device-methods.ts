@@ -56,6 +56,7 @@ export const DEVICE_METHODS: MethodNames<DeviceApi> = {
   relayInfo: true,
   syncLog: true,
   syncReport: true,
+  noteSync: true,
   workOffline: true,
   conflicts: true,
   markReviewed: true,

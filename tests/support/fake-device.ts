@@ -19,6 +19,7 @@ import type {
   LinkPreview,
   NoteDocument,
   NoteRow,
+  NoteSync,
   NotebookRow,
   PeerCursor,
   RelayInfo,
@@ -463,6 +464,8 @@ export class FakeDevice implements DeviceApi {
   workOffline = this.#method("workOffline", (offline: boolean) => {
     this.setStatus({ workingOffline: offline, word: offline ? "offline" : "up-to-date" });
   });
+  noteSyncNow: NoteSync = { seenBy: [], quarantine: [], conflicts: { open: 0, reviewed: 0 } };
+  noteSync = this.#method("noteSync", () => this.noteSyncNow);
   conflictsNow: readonly ConflictRow[] = [];
   conflicts = this.#method("conflicts", (id?: string) =>
     this.conflictsNow.filter(({ note }) => id === undefined || note === id),

@@ -191,7 +191,7 @@ export class App {
       case "fetching":
         return; // the status says so too
       case "changes":
-        this.current.receive(event.id, event.session, event.changes);
+        this.current.receive(event.id, event.session, event.changes, event.arrivedAt);
         return;
       case "presence":
         this.current.setPeers(event.id, event.peers);

@@ -7,6 +7,9 @@ export type Sheet =
   | { readonly type: "restore" }
   | { readonly type: "settings" }
   | { readonly type: "relay" }
+  | { readonly type: "sync" }
+  /** One note's sync, by the note's id. */
+  | { readonly type: "note-sync"; readonly note: string }
   /** Deleting for ever; null for everything in the trash. */
   | { readonly type: "delete"; readonly note: NoteRow | null }
   | { readonly type: "new-notebook" };

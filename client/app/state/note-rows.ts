@@ -116,6 +116,11 @@ export function namesOf(names: readonly string[]): string {
   return `${first}, ${second} and ${others.length} more`;
 }
 
+/** Without this person's own other devices, which have no initials. */
+export function peopleAmong(names: readonly string[]): readonly string[] {
+  return names.filter((name) => name !== "another device");
+}
+
 /** One or two letters for a name, as people write their initials. */
 export function initialsOf(name: string): string {
   const words = name.trim().split(/\s+/);

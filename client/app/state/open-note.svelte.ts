@@ -6,6 +6,7 @@ import type { AppParts } from "./app-parts.ts";
 import { changesIn } from "./note-documents.ts";
 import { namesOf } from "./note-rows.ts";
 import { sentenceOf } from "./refusal.ts";
+import { ShownTimes } from "./shown-times.ts";
 
 export type OpenPhase =
   | { readonly type: "none" }
@@ -36,6 +37,7 @@ const countDelayMs = 300;
 export class CurrentNote {
   readonly #parts: AppParts;
   readonly #device: DeviceApi;
+  readonly #shown: ShownTimes;
   readonly #reloadRows: () => Promise<void>;
 
   phase = $state.raw<OpenPhase>({ type: "none" });
@@ -63,6 +65,7 @@ export class CurrentNote {
   constructor(parts: AppParts, reloadRows: () => Promise<void>) {
     this.#parts = parts;
     this.#device = parts.device;
+    this.#shown = new ShownTimes(parts.device, parts.timers, (error) => parts.onFault(error));
     this.#reloadRows = reloadRows;
   }
 
@@ -138,8 +141,15 @@ export class CurrentNote {
     if (this.note === phase.note) phase.note.receive(changesIn(opened.chunks));
   }
 
-  receive(id: string, session: string | null, changes: readonly Uint8Array[]): void {
+  /** @param arrivedAt when they came from the relay; null for what was written on this device */
+  receive(
+    id: string,
+    session: string | null,
+    changes: readonly Uint8Array[],
+    arrivedAt: number | null = null,
+  ): void {
     if (session === this.#parts.session) return;
+    if (arrivedAt !== null && this.id === id && this.note !== null) this.#shown.arrived(arrivedAt);
     if (this.phase.type === "failed" && this.phase.id === id) void this.open(id);
     else if (this.id === id) this.note?.receive(changes);
     else this.#departures.get(id)?.note.receive(changes);
@@ -224,7 +234,11 @@ export class CurrentNote {
   #show(id: string, note: OpenNote, role: Role): void {
     const stops = [
       note.onState((state) => this.#saved(state)),
-      note.onRemote((field) => (field === "title" ? this.titleChanged() : this.bodyChanged())),
+      note.onRemote((field) => {
+        this.#shown.shown();
+        if (field === "title") this.titleChanged();
+        else this.bodyChanged();
+      }),
     ];
     this.#stopWatching = () => {
       for (const stop of stops) stop();
@@ -249,6 +263,7 @@ export class CurrentNote {
     for (const cancel of [this.#cancelSettle, this.#cancelCount, this.#cancelCursor]) cancel?.();
     this.#cancelCursor = null;
     this.#cursor = null;
+    this.#shown.left();
     this.peers = [];
     this.saving = "settled";
     this.ahead = false;

@@ -1,5 +1,5 @@
 /** The six words of the footer and what they mean. */
-import type { SyncStatus } from "#client/device/api.ts";
+import type { RelayStatus, SyncReport, SyncStatus } from "#client/device/api.ts";
 
 import { outOfSpace } from "./storage-words.ts";
 
@@ -86,6 +86,39 @@ function sentenceWithoutStorage(word: SyncStatus["word"]): string {
     case "needs-you":
       return "Something here waits for your decision. What has not been sent exists only in this window.";
   }
+}
+
+/** How one of several relays is, and what belongs to it. */
+export function relayText({ connected, notebooks, waiting }: RelayStatus): string {
+  const state = connected ? "connected" : "not connected";
+  const kept = `${notebooks} ${notebooks === 1 ? "notebook" : "notebooks"}`;
+  return waiting === 0 ? `${state}, ${kept}` : `${state}, ${kept}, ${waiting} waiting`;
+}
+
+export function waitingText(changes: number, notes: number): string {
+  if (changes === 0) return "Nothing";
+  const waiting = `${changes} ${changes === 1 ? "change" : "changes"}`;
+  if (notes === 0) return waiting;
+  return `${waiting}, in ${notes} ${notes === 1 ? "note" : "notes"}`;
+}
+
+export function divergenceText({ checks, found }: SyncReport["divergence"]): string {
+  if (checks === 0) return "With nobody yet";
+  const times = `With other devices, ${checks} ${checks === 1 ? "time" : "times"}`;
+  if (found === 0) return `${times}: no difference`;
+  return `${times}: ${found} ${found === 1 ? "difference" : "differences"} found and put right`;
+}
+
+export function conflictText({ found, open, reviewed }: SyncReport["conflicts"]): string {
+  if (found === 0) return "No passage";
+  const passages = `${found} ${found === 1 ? "passage" : "passages"}`;
+  return `${passages}: ${open} to look at, ${reviewed} reviewed. Both edits are in the notes.`;
+}
+
+export function asideText(entries: number): string {
+  if (entries === 0) return "Nothing";
+  if (entries === 1) return "One change could not be applied and is kept aside. The note is fine.";
+  return `${entries} changes could not be applied and are kept aside. The notes are fine.`;
 }
 
 function reasonOf(detail: string): string {

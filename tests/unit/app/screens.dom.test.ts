@@ -34,17 +34,6 @@ describe("the window", () => {
     expect(textOf(named("[role=status]", "Sync status"))).toBe("Offline, 3 waiting");
   });
 
-  it("copies a report without texts of notes", async () => {
-    const { copied } = await setupScreen((device) => {
-      device.addNote({ title: "Secret title", body: "Secret body", waiting: 1 });
-    });
-    named("[role=status]", "Sync status").querySelector("button")?.click();
-    await shown();
-    await click("button", "Copy report");
-    expect(copied[0]).toContain("Sealeaf sync report");
-    expect(copied[0]).not.toContain("Secret");
-  });
-
   it("says so when this window keeps nothing, and claims no saving", async () => {
     await setupScreen((device) => {
       device.statusNow = { ...device.statusNow, durable: false };

@@ -62,21 +62,21 @@ describe("a window that deletes for ever", () => {
     const { app, device } = await setupApp();
     await app.bin.load();
     const both = [app.bin.keep({ trashDays: 30 }), app.bin.keep({ logDays: 7 })];
-    expect(app.bin.retention).toEqual({ trashDays: 30, logDays: 7 });
+    expect(app.bin.retention).toEqual({ trashDays: 30, logDays: 7, conflictDays: 90 });
     await Promise.all(both);
-    expect(device.retentionNow).toEqual({ trashDays: 30, logDays: 7 });
+    expect(device.retentionNow).toEqual({ trashDays: 30, logDays: 7, conflictDays: 90 });
 
     device.refusals.set("setRetention", { code: "storage", message: "No space." });
     await expect(app.bin.keep({ trashDays: 365 })).rejects.toThrow("No space.");
-    expect(app.bin.retention).toEqual({ trashDays: 30, logDays: 7 });
+    expect(app.bin.retention).toEqual({ trashDays: 30, logDays: 7, conflictDays: 90 });
   });
 
   it("changes one window and leaves the other", async () => {
     const { app, device } = await setupApp();
     await app.bin.load();
     await app.bin.keep({ trashDays: 90 });
-    expect(device.retentionNow).toEqual({ trashDays: 90, logDays: 30 });
-    expect(app.bin.retention).toEqual({ trashDays: 90, logDays: 30 });
+    expect(device.retentionNow).toEqual({ trashDays: 90, logDays: 30, conflictDays: 90 });
+    expect(app.bin.retention).toEqual({ trashDays: 90, logDays: 30, conflictDays: 90 });
   });
 });
 

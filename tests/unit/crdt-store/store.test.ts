@@ -314,6 +314,16 @@ describe("the inbox", () => {
     expect(store.inbox.frontiers(space)).toEqual([{ dev, pos: 6, at: 2_000 }]);
   });
 
+  it("takes back that others read further when the log is another one", async () => {
+    const { store } = await setupStore();
+    const [near, far] = [bytesFor("near"), bytesFor("far")];
+    store.inbox.setFrontier(space, near, 2);
+    store.inbox.setFrontier(space, far, 9);
+    store.inbox.rewind(space, 3, chain(3));
+    const told = store.inbox.frontiers(space).map(({ pos }) => pos);
+    expect(new Set(told)).toEqual(new Set([2, 3]));
+  });
+
   it("keeps what is quarantined, as it came", async () => {
     const { store } = await setupStore();
     const item = {
