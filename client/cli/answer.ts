@@ -6,8 +6,8 @@ export interface Answer {
   readonly text: string;
   readonly code: ExitCode;
   readonly trouble: string;
-  /** Repeat the command with this on standard input. */
-  readonly wants?: "words";
+  /** Repeat the command with this: words on standard input, or a person's yes. */
+  readonly wants?: "words" | "yes";
 }
 
 export function done(json: unknown, text: string): Answer {

@@ -5,7 +5,9 @@ import { relayAddress } from "./relay-address.ts";
 export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
 
   init                       make a new identity; prints the 24 words once
-  restore                    become a device of the words on standard input
+  restore [--yes]            become a device of the words on standard input; shows what is found
+                             under them, and at a terminal asks first
+  become LINK                the same, by the link that device-link prints on another device
   new [--title T] [--notebook N]   a note with the text on standard input
   ls                         list the notes
   search QUERY               find notes: words "a phrase" -word tag:T in:NOTEBOOK
@@ -23,6 +25,7 @@ export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
   devices                    your devices: when each was last here, and its fingerprint
   devices name NAME          how your other devices see this one
   devices remove ID          take a lost or sold device out of everything, for good
+  shut-out-others            after a theft: with the words on standard input, every other device is out
   device-link [cancel]       a link for one more device of yours, good for ten minutes
   redeem INVITATION          enter a relay that asks for one
   sync [--timeout S]         exchange everything with the relay, then stop; keeps trying
@@ -56,7 +59,10 @@ export interface CommandLine {
 }
 
 export type Command =
-  | { readonly name: "init" | "restore" | "ls" | "notebooks" | "status" | "relay-info" }
+  | { readonly name: "restore"; readonly isSure: boolean }
+  | { readonly name: "become"; readonly link: string }
+  | { readonly name: "shut-out-others" }
+  | { readonly name: "init" | "ls" | "notebooks" | "status" | "relay-info" }
   | { readonly name: "doctor" }
   | { readonly name: "watch" }
   | { readonly name: "backup"; readonly file: string }
@@ -140,6 +146,7 @@ function parse(args: readonly string[]) {
       role: { type: "string" },
       timeout: { type: "string" },
       reviewed: { type: "string" },
+      yes: { type: "boolean" },
     },
   });
 }
@@ -154,6 +161,7 @@ const commandOfOption = {
   role: "share",
   timeout: "sync",
   reviewed: "conflicts",
+  yes: "restore",
 } as const satisfies Partial<Record<keyof Values, Command["name"]>>;
 
 /** A sentence about the first option that is out of place, null if none is. */
@@ -170,7 +178,7 @@ function commandOf(name: string, rest: readonly string[], values: Values): Comma
   const [first, second] = rest;
   switch (name) {
     case "init":
-    case "restore":
+    case "shut-out-others":
     case "ls":
     case "notebooks":
     case "watch":
@@ -178,6 +186,13 @@ function commandOf(name: string, rest: readonly string[], values: Values): Comma
     case "relay-info":
     case "doctor":
       return first === undefined ? { name } : `${name} takes no argument.`;
+    case "restore":
+      return first === undefined
+        ? { name, isSure: values.yes === true }
+        : "restore takes no argument: the words come on standard input.";
+    case "become":
+      if (first === undefined) return "become needs the link that device-link prints.";
+      return second === undefined ? { name, link: first } : "become takes one link.";
     case "new":
       if (first !== undefined) return "new takes its text from standard input.";
       return { name, title: values.title ?? "", notebook: values.notebook ?? null };

@@ -13,11 +13,13 @@ import { exchange, type Exchange } from "./exchange.ts";
 import { exitCodes } from "./failure.ts";
 import {
   checkWords,
+  foundByWords,
   linkDevice,
   listDevices,
   nameDevice,
   removeDevice,
   showWords,
+  shutOthersOut,
 } from "./own-devices.ts";
 import { relayInfoText } from "./relay-info.ts";
 import { splicesBetween } from "#client/notes/text-diff.ts";
@@ -53,11 +55,15 @@ export async function runCommand(
     }
     case "restore":
       mustKnowRelay(device);
+      if (!command.isSure) return foundByWords(device, input);
       await device.restore(input);
-      return done(
-        { restored: true },
-        "This device is one of yours now. Run sync to fetch your notes.\n",
-      );
+      return done({ restored: true }, oneOfYours);
+    case "become":
+      await device.becomeDevice(command.link);
+      return done({ restored: true }, oneOfYours);
+    case "shut-out-others":
+      mustKnowRelay(device);
+      return shutOthersOut(device, input);
     case "new": {
       const { id } = await device.createNote({
         title: command.title,
@@ -184,6 +190,8 @@ export async function runCommand(
       );
   }
 }
+
+const oneOfYours = "This device is one of yours now. Run sync to fetch your notes.\n";
 
 const marks = { "saved-here": "✓  ", "on-relay": "✓✓ ", "seen-elsewhere": "✓✓+" } as const;
 

@@ -11,8 +11,8 @@ export interface Outcome {
   readonly code: ExitCode;
   readonly stdout: string;
   readonly stderr: string;
-  /** Repeat the command with this on standard input. */
-  readonly wants?: "words";
+  /** Repeat the command with this: words on standard input, or a person's yes. */
+  readonly wants?: "words" | "yes";
 }
 
 export function failure(message: string, code: ExitCode = exitCodes.refused): Outcome {

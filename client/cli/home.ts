@@ -89,6 +89,14 @@ export async function openHome(options: HomeOptions): Promise<OpenHome> {
       durable: true,
       connect,
       disk: async () => diskOf(dir),
+      openScratchStore: async () =>
+        openStore({
+          engine,
+          files: new MemoryFiles(),
+          key: null,
+          clock: { now: () => Date.now() },
+          random: nodeRandom,
+        }),
       openSearchIndex: async () =>
         SearchIndex.open({ engine, files: indexFiles(dir), key, random: nodeRandom }),
     });

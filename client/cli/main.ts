@@ -16,7 +16,7 @@ import { nodeEd25519, nodeTimers } from "./node-ports.ts";
 import { changePassphrase } from "./passphrase-command.ts";
 import { currentPassphrase, readChange } from "./passphrase-source.ts";
 import { askServing, canBeServed, serveHome } from "./serving.ts";
-import { outputClosed, printOut, printTrouble, readInput } from "./standard-streams.ts";
+import { isWanted, outputClosed, printOut, printTrouble, readInput } from "./standard-streams.ts";
 import { eventLine } from "./watching.ts";
 
 /** Another command is waited for this long: most are over in a moment. */
@@ -25,6 +25,11 @@ const lockTryEveryMs = 100;
 /** Packing that is not done by then is left to later commands. */
 const longestTidyMs = 500;
 const longestIntervalMs = 2 ** 31 - 1;
+
+/** What an empty home can begin with. */
+const beginnings: ReadonlySet<string> = new Set(["init", "restore", "become", "shut-out-others"]);
+/** What takes its text, or the words, from standard input. */
+const readers: ReadonlySet<string> = new Set(["new", "edit", "restore", "shut-out-others"]);
 
 const unread = outputClosed();
 const code = await main(process.argv.slice(2));
@@ -84,15 +89,20 @@ async function run(args: readonly string[], line: CommandLine): Promise<Outcome>
     await restoreBackupFile(command.file, line.home, await readInput());
     return answered(line, { home: line.home, file: command.file }, restoredText(line.home));
   }
-  const begins = name === "init" || name === "restore";
+  const begins = beginnings.has(name);
   if (!begins && isEmptyHome(line.home)) return emptyHome(line.home);
   if (command.name === "passphrase") return runPassphrase(args, line, command.action);
   const reader = keyReader(line);
   // Read beforehand: a home is not held while somebody types.
-  const input = ["new", "edit", "restore"].includes(name) ? await readInput() : "";
+  const input = readers.has(name) ? await readInput() : "";
   const outcome = await runWith(args, line, input, reader);
-  if (outcome.wants !== "words") return outcome;
+  if (outcome.wants === undefined) return outcome;
   printTrouble(outcome.stderr);
+  if (outcome.wants === "yes") {
+    if (!isWanted("Is this yours? [y/N] ")) return failure("Nothing was changed.");
+    const sure = { ...line, command: { name: "restore", isSure: true } as const };
+    return runWith([...args, "--yes"], sure, input, reader);
+  }
   return runWith(args, line, await readInput(), reader);
 }
 
@@ -179,7 +189,7 @@ async function carryOut(home: OpenHome, line: CommandLine, input: string): Promi
   const { device } = home;
   const { command } = line;
   if (command.name === "watch") return failure("This home is being watched already.");
-  const begins = command.name === "init" || command.name === "restore";
+  const begins = beginnings.has(command.name);
   if (!device.hasIdentity && !begins) return emptyHome(line.home);
   try {
     if (command.name === "doctor") return reportOf(line, await examineOpenHome(home.store));

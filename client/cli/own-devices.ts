@@ -1,5 +1,5 @@
 /** The commands about a person's words and devices. */
-import type { DeviceRow } from "#client/device/api.ts";
+import type { DeviceRow, RemovedDevice } from "#client/device/api.ts";
 import type { Device } from "#client/device/device.ts";
 import { refuse } from "#client/device/refusal.ts";
 import { done, type Answer } from "./answer.ts";
@@ -25,12 +25,36 @@ function deviceLine(row: DeviceRow): string {
 }
 
 export async function removeDevice(device: Device, id: string): Promise<Answer> {
-  const removed = await device.removeDevice(id);
-  const count = `${removed.notebooks} notebook${removed.notebooks === 1 ? "" : "s"}`;
+  return removedAnswer("The device is out", await device.removeDevice(id));
+}
+
+export async function shutOthersOut(device: Device, words: string): Promise<Answer> {
+  return removedAnswer("Every other device is out", await device.shutOthersOut(words));
+}
+
+/** What is there under the words, for a person to say whether it is theirs; nothing is changed yet. */
+export async function foundByWords(device: Device, words: string): Promise<Answer> {
+  const found = await device.previewWords(words);
+  const { lastChangeAt } = found;
+  const last =
+    lastChangeAt === null
+      ? ""
+      : `, last changed ${new Date(lastChangeAt).toISOString().slice(0, 16)}Z`;
+  const what = `${counted(found.notebooks, "notebook")}, ${counted(found.devices, "device")}${last}`;
+  const trouble = `Found under these words: ${what}.\n`;
+  return { json: found, text: "", code: exitCodes.refused, trouble, wants: "yes" };
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+function removedAnswer(what: string, removed: RemovedDevice): Answer {
+  const count = counted(removed.notebooks, "notebook");
   const waiting = removed.waiting.map(
     (name) => `${name}: somebody who manages it has to renew your access there.\n`,
   );
-  const lines = [`The device is out, and the keys of ${count} are renewed.\n`, ...waiting];
+  const lines = [`${what}, and the keys of ${count} are renewed.\n`, ...waiting];
   return done(removed, lines.join(""));
 }
 

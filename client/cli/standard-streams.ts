@@ -1,4 +1,5 @@
 /** Standard input, output and error of this process. */
+import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { refuse } from "#client/device/refusal.ts";
 
 /** Larger notes take minutes to open. */
@@ -22,6 +23,28 @@ export async function readInput(): Promise<string> {
     return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(parts));
   } catch {
     return refuse("bad-input", "The text on standard input is not UTF-8. Nothing was written.");
+  }
+}
+
+/**
+ * What a person at the terminal answers, whose standard input has ended with the words; yes where there is no person, as
+ * in a script.
+ */
+export function isWanted(question: string): boolean {
+  if (!process.stdin.isTTY) return true;
+  let terminal: number;
+  try {
+    terminal = openSync("/dev/tty", "r+");
+  } catch {
+    return refuse("bad-input", "This terminal cannot be asked. Say --yes. Nothing was changed.");
+  }
+  try {
+    writeSync(terminal, question);
+    const answer = Buffer.alloc(16);
+    const length = readSync(terminal, answer);
+    return /^\s*y/i.test(answer.toString("utf8", 0, length));
+  } finally {
+    closeSync(terminal);
   }
 }
 

@@ -1,28 +1,18 @@
-/** Letting people and devices in: sharing by link, following one, and restoring from the words. */
+/** Letting people in: sharing by link, and following one. */
 import type { Store } from "#crdt-store/store.ts";
 import { equal, toHex } from "#relay/protocol/bytes.ts";
-import { capabilityKinds, roles, type SignedControl } from "#relay/protocol/control.ts";
-import { refusals } from "#relay/protocol/errors.ts";
-import { spaceIdOf } from "#relay/protocol/genesis.ts";
-import {
-  boxKey,
-  capabilityFrom,
-  type BoxKey,
-  type HeldCapability,
-} from "#client/crypto/capability.ts";
-import { rootSecrets } from "#client/crypto/derive.ts";
+import { capabilityKinds, roles } from "#relay/protocol/control.ts";
+import { capabilityFrom, type HeldCapability } from "#client/crypto/capability.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import { formatLink, parseLink, type ShareLink } from "#client/crypto/link.ts";
-import { parsePhrase } from "#client/crypto/phrase.ts";
-import { grant, join, keysFor, openMeta, type ControlPlace } from "#client/crypto/space-keys.ts";
-import { vaultOf } from "#client/crypto/vault.ts";
+import { join, keysFor, openMeta } from "#client/crypto/space-keys.ts";
 import type { Clock, Random } from "#client/sync/ports.ts";
-import { refusalWords } from "#client/sync/refusal-words.ts";
 import type { Space } from "#client/sync/space.ts";
+import { admitRecords, currentKey, topOf } from "./admitted-records.ts";
 import type { LinkPreview, Role } from "./api.ts";
 import type { DeviceDocuments } from "./documents.ts";
 import type { DeviceEvents } from "./events.ts";
-import { loadDisplayName, loadRelay, saveBackupKey, saveRelay } from "./identity.ts";
+import { loadDisplayName } from "./identity.ts";
 import type { Indices } from "./indices.ts";
 import { decodeLinkMeta, encodeLinkMeta, nothingKnown, type LinkMeta } from "./link-meta.ts";
 import { mayAdminister, type Membership } from "./membership.ts";
@@ -31,10 +21,8 @@ import { Refusal, refuse } from "./refusal.ts";
 import { appOf, hostOf, isMixedContent, relayOf, sameRelay } from "./relay-address.ts";
 import type { RelayDesk } from "./relay-desk.ts";
 import type { ControlLog, RelayQuestions } from "./relay-questions.ts";
-import { deviceGrant, type Shelf } from "./shelf.ts";
+import type { Shelf } from "./shelf.ts";
 
-/** Others may write to a control log while we do: so often our record is written anew. */
-const mostTries = 6;
 /** How long making a link waits for the relay to know it. */
 const publishWithinMs = 5_000;
 
@@ -115,8 +103,9 @@ export class Admission {
 
   /** What following the link would do; changes nothing. */
   async preview(text: string): Promise<LinkPreview> {
+    this.#ports.shelf.mustIdentity();
     const link = mustLink(text);
-    const opened = await this.#atRelayOf(link, text, (relay) => this.#read(relay, link));
+    const opened = await this.atRelayOf(link, text, (relay) => this.#read(relay, link));
     const meta = linkMeta(opened);
     return {
       notebook: toHex(link.spaceId),
@@ -131,10 +120,11 @@ export class Admission {
   /** Follows a link; again is harmless. A device without a relay takes the link's for its own. */
   async join(text: string): Promise<{ notebook: string }> {
     const { shelf } = this.#ports;
+    shelf.mustIdentity();
     const link = mustLink(text);
     const notebook = toHex(link.spaceId);
     if (shelf.get(link.spaceId) !== undefined) return { notebook };
-    await this.#atRelayOf(link, text, (relay) => this.#joinAt(relay, link));
+    await this.atRelayOf(link, text, (relay) => this.#joinAt(relay, link));
     return { notebook };
   }
 
@@ -144,7 +134,7 @@ export class Admission {
     const capSecret = random(32);
     const { sign, box } = capabilityFrom(ed, capSecret);
     const from = loadDisplayName(this.#store);
-    const { opened, records } = await this.#admitted(
+    const { opened, records } = await admitRecords(
       relay,
       async () => {
         const found = await this.#read(relay, link);
@@ -154,7 +144,7 @@ export class Admission {
           boxPub: box.publicKey,
           meta: encodeLinkMeta({ name: "", from, notes: 0 }),
         });
-        return { opened: found, log: found.log, signed };
+        return { opened: found, log: found.log, signed: [signed] };
       },
       {
         refused: "The relay did not let you in",
@@ -189,13 +179,12 @@ export class Admission {
    * Talks to the relay that a link names. One relay has many addresses (a proxy, a name in a home network): where
    * the named one does not lead to the notebook from here, this device's own relay is asked.
    */
-  async #atRelayOf<T>(
+  async atRelayOf<T>(
     link: ShareLink,
     text: string,
     act: (relay: RelayQuestions) => Promise<T>,
   ): Promise<T> {
-    const { shelf, desk, servedBy } = this.#ports;
-    shelf.mustIdentity();
+    const { desk, servedBy } = this.#ports;
     const own = desk.url;
     const named = link.relay ?? relayOf(text) ?? own;
     if (named === null) {
@@ -254,108 +243,6 @@ export class Admission {
     return { log, capability, key };
   }
 
-  /** Pushes a record on top of a log that others may be writing to, until it is taken or refused. */
-  async #admitted<T extends { readonly log: ControlLog; readonly signed: SignedControl }>(
-    relay: RelayQuestions,
-    write: () => Promise<T>,
-    words: { readonly refused: string; readonly tooMany: string },
-  ): Promise<T & { readonly records: ControlLog["records"] }> {
-    for (let tries = 0; tries < mostTries; tries += 1) {
-      const written = await write();
-      const { genesis, records } = written.log;
-      const answer = await relay.pushRecords(genesis, [written.signed.bytes]);
-      if (answer.type === "taken") {
-        return { ...written, records: [...records, ...answer.records] };
-      }
-      if (answer.code === refusals.LINK_SPENT.code) {
-        refuse(
-          "link-spent",
-          "This link has been used up, withdrawn or has expired. Ask for a new one.",
-        );
-      }
-      if (answer.code !== refusals.CTRL_CONFLICT.code) {
-        refuse("refused", `${words.refused}: ${refusalWords(answer.code)}.`);
-      }
-    }
-    return refuse("refused", words.tooMany);
-  }
-
-  /** Opens the vault that the words name and makes this device, which holds nothing, one of its own. */
-  async restore(typed: string): Promise<"restored" | "was-it-already"> {
-    const phrase = parsePhrase(typed);
-    if (!phrase.ok) refuse("bad-words", phrase.message);
-    this.#mustBeReplaceable();
-    const { shelf, desk, ed, random, clock } = this.#ports;
-    const root = rootSecrets(phrase.entropy);
-    const { admin, genesis } = vaultOf(ed, root);
-    const vault = spaceIdOf(genesis);
-    if (shelf.vaultId !== null && equal(shelf.vaultId, vault)) return "was-it-already";
-    const capSecret = random(32);
-    const device = deviceGrant(capabilityFrom(ed, capSecret));
-    const admit = (relay: RelayQuestions) =>
-      this.#admitted(
-        relay,
-        async () => {
-          const found = await relay.controlLog(
-            vault,
-            "These words are well formed, but nothing was found under them at this relay. Is it the right relay? Nothing was created.",
-          );
-          const key = currentKey(found, admin.publicKey, boxKey(root.recoveryBox));
-          if (key === null) {
-            refuse(
-              "bad-relay",
-              "The relay's record of your vault cannot be opened with these words.",
-            );
-          }
-          const signed = grant({ ed, random }, topOf(found, clock.now()), admin, key, device);
-          return { log: found, signed };
-        },
-        {
-          refused: "The relay did not admit this device",
-          tooMany: "Another device is being admitted at this moment. Try again.",
-        },
-      );
-    const { log, records } = await desk.visitOwn(admit);
-    // The relay took its time: something may have been written meanwhile.
-    this.#mustBeReplaceable();
-    desk.disconnect();
-    this.#become({ genesis, capSecret }, records, log.certificates, root.backup);
-    return "restored";
-  }
-
-  #become(
-    vault: { readonly genesis: Uint8Array; readonly capSecret: Uint8Array },
-    records: ControlLog["records"],
-    certificates: readonly Uint8Array[],
-    backupKey: Uint8Array,
-  ): void {
-    const { shelf, indices } = this.#ports;
-    this.#store.transaction(() => {
-      const relay = loadRelay(this.#store);
-      this.#store.clear();
-      if (relay !== null) saveRelay(this.#store, relay);
-      saveBackupKey(this.#store, backupKey);
-      indices.forget();
-      const space = shelf.beginIn({ ...vault, relay: null });
-      space.absorb(records, certificates);
-      space.certifyDevice();
-    });
-  }
-
-  /** Only a device that holds nothing of its own may become another one. */
-  #mustBeReplaceable(): void {
-    const { notes, spaces, drafts } = this.#store;
-    const rows = [...notes.list(), ...notes.list({ trashed: true })];
-    const written = rows.some((row) => row.title !== "" || row.preview !== "");
-    const shared = spaces.list().filter((row) => row.kind === "notebook").length > 1;
-    if (written || shared || drafts.all().length > 0) {
-      refuse(
-        "refused",
-        "This device already has notes, and restoring would replace them. Use another browser profile or another home directory for the words.",
-      );
-    }
-  }
-
   #notesIn(spaceId: Uint8Array): number {
     const counts = this.#store.notes.countBySpace();
     return counts.find(({ space }) => equal(space, spaceId))?.notes ?? 0;
@@ -391,23 +278,6 @@ function mustLink(text: string): NotebookLink {
     );
   }
   return { ...parsed.link, role };
-}
-
-/** The place of the next record, written by somebody who has read nothing but the control log. */
-function topOf({ verified }: ControlLog, timeMs: number): ControlPlace {
-  return {
-    authority: verified.authority,
-    timeMs,
-    seenPos: 0,
-    seenChain: new Uint8Array(32),
-  };
-}
-
-/** The key of the current epoch, if the log holds it for this capability. */
-function currentKey({ verified }: ControlLog, signPub: Uint8Array, box: BoxKey): Uint8Array | null {
-  const { authority, records } = verified;
-  const keys = keysFor(authority.spaceId, records, { signPub, box });
-  return keys.find(({ epoch }) => epoch === authority.epoch)?.key ?? null;
 }
 
 /** What the sharer wrote with the link, sealed under the epoch of that time. */

@@ -320,6 +320,14 @@ export interface RemovedDevice {
   readonly waiting: readonly string[];
 }
 
+/** What the words lead to, as the relay shows it; proven to be theirs, not to be the newest there is. */
+export interface FoundByWords {
+  readonly notebooks: number;
+  readonly devices: number;
+  /** Milliseconds since 1970, by the clocks of these devices. */
+  readonly lastChangeAt: number | null;
+}
+
 /** Access to notebooks that is renewed since a device was removed, this person's and others'. */
 export interface AccessRenewal {
   /** Notebooks where this goes on by itself as soon as the relay can be reached. */
@@ -576,8 +584,20 @@ export interface DeviceApi {
   deviceLink(): Promise<{ link: string; expiresAt: number }>;
   /** The link that is shown opens nothing any more. */
   cancelDeviceLink(): Promise<void>;
-  /** Replaces an empty device by the one the words open; needs the relay. */
+  /**
+   * What the words open, without making or changing anything; needs the relay. Refused with `bad-words` for words that
+   * are none, with `bad-link` where nothing is found under them.
+   */
+  previewWords(words: string): Promise<FoundByWords>;
+  /** Replaces an empty device by the one the words open; needs the relay. A device that was removed comes back. */
   restore(words: string): Promise<void>;
+  /** The same by the link that another device shows ({@link deviceLink}). */
+  becomeDevice(link: string): Promise<void>;
+  /**
+   * For a stolen device: with the words, from any other one, also from an empty one (which is restored first). The vault
+   * and every notebook get new keys, and every other device is out.
+   */
+  shutOthersOut(words: string): Promise<RemovedDevice>;
   /** Where this session's caret stands (Automerge cursors), or null when it left the note. */
   setCursor(
     id: string,

@@ -181,6 +181,7 @@ function mustOther(vault: Space, id: string): Capability {
   return row;
 }
 
+/** Also one of which nothing but the vault's word has arrived yet. */
 function isInUse(space: Space): boolean {
-  return space.kind === "notebook" && space.role > roles.none;
+  return space.kind === "notebook" && (space.role > roles.none || space.records.length === 0);
 }

@@ -29,6 +29,7 @@ import type {
   Draft,
   EmptiedTrash,
   FieldSplice,
+  FoundByWords,
   LinkPreview,
   LogLine,
   NotebookRow,
@@ -81,6 +82,8 @@ import { Shelf } from "./shelf.ts";
 import { removedStatus } from "./status-word.ts";
 import { areUpToDate, syncStatus } from "./relay-status.ts";
 import { StorageWatch } from "./storage-watch.ts";
+import { VaultAccess } from "./vault-access.ts";
+import { previewWords } from "./words-preview.ts";
 import { logLines, makeSyncReport } from "./sync-report.ts";
 import { saveWorkOffline } from "./work-offline.ts";
 
@@ -113,6 +116,8 @@ export interface DevicePorts {
   readonly readPage?: ReadPage;
   /** When a document's changes are packed; by default when it is worth it. */
   readonly packing?: PackingLimits;
+  /** An empty store in memory; whoever asks closes it. */
+  readonly openScratchStore: () => Promise<Store>;
   /** Asked once, when the index is first needed; null where nothing is to be searched. The device closes it. */
   readonly openSearchIndex: (() => Promise<SearchIndex>) | null;
 }
@@ -144,6 +149,7 @@ export class Device implements DeviceApi {
   readonly #renewal: Renewal;
   readonly #removal: DeviceRemoval;
   readonly #endings: Endings;
+  readonly #vaultAccess: VaultAccess;
   readonly #carets: Carets;
   readonly #storage: StorageWatch;
   #documents: Promise<DeviceDocuments> | null = null;
@@ -204,6 +210,8 @@ export class Device implements DeviceApi {
     this.#renewal = new Renewal(managing);
     this.#removal = new DeviceRemoval({ ...managing, renewal: this.#renewal });
     this.#endings = new Endings(managing);
+    const entering = { admission: this.#admission, removal: this.#removal };
+    this.#vaultAccess = new VaultAccess({ ...managing, ...entering });
     this.#carets = new Carets({ desk, events, nameOf });
     const changed = (isFull: boolean): void => this.#storageChanged(isFull);
     this.#storage = new StorageWatch({ ...ports, changed });
@@ -244,7 +252,10 @@ export class Device implements DeviceApi {
       const documents = await this.#loadedDocuments();
       if (this.#closed) return;
       this.#indices.settle(documents);
-      this.#store.transaction(() => this.#ownDevices.introduce(documents));
+      this.#store.transaction(() => {
+        this.#ownDevices.introduce(documents);
+        this.#indices.keepBackupKey(documents);
+      });
       for (const space of this.#shelf.spaces()) this.#accessMoved(space);
       // Whoever comes for one step only is not kept waiting by an index nobody may ask for.
       if (this.#ports.connect === "always") void this.#search.begin(true);
@@ -636,10 +647,36 @@ export class Device implements DeviceApi {
 
   /** Opens the vault that the words name and makes this device one of its own. */
   async restore(words: string): Promise<void> {
-    if ((await this.#admission.restore(words)) === "was-it-already") return;
-    this.#wake();
+    this.#entered(await this.#vaultAccess.restore(words));
+  }
+
+  async becomeDevice(link: string): Promise<void> {
+    this.#entered(await this.#vaultAccess.become(link));
+  }
+
+  previewWords(words: string): Promise<FoundByWords> {
+    return previewWords({ ...this.#ports, desk: this.#desk }, words);
+  }
+
+  async shutOthersOut(words: string): Promise<RemovedDevice> {
+    await this.restore(words);
+    await this.#vaultAccess.shutOthersOut(words);
+    this.#entered("again");
+    return this.#removal.outcome();
+  }
+
+  #entered(how: Awaited<ReturnType<VaultAccess["restore"]>>): void {
+    if (how === "was-it-already") return;
+    if (how === "another") this.#wake();
+    else {
+      this.#background.add(async () => {
+        const documents = await this.#loadedDocuments();
+        this.#store.transaction(() => this.#ownDevices.introduce(documents));
+      });
+    }
     this.#events.notify("notes");
     this.#events.notify("notebooks");
+    this.#events.notify("devices");
   }
 
   async setCursor(

@@ -43,6 +43,8 @@ export interface VaultIndex {
   [access: AccessKeyName]: Uint8Array;
   /** What a device of this person says of itself, device-entry.ts. For the same reason. */
   [device: DeviceKey]: Uint8Array;
+  /** The key of this person's backup files, 32 bytes, for devices that never saw the words. */
+  backup?: Uint8Array;
   /** What opened a notebook before, former-access.ts. For the same reason. */
   [former: FormerKey]: Uint8Array;
   /** A notebook that lies in another one → {@link packParent}. For the same reason. */

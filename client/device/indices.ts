@@ -24,7 +24,7 @@ import {
   unpackFormer,
   type FormerAccess,
 } from "./former-access.ts";
-import { loadDisplayName, saveDisplayName } from "./identity.ts";
+import { loadBackupKey, loadDisplayName, saveBackupKey, saveDisplayName } from "./identity.ts";
 import {
   accessKeyName,
   accessPrefix,
@@ -241,6 +241,21 @@ export class Indices {
     });
   }
 
+  /** What opens this person's backups, for devices that never see the words; in the caller's transaction. */
+  keepBackupKey(documents: DeviceDocuments): void {
+    const own = loadBackupKey(this.#store);
+    const { backup } = this.vault(documents);
+    if (own === null || backup !== undefined || !this.#ports.shelf.vault.mayWrite) return;
+    this.editVault(documents, (vault) => {
+      vault.backup = own;
+    });
+  }
+
+  #projectBackupKey({ backup }: VaultIndex): void {
+    if (!(backup instanceof Uint8Array) || backup.length !== 32) return;
+    if (loadBackupKey(this.#store) === null) saveBackupKey(this.#store, backup);
+  }
+
   /** The first key that was kept for a relay is this person's on every device. */
   #projectAccessKeys(vault: VaultIndex): void {
     const come = Object.entries(vault).flatMap(([key, secret]) => {
@@ -451,6 +466,7 @@ export class Indices {
     saveParents(this.#store, parentsIn(this.#vault));
     this.#projectPins(this.#vault);
     this.#projectAccessKeys(this.#vault);
+    this.#projectBackupKey(this.#vault);
     const formers = formersIn(this.#vault);
     for (const packed of Object.values(this.#vault.notebooks)) {
       const access = unpackNotebook(packed);

@@ -278,9 +278,9 @@ export class Renewal {
 
   #nextStep(space: Space): Step {
     if (!isOpen(space)) return "done";
-    const { authority } = space;
+    const { authority, records } = space;
     const [next] = space.held;
-    if (next === undefined || authority.deleted) return "wait";
+    if (next === undefined || authority.deleted || records.length === 0) return "wait";
     const { publicKey } = next.sign;
     if (indexOfCapability(authority, publicKey) === null) {
       if (space.role < roles.admin) return "ask";
@@ -312,9 +312,10 @@ export class Renewal {
   }
 }
 
-/** Whether something that this person used before still opens the space. */
+/** Whether something that this person used before still opens the space, or may do so: its log is not here yet. */
 function isOpen(space: Space): boolean {
-  return liveFormers(space).length > 0;
+  const isUnknown = space.records.length === 0 && space.held.length > 1;
+  return isUnknown || liveFormers(space).length > 0;
 }
 
 function liveFormers({ held, authority }: Space): readonly HeldCapability[] {

@@ -144,6 +144,14 @@ export class Fetcher {
     );
   }
 
+  /** Whether everything of a space that this device keeps is here, as far as the relay's list goes. */
+  hasAll(space: Space): boolean {
+    const run = this.#runs.get(space.hex);
+    if (run === undefined) return false;
+    const isListed = this.#store.awaited.listing(space.id) === null;
+    return isListed && run.pulls.size === 0 && this.#queueOf(run).length === 0;
+  }
+
   /** Documents fetched since there last was nothing to fetch, of so many; null when there is nothing. */
   get progress(): { readonly done: number; readonly total: number } | null {
     const left = [...this.#runs.values()].reduce(

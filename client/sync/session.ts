@@ -355,7 +355,7 @@ export class SyncSession {
 
   /** Everything there is of this space has been taken in. */
   isCurrent(space: Space): boolean {
-    return this.#isCaughtUp(space);
+    return this.#isCaughtUp(space) && this.#fetcher.hasAll(space);
   }
 
   /** Access to this space is another than before: begins with it anew, also where it had ended. */

@@ -118,6 +118,14 @@ async function openDevice({
       durable,
       connect: "always",
       ...(durable && { disk: diskOfThisOrigin }),
+      openScratchStore: async () =>
+        openStore({
+          engine: await engine,
+          files: new MemoryFiles(),
+          key: null,
+          clock: Date,
+          random,
+        }),
       openSearchIndex: async () =>
         SearchIndex.open({
           engine: await engine,

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { hostname } from "node:os";
 import { Home } from "#tests/support/cli.ts";
+import { startTestRelay, type TestRelay } from "#tests/support/relay.ts";
 
 describe.concurrent("the words of a home", () => {
   it("stay until three of them were typed, and are then gone", async () => {
@@ -40,3 +41,53 @@ describe.concurrent("devices", () => {
     expect(stdout).toContain("your 24 words");
   });
 });
+
+describe("several homes of one person", { timeout: 120_000 }, () => {
+  it("come by the words and by a link, remove each other, and are shut out with the words", async () => {
+    await using relay = await setupRelay();
+    using desk = new Home();
+    using tablet = new Home();
+    using phone = new Home();
+    const words = await desk.init(relay.httpUrl);
+    const note = await desk.write("Tent", "Two poles\n");
+    await desk.json(["sync"]);
+
+    const restored = await tablet.run(["--relay", relay.httpUrl, "restore"], words);
+    expect(restored.code).toBe(0);
+    expect(restored.stderr).toMatch(
+      /^Found under these words: 1 notebook, 1 device, last changed /,
+    );
+    await tablet.json(["sync"]);
+    expect((await tablet.read(note)).body).toBe("Two poles\n");
+
+    const { link } = await desk.json<{ link: string }>(["device-link"]);
+    expect(await phone.json(["become", link])).toEqual({ restored: true });
+    for (const home of [phone, desk, tablet, phone]) await home.json(["sync"]);
+    expect((await phone.read(note)).body).toBe("Two poles\n");
+    const rows = await desk.json<{ id: string; self: boolean; kind: string }[]>(["devices"]);
+    expect(rows.map(({ kind }) => kind).toSorted()).toEqual([
+      "device",
+      "device",
+      "device",
+      "words",
+    ]);
+
+    const tabletRow = (await tablet.json<typeof rows>(["devices"])).find(({ self }) => self);
+    const removed = await desk.json(["devices", "remove", tabletRow?.id ?? ""]);
+    expect(removed).toEqual({ notebooks: 1, waiting: [] });
+    const told = await tablet.run(["sync"]);
+    expect(told).toMatchObject({ code: 1, stdout: "" });
+    expect(told.stderr).toContain("This device was removed from your devices.");
+
+    await phone.json(["sync"]);
+    expect(await phone.json(["shut-out-others"], words)).toEqual({ notebooks: 1, waiting: [] });
+    expect((await desk.run(["sync"])).stderr).toContain("This device was removed");
+    await phone.json(["sync"]);
+    expect(await phone.json<typeof rows>(["devices"])).toHaveLength(2);
+  });
+});
+
+async function setupRelay(): Promise<TestRelay & AsyncDisposable> {
+  const relay = await startTestRelay();
+  return { ...relay, [Symbol.asyncDispose]: () => relay.stop() };
+}

@@ -14,6 +14,7 @@ import type {
   DeviceEvent,
   DeviceInfo,
   DeviceRow,
+  FoundByWords,
   DeviceRefusal,
   Draft,
   LinkPreview,
@@ -401,6 +402,18 @@ export class FakeDevice implements DeviceApi {
   setDeviceName = this.#method("setDeviceName", (name: string) => {
     this.devicesNow = this.devicesNow.map((row) => (row.self ? { ...row, name } : row));
     this.emit({ type: "devices" });
+  });
+  foundNow: FoundByWords = { notebooks: 3, devices: 2, lastChangeAt: 0 };
+  previewWords = this.#method("previewWords", (_words: string) => this.foundNow);
+  becomeDevice = this.#method("becomeDevice", (_link: string) => {
+    this.#notes.clear();
+    this.addNote({ title: "Restored", body: "Back again." });
+    this.infoNow = { ...this.infoNow, words: "saved" };
+  });
+  shutOthersOut = this.#method("shutOthersOut", (_words: string) => {
+    this.devicesNow = this.devicesNow.filter(({ self, kind }) => self || kind === "words");
+    this.emit({ type: "devices" });
+    return { notebooks: this.#notebooks.size, waiting: [] };
   });
   restore = this.#method("restore", (_words: string) => {
     this.#notes.clear();

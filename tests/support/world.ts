@@ -10,7 +10,7 @@ import type { PackingLimits } from "#client/device/compaction.ts";
 import { Device } from "#client/device/device.ts";
 import type { Automerge } from "#client/device/index-document.ts";
 import type { SqliteEngine } from "#crdt-store/files/engine.ts";
-import type { FileContents } from "#crdt-store/files/memory.ts";
+import { MemoryFiles, type FileContents } from "#crdt-store/files/memory.ts";
 import { loadNodeEngine } from "#crdt-store/files/node.ts";
 import { openStore, type Store } from "#crdt-store/store.ts";
 import { defaultLimits, type Limits } from "#relay/protocol/limits.ts";
@@ -328,6 +328,8 @@ export class SimDevice {
       durable: true,
       connect: "always",
       ...(this.#options.packing === undefined ? {} : { packing: this.#options.packing }),
+      openScratchStore: async () =>
+        openStore({ engine: sqlite, files: new MemoryFiles(), key: null, clock: timeline, random }),
       openSearchIndex: null,
     });
     this.#process = { device, store, files, host, timers };

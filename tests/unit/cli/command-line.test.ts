@@ -81,6 +81,11 @@ describe("a line", () => {
     expect(complaintAbout("devices", "remove")).toBe("devices remove needs the id of one device.");
     expect(commandOf("device-link")).toEqual({ name: "device-link", act: "show" });
     expect(commandOf("device-link", "cancel")).toEqual({ name: "device-link", act: "cancel" });
+    expect(commandOf("restore")).toEqual({ name: "restore", isSure: false });
+    expect(commandOf("restore", "--yes")).toEqual({ name: "restore", isSure: true });
+    expect(commandOf("become", "L")).toEqual({ name: "become", link: "L" });
+    expect(commandOf("shut-out-others")).toEqual({ name: "shut-out-others" });
+    expect(complaintAbout("ls", "--yes")).toBe("--yes does not belong to ls.");
     expect(commandOf("sync")).toEqual({ name: "sync", timeoutMs: null });
     expect(commandOf("sync", "--timeout", "0.5")).toEqual({ name: "sync", timeoutMs: 500 });
   });

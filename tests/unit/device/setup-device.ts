@@ -56,6 +56,8 @@ export async function setupDevice(
     relayUrl: null,
     durable: true,
     connect: "always",
+    openScratchStore: async () =>
+      openStore({ engine, files: new MemoryFiles(), key: null, clock: Date, random: nodeRandom }),
     openSearchIndex: async () =>
       SearchIndex.open({ engine, files: indexFiles, key: null, random: nodeRandom }),
     ...options,

@@ -63,6 +63,7 @@ async function setupFull(ports: Partial<DevicePorts> = {}) {
     relayUrl: null,
     durable: true,
     connect: "always",
+    openScratchStore: () => Promise.reject(new Error("nobody asks for words here")),
     openSearchIndex: null,
     ...ports,
   });
