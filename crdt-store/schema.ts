@@ -134,5 +134,10 @@ CREATE TABLE conflict (
   reviewed INTEGER NOT NULL, times INTEGER NOT NULL, base_heads BLOB NOT NULL, our_heads BLOB NOT NULL,
   their_heads BLOB NOT NULL, base TEXT NOT NULL, ours TEXT NOT NULL, theirs TEXT NOT NULL);
 `);
+    // Notebooks that have another space for their new home, and how far what was written in the old one went along.
+    sqlite.script(`
+CREATE TABLE home (space BLOB PRIMARY KEY, successor BLOB NOT NULL, state TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE carried (doc BLOB PRIMARY KEY, old BLOB NOT NULL, now BLOB NOT NULL) WITHOUT ROWID;
+`);
   },
 ];

@@ -8,6 +8,7 @@ import { Drafts } from "./drafts.ts";
 import { EvidenceBook } from "./evidence.ts";
 import type { SqliteEngine } from "./files/engine.ts";
 import { bytesOfFiles, closeFiles, type FileSet } from "./files/file.ts";
+import { Homes } from "./homes.ts";
 import { Inbox } from "./inbox.ts";
 import { KeyValues } from "./key-values.ts";
 import { Losses } from "./losses.ts";
@@ -57,6 +58,7 @@ export class Store {
   readonly drafts: Drafts;
   readonly notes: NotesIndex;
   readonly pins: Pins;
+  readonly homes: Homes;
   readonly settings: Settings;
   readonly merges: Merges;
   readonly conflicts: Conflicts;
@@ -89,6 +91,7 @@ export class Store {
     this.drafts = new Drafts(sqlite);
     this.notes = new NotesIndex(sqlite, now);
     this.pins = new Pins(sqlite);
+    this.homes = new Homes(sqlite);
     this.settings = new Settings(sqlite);
     this.syncLog = new SyncLog(sqlite, now);
     this.metrics = new Metrics(sqlite, now);

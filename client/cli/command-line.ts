@@ -1,6 +1,6 @@
 /** What may be typed, and what it means. */
 import { parseArgs } from "node:util";
-import { relayAddress } from "./relay-address.ts";
+import { relayAddress } from "#client/device/relay-address.ts";
 
 export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
 
@@ -31,6 +31,8 @@ export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
   sync [--timeout S]         exchange everything with the relay, then stop; keeps trying
                              for S seconds, else gives up when the relay cannot be reached
   watch                      stay connected; one JSON line per event
+  relays                     the relays in use, and what waits for each
+  move-home NOTEBOOK URL     give a notebook a new home on another relay; its people are led over
   status                     what is saved, sent and waiting, and how quickly; with --json a
                              report without secrets
   conflicts [ID]             passages of your notes, or of one, that were changed in two places at
@@ -68,6 +70,8 @@ export type Command =
   | { readonly name: "backup"; readonly file: string }
   | { readonly name: "restore-backup"; readonly file: string }
   | { readonly name: "new"; readonly title: string; readonly notebook: string | null }
+  | { readonly name: "relays" }
+  | { readonly name: "move-home"; readonly notebook: string; readonly relay: string }
   | { readonly name: "search"; readonly query: string }
   | { readonly name: "cat" | "rm"; readonly id: string }
   | { readonly name: "edit"; readonly id: string; readonly base: readonly string[] | null }
@@ -184,6 +188,7 @@ function commandOf(name: string, rest: readonly string[], values: Values): Comma
     case "watch":
     case "status":
     case "relay-info":
+    case "relays":
     case "doctor":
       return first === undefined ? { name } : `${name} takes no argument.`;
     case "restore":
@@ -232,6 +237,15 @@ function commandOf(name: string, rest: readonly string[], values: Values): Comma
         return "offline needs one of on, off.";
       }
       return { name, offline: first === "on" };
+    case "move-home": {
+      if (first === undefined || second === undefined || rest.length > 2) {
+        return "move-home needs a notebook (see notebooks) and the address of a relay.";
+      }
+      const relay = relayAddress(second);
+      return relay === null
+        ? `“${second}” is not the address of a relay. It looks like https://notes.example.`
+        : { name, notebook: first, relay };
+    }
     case "passphrase":
       if (first !== "set" && first !== "change" && first !== "remove") {
         return "passphrase needs one of set, change, remove.";

@@ -1,5 +1,5 @@
 /** What each command does to a device, and what it prints. */
-import type { SyncStatus, TextPart } from "#client/device/api.ts";
+import type { RelayStatus, SyncStatus, TextPart } from "#client/device/api.ts";
 import type { Device } from "#client/device/device.ts";
 import { refuse } from "#client/device/refusal.ts";
 import { hostOf } from "#client/device/relay-address.ts";
@@ -157,6 +157,21 @@ export async function runCommand(
       const trouble = info.trouble === "" ? "" : `${info.trouble}\n`;
       return { ...done(info, relayInfoText(info)), trouble };
     }
+    case "relays": {
+      const { relays } = await device.status();
+      return done(relays, linesOf(relays.map(relayLine)));
+    }
+    case "move-home": {
+      const { notebook } = await device.moveHome(command.notebook, command.relay);
+      // The old relay tells the others: it should know by then.
+      const { outcome } = await exchange(device, clock, null);
+      const trouble =
+        outcome === "done"
+          ? ""
+          : "The others are not told yet: they are once this home has reached the old relay. Run sync when you are online.\n";
+      const text = `The notebook is ${notebook} at ${hostOf(command.relay)} now. Links to it have to be made anew.\n`;
+      return { ...done({ notebook }, text), trouble };
+    }
     case "status": {
       const report = await device.syncReport();
       const setAside = report.quarantine.length;
@@ -192,6 +207,12 @@ export async function runCommand(
 }
 
 const oneOfYours = "This device is one of yours now. Run sync to fetch your notes.\n";
+
+function relayLine({ relay, isOwn, notebooks, waiting, word }: RelayStatus): string {
+  const own = isOwn ? "  own" : "";
+  const waits = waiting === 0 ? "" : `, ${counted(waiting, "change")} waiting`;
+  return `${relay}  ${counted(notebooks, "notebook")}  ${syncWords[word]}${waits}${own}`;
+}
 
 const marks = { "saved-here": "✓  ", "on-relay": "✓✓ ", "seen-elsewhere": "✓✓+" } as const;
 

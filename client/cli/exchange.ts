@@ -34,7 +34,7 @@ export async function exchange(
     await device.setOnline(true);
     let status = await device.status();
     if (status.workingOffline) return { outcome: "unfinished", status };
-    const hopelessAfter = status.word === "offline" ? began + redialMs : began;
+    const hopelessAfter = isAway(status) ? began + redialMs : began;
     for (;;) {
       const limit = timeoutMs === null ? movedAt + patienceMs : began + timeoutMs;
       const left = limit - clock.now();
@@ -47,10 +47,18 @@ export async function exchange(
       status = await device.status();
       if (status.waiting !== waiting) movedAt = clock.now();
       if (status.word === "needs-you") return { outcome: "refused", status };
-      const isHopeless = status.word === "offline" && clock.now() >= hopelessAfter;
+      const isHopeless = isAway(status) && clock.now() >= hopelessAfter;
       if (timeoutMs === null && isHopeless) return { outcome: "unfinished", status };
     }
   } finally {
     unsubscribe();
   }
+}
+
+/** Some relay cannot be reached, and with the others there is nothing left to exchange. */
+function isAway({ relays }: SyncStatus): boolean {
+  const words = relays.map(({ word }) => word);
+  return (
+    words.includes("offline") && words.every((word) => word === "offline" || word === "up-to-date")
+  );
 }

@@ -556,6 +556,11 @@ export interface DeviceApi {
   setPersonRole(notebook: string, person: string, role: Role): Promise<void>;
   previewLink(link: string): Promise<LinkPreview>;
   join(link: string): Promise<{ notebook: string }>;
+  /**
+   * Gives a notebook a new home on the relay at this address; needs both roles: administrator here, admitted there. The
+   * others are led over when they come by. Resolves when the relay has everything; again goes on with what was begun.
+   */
+  moveHome(notebook: string, relay: string): Promise<{ notebook: string }>;
   /** The 24 words while they still wait on this device, else null. */
   words(): Promise<readonly string[] | null>;
   /**

@@ -60,6 +60,7 @@ import { DeviceEvents } from "./events.ts";
 import { failureWords } from "./failure-words.ts";
 import { loadDisplayName, loadEntropy } from "./identity.ts";
 import type { Automerge } from "./index-document.ts";
+import { Homes } from "./homes.ts";
 import { Indices } from "./indices.ts";
 import { Materialiser } from "./materialiser.ts";
 import { NoteRows } from "./note-rows.ts";
@@ -72,6 +73,7 @@ import { People } from "./people.ts";
 import { Progress } from "./progress.ts";
 import { RecoveryWords, type WordAnswers } from "./recovery-words.ts";
 import { refuse } from "./refusal.ts";
+import { relayAddress } from "./relay-address.ts";
 import { RelayDesk } from "./relay-desk.ts";
 import { RelayEnquiry, type ReadPage } from "./relay-enquiry.ts";
 import type { RelayQuestions } from "./relay-questions.ts";
@@ -150,6 +152,7 @@ export class Device implements DeviceApi {
   readonly #removal: DeviceRemoval;
   readonly #endings: Endings;
   readonly #vaultAccess: VaultAccess;
+  readonly #homes: Homes;
   readonly #carets: Carets;
   readonly #storage: StorageWatch;
   #documents: Promise<DeviceDocuments> | null = null;
@@ -212,6 +215,15 @@ export class Device implements DeviceApi {
     this.#endings = new Endings(managing);
     const entering = { admission: this.#admission, removal: this.#removal };
     this.#vaultAccess = new VaultAccess({ ...managing, ...entering });
+    this.#homes = new Homes({
+      ...parts,
+      rows,
+      progress,
+      background,
+      notes: this.#notes,
+      membership: this.#membership,
+      changedHere,
+    });
     this.#carets = new Carets({ desk, events, nameOf });
     const changed = (isFull: boolean): void => this.#storageChanged(isFull);
     this.#storage = new StorageWatch({ ...ports, changed });
@@ -252,6 +264,7 @@ export class Device implements DeviceApi {
       const documents = await this.#loadedDocuments();
       if (this.#closed) return;
       this.#indices.settle(documents);
+      for (const space of this.#shelf.spaces()) this.#homes.look(documents, space);
       this.#store.transaction(() => {
         this.#ownDevices.introduce(documents);
         this.#indices.keepBackupKey(documents);
@@ -378,8 +391,7 @@ export class Device implements DeviceApi {
    */
   async settled(timeoutMs: number): Promise<boolean> {
     const look = (): true | null => {
-      const isSettled =
-        this.#background.idle && areUpToDate(this.#desk) && this.#store.outbox.depth() === 0;
+      const isSettled = this.#background.idle && areUpToDate(this.#desk, this.#store);
       return isSettled ? true : null;
     };
     return (await this.#progress.until(look, timeoutMs)) ?? false;
@@ -605,6 +617,17 @@ export class Device implements DeviceApi {
     return this.#admission.join(link);
   }
 
+  moveHome(notebook: string, relay: string): Promise<{ notebook: string }> {
+    const address = relayAddress(relay);
+    if (address === null) {
+      refuse(
+        "bad-relay",
+        `“${relay}” is not the address of a relay. It looks like wss://notes.example.`,
+      );
+    }
+    return this.#homes.move(notebook, address);
+  }
+
   async words(): Promise<readonly string[] | null> {
     return this.#words.list();
   }
@@ -729,6 +752,7 @@ export class Device implements DeviceApi {
         const documents = await this.#loadedDocuments();
         this.#indices.reload(documents, space);
         this.#renewal.indexRead(documents, space);
+        this.#homes.look(documents, space);
       });
       return;
     }
@@ -777,12 +801,15 @@ export class Device implements DeviceApi {
 
   /** Something was written here: tell the lists, and the relay. */
   #changedHere(space: Space): void {
+    // In a tab that was open before the notebook had a new home.
+    if (this.#shelf.successorOf(space) !== null) this.#homes.goOnSoon();
     this.#desk.poke(space);
     this.#materialiser.soon();
     this.#progressed();
   }
 
   #progressed(): void {
+    this.#homes.moved();
     this.#progress.moved();
     this.#ownDevices.moved();
     this.#endings.moved();

@@ -26,6 +26,29 @@ export interface NotebookIndex {
   colour?: Uint8Array;
   /** Members who ask that their access be renewed, renewal-request.ts. */
   [renewal: RenewalKey]: Uint8Array;
+  /** Where the notebook has its new home, home-marker.ts. For the same reason no map. */
+  home?: Uint8Array;
+  /** A document of the old home that came here → {@link packArrival}. */
+  [arrival: ArrivalKey]: Uint8Array;
+}
+
+export const homeKey = "home";
+
+const arrivalPrefix = "from ";
+
+type ArrivalKey = `${typeof arrivalPrefix}${string}`;
+
+export function arrivalKey(docHex: string): ArrivalKey {
+  return `${arrivalPrefix}${docHex}`;
+}
+
+/** Every document that came from the old home, by its id there in hex, with what its key holds. */
+export function arrivalsIn(index: NotebookIndex): readonly (readonly [string, Uint8Array])[] {
+  return Object.entries(index).flatMap(([key, packed]) =>
+    key.startsWith(arrivalPrefix) && packed instanceof Uint8Array
+      ? [[key.slice(arrivalPrefix.length), packed] as const]
+      : [],
+  );
 }
 
 /** Only the owner's own devices read it; no text of other people ever stands in it. */
@@ -49,6 +72,16 @@ export interface VaultIndex {
   [former: FormerKey]: Uint8Array;
   /** A notebook that lies in another one → {@link packParent}. For the same reason. */
   [parent: ParentKey]: Uint8Array;
+  /** A notebook that has a new home → the id of the space there. For the same reason. */
+  [home: SuccessorKey]: Uint8Array;
+}
+
+export const successorPrefix = "home ";
+
+type SuccessorKey = `${typeof successorPrefix}${string}`;
+
+export function successorKey(spaceHex: string): SuccessorKey {
+  return `${successorPrefix}${spaceHex}`;
 }
 
 export const parentPrefix = "parent ";
@@ -162,6 +195,35 @@ export function unpackMove(
   const parsed = parseAll(bytes, (reader) => {
     if (reader.u8() !== packVersion) reader.refuse("unknown version");
     return { space: reader.bytes(spaceIdBytes), doc: reader.bytes(docIdBytes) };
+  });
+  return parsed.ok ? parsed.value : null;
+}
+
+/** A document of the old home as it came into the new one. */
+export interface Arrival {
+  /** In the new home. */
+  readonly doc: Uint8Array;
+  /** The heads of the document there when it was copied. */
+  readonly old: readonly Uint8Array[];
+  /** The heads here that stand for them. */
+  readonly now: readonly Uint8Array[];
+}
+
+/** `ver u8 | doc 16 | n u16 | old heads 32·n | m u16 | heads here 32·m` */
+export function packArrival({ doc, old, now }: Arrival): Uint8Array {
+  const writer = new Writer().u8(packVersion).fixed(doc, docIdBytes);
+  for (const heads of [old, now]) {
+    writer.u16(heads.length);
+    for (const head of heads) writer.fixed(head, 32);
+  }
+  return writer.finish();
+}
+
+export function unpackArrival(bytes: Uint8Array): Arrival | null {
+  const parsed = parseAll(bytes, (reader) => {
+    if (reader.u8() !== packVersion) reader.refuse("unknown version");
+    const heads = (): Uint8Array[] => reader.list(reader.u16(), 32, () => reader.bytes(32));
+    return { doc: reader.bytes(docIdBytes), old: heads(), now: heads() };
   });
   return parsed.ok ? parsed.value : null;
 }

@@ -7,7 +7,7 @@ import type { NoteRow as StoredNote } from "#crdt-store/notes-index.ts";
 import type { Store } from "#crdt-store/store.ts";
 import { equal, parseHex, toHex } from "#relay/protocol/bytes.ts";
 import { chainStart } from "#relay/protocol/domain.ts";
-import { docIdBytes, spaceIdOf } from "#relay/protocol/genesis.ts";
+import { docIdBytes, spaceIdBytes, spaceIdOf } from "#relay/protocol/genesis.ts";
 import { capabilityFrom } from "#client/crypto/capability.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import { openProfile, signProfile } from "#client/crypto/profile.ts";
@@ -28,6 +28,7 @@ import { loadBackupKey, loadDisplayName, saveBackupKey, saveDisplayName } from "
 import {
   accessKeyName,
   accessPrefix,
+  arrivalsIn,
   notebookIndexGenesis,
   packColour,
   packMoment,
@@ -36,11 +37,15 @@ import {
   parentKey,
   pinKey,
   pinPrefix,
+  successorKey,
+  successorPrefix,
+  unpackArrival,
   unpackColour,
   unpackMoment,
   unpackMove,
   unpackNotebook,
   vaultIndexGenesis,
+  type Arrival,
   type NotebookIndex,
   type VaultIndex,
 } from "./index-document.ts";
@@ -130,6 +135,35 @@ export class Indices {
   edit(documents: DeviceDocuments, space: Space, change: (index: NotebookIndex) => void): void {
     const before = this.#loaded(documents, space);
     this.#notebooks.set(space.hex, this.#changed(documents, space, before, change));
+  }
+
+  /** The index as it is held; not to be kept. */
+  read(documents: DeviceDocuments, space: Space): Doc<NotebookIndex> {
+    return this.#loaded(documents, space);
+  }
+
+  nameOf(documents: DeviceDocuments, space: Space): string {
+    return textOf(this.#loaded(documents, space).name);
+  }
+
+  /** The documents that came into a notebook from its old home, by their ids there in hex. */
+  arrivals(documents: DeviceDocuments, space: Space): ReadonlyMap<string, Arrival> {
+    return arrivalsOf(this.#loaded(documents, space));
+  }
+
+  /** The person's other devices, and those to come, take the new home of a notebook for it. */
+  listSuccessor(documents: DeviceDocuments, space: Space, next: Space): void {
+    this.listInVault(documents, next);
+    const key = successorKey(space.hex);
+    if (this.vault(documents)[key] !== undefined) return;
+    this.editVault(documents, (vault) => {
+      vault[key] = next.id;
+    });
+  }
+
+  /** What {@link listSuccessor} has listed, on whichever device. */
+  successors(documents: DeviceDocuments): readonly { from: Uint8Array; to: Uint8Array }[] {
+    return successorsIn(this.vault(documents));
   }
 
   nameNotebook(documents: DeviceDocuments, space: Space, name: string): void {
@@ -355,6 +389,8 @@ export class Indices {
       return putBack;
     });
     if (isPutBack) desk.readAgain(space);
+    // What came from there is shown here.
+    for (const old of this.#ports.shelf.predecessorsOf(space)) this.project(old);
     events.notify("notes");
     events.notify("notebooks");
   }
@@ -387,6 +423,7 @@ export class Indices {
       [...notes.list(), ...notes.list({ trashed: true })].map((row) => [toHex(row.doc), row]),
     );
     const purged = new Set(this.#store.trash.purgedIn(space.id).map(toHex));
+    const went = this.#wentFrom(space);
     for (const [key, packed] of Object.entries(index.notes)) {
       const doc = parseHex(key);
       const createdAt = unpackMoment(packed);
@@ -396,13 +433,28 @@ export class Indices {
       const isAstray = row !== undefined && shelf.get(row.space) === undefined;
       if (row !== undefined && !equal(row.space, space.id) && !isAstray) continue;
       const kept = row ?? this.#blankRow(space, doc, createdAt);
-      const after = listedRow(index, { ...kept, space: space.id }, createdAt);
+      const after = this.#settledRow(
+        listedRow(index, { ...kept, space: space.id }, createdAt),
+        went,
+      );
       this.#keepRow(isAstray ? undefined : row, after);
     }
     for (const row of held.values()) {
       if (!equal(row.space, space.id) || index.notes[toHex(row.doc)] !== undefined) continue;
-      this.#keepRow(row, listedRow(index, row, row.createdAt));
+      this.#keepRow(row, this.#settledRow(listedRow(index, row, row.createdAt), went));
     }
+  }
+
+  /** Where the documents of a notebook went that has a new home, by their hex; none before all is there. */
+  #wentFrom(space: Space): ReadonlyMap<string, Arrival> {
+    const next = this.#ports.shelf.successorOf(space);
+    const index = next === null ? undefined : this.#notebooks.get(next.hex);
+    return index === undefined ? new Map() : arrivalsOf(index);
+  }
+
+  #settledRow(row: NewNote, went: ReadonlyMap<string, Arrival>): NewNote {
+    const arrival = went.get(toHex(row.doc));
+    return arrival === undefined ? row : { ...row, movedTo: arrival.doc };
   }
 
   #blankRow(space: Space, doc: Uint8Array, createdAt: number): NewNote {
@@ -468,11 +520,14 @@ export class Indices {
     this.#projectAccessKeys(this.#vault);
     this.#projectBackupKey(this.#vault);
     const formers = formersIn(this.#vault);
+    const left = new Set(successorsIn(this.#vault).map(({ from }) => toHex(from)));
     for (const packed of Object.values(this.#vault.notebooks)) {
       const access = unpackNotebook(packed);
       if (access === null) continue;
       const id = spaceIdOf(access.genesis);
       const known = shelf.get(id);
+      // Nobody is there any more, and this device has written nothing there.
+      if (known === undefined && left.has(toHex(id))) continue;
       const isRenewed = known !== undefined && !shelf.uses(known, access.capSecret);
       const space = this.#store.transaction(() => {
         const held = known ?? shelf.add("notebook", access);
@@ -508,6 +563,25 @@ function pinnedIn(vault: VaultIndex): Uint8Array[] {
   return Object.keys(vault).flatMap((key) => {
     const doc = key.startsWith(pinPrefix) ? parseHex(key.slice(pinPrefix.length)) : null;
     return doc?.length === docIdBytes ? [doc] : [];
+  });
+}
+
+function arrivalsOf(index: NotebookIndex): ReadonlyMap<string, Arrival> {
+  return new Map(
+    arrivalsIn(index).flatMap(([doc, packed]) => {
+      const arrival = unpackArrival(packed);
+      return arrival === null ? [] : [[doc, arrival] as const];
+    }),
+  );
+}
+
+function successorsIn(vault: VaultIndex): readonly { from: Uint8Array; to: Uint8Array }[] {
+  return Object.entries(vault).flatMap(([key, to]) => {
+    const from = key.startsWith(successorPrefix)
+      ? parseHex(key.slice(successorPrefix.length))
+      : null;
+    const isSound = from?.length === spaceIdBytes && to instanceof Uint8Array;
+    return isSound && to.length === spaceIdBytes ? [{ from, to }] : [];
   });
 }
 

@@ -61,8 +61,9 @@ export class NoteRows implements NoteReader {
   /** All notes but those that have moved to another notebook. */
   list(): readonly NoteRow[] {
     const whereabouts = this.#whereabouts();
+    const unready = this.#ports.shelf.unready();
     return [...this.#store.notes.list(), ...this.#store.notes.list({ trashed: true })]
-      .filter((row) => row.movedTo === null)
+      .filter((row) => row.movedTo === null && !unready.has(toHex(row.space)))
       .map((row) => this.#row(row, whereabouts));
   }
 

@@ -36,6 +36,7 @@ export class Notebooks {
   /** The oldest first. */
   list(): readonly NotebookRow[] {
     const { shelf } = this.#ports;
+    const hidden = shelf.hidden();
     const parents = loadParents(this.#store);
     const missing = new Map(
       this.#store.awaited.countBySpace().map((count) => [toHex(count.space), count.notes]),
@@ -50,7 +51,7 @@ export class Notebooks {
     );
     return this.#store.spaces.list().flatMap(({ id, kind, state, relayUrl }) => {
       const space = shelf.get(id);
-      if (kind !== "notebook" || space === undefined) return [];
+      if (kind !== "notebook" || space === undefined || hidden.has(space.hex)) return [];
       const facts = shelf.facts(id);
       return {
         id: space.hex,

@@ -49,7 +49,7 @@ interface FoundNote {
   readonly space: Space;
 }
 
-interface NewNote {
+export interface NewNote {
   readonly title: string;
   readonly body: string;
   readonly createdAt: number;
@@ -302,6 +302,17 @@ export class Notes {
     this.#store.transaction(() => indices.pin(documents, docId, pinned));
   }
 
+  /** What of a note goes along when it is copied. */
+  async contentOf({ doc, createdAt }: Pick<StoredNote, "doc" | "createdAt">): Promise<NewNote> {
+    const { title, body } = await this.read(documentIdToText(doc));
+    return { title, body, createdAt };
+  }
+
+  /** The copy of a note, in the caller's transaction; answers its document. */
+  copyInto(documents: DeviceDocuments, content: NewNote, space: Space): Uint8Array {
+    return this.#write(documents, space, content);
+  }
+
   /** A copy in the other notebook and a marker in the old one. */
   async move(id: string, notebook: string, call?: CallName): Promise<{ id: string }> {
     const { shelf, indices, changedHere } = this.#ports;
@@ -310,10 +321,10 @@ export class Notes {
     mustWrite(space);
     mustWrite(target);
     if (target === space) return { id };
-    const { title, body } = await this.read(id);
+    const content = await this.contentOf(row);
     const documents = await this.#ports.documents();
     const moved = this.#once(call, () => {
-      const copy = this.#write(documents, target, { title, body, createdAt: row.createdAt });
+      const copy = this.copyInto(documents, content, target);
       indices.edit(documents, space, (index) => {
         index.moved[toHex(docId)] = packMove(target.id, copy);
       });

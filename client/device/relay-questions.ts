@@ -84,6 +84,12 @@ export class RelayQuestions {
     return refuse("offline", "The connection to the relay broke. Enter the invitation again.");
   }
 
+  /** Whether this person may make spaces there. */
+  async admitsSpaces(): Promise<boolean> {
+    await this.reach();
+    return this.#session.isOpenToAll || (await this.#session.authenticate(null)) === "admitted";
+  }
+
   /**
    * The whole control log of a space, verified.
    *

@@ -17,9 +17,7 @@ export interface StatusPorts {
 }
 
 export function syncStatus({ store, desk, durable, servedBy }: StatusPorts): SyncStatus {
-  const depths = new Map(
-    store.outbox.depths().map(({ space, waiting }) => [toHex(space), waiting]),
-  );
+  const depths = depthsIn(store);
   const used = relaysOf(desk, store).map(({ url, session, spaces }) => ({
     url,
     session: session === null ? null : stateOf(session, isMixedContent(servedBy, url)),
@@ -70,18 +68,39 @@ function fetchingFrom(desk: RelayDesk): SyncStatus["fetching"] {
 }
 
 /** Everything there is has been taken in from every relay, and everything here acknowledged. */
-export function areUpToDate(desk: RelayDesk): boolean {
-  const sessions = desk.inUse().map(({ session }) => session);
-  return sessions.length > 0 && sessions.every((session) => session?.upToDate === true);
+export function areUpToDate(desk: RelayDesk, store: Store): boolean {
+  const used = desk.inUse();
+  const concerning = new Set(relaysOf(desk, store).map(({ url }) => url));
+  const isSettled = ({ url, session }: RelayInUse): boolean =>
+    session?.upToDate === true || (!concerning.has(url) && session?.failing !== false);
+  return used.length > 0 && used.every(isSettled) && depthsIn(store).size === 0;
 }
 
-/** One at which only notebooks are that were taken away is nobody's concern any more. */
+/** What waits in the spaces that people see, by their ids in hex. */
+function depthsIn(store: Store): ReadonlyMap<string, number> {
+  const left = leftIn(store);
+  return new Map(
+    store.outbox
+      .depths()
+      .map(({ space, waiting }) => [toHex(space), waiting] as const)
+      .filter(([hex]) => !left.has(hex)),
+  );
+}
+
+/** Spaces that have a new home: what was written there went along. */
+function leftIn(store: Store): ReadonlySet<string> {
+  const led = store.homes.all().filter(({ state }) => state === "led");
+  return new Set(led.map(({ space }) => toHex(space)));
+}
+
+/** One at which only notebooks are that were taken away, or went elsewhere, is nobody's concern any more. */
 function relaysOf(desk: RelayDesk, store: Store): readonly RelayInUse[] {
   const ended = new Set(
     store.spaces.list().flatMap(({ id, state }) => (state === "ended" ? [toHex(id)] : [])),
   );
+  const left = leftIn(store);
   return desk.inUse().flatMap((relay) => {
-    const spaces = relay.spaces.filter(({ hex }) => !ended.has(hex));
+    const spaces = relay.spaces.filter(({ hex }) => !ended.has(hex) && !left.has(hex));
     const isOwn = relay.url === desk.url;
     return isOwn || spaces.length > 0 ? [{ ...relay, spaces }] : [];
   });

@@ -158,16 +158,62 @@ export class Shelf {
     return this.#keepFounded("notebook", capSecret, founded);
   }
 
+  /** A notebook on another relay that is to take the place of `space`; the same secret opens it. */
+  foundSuccessor(space: Space, relay: string | null): Space {
+    const { ed, random, clock } = this.#ports;
+    const capSecret = this.#store.spaces.get(space.id)?.capSecret ?? null;
+    if (capSecret === null) throw new Error("who has no access gives no home");
+    const { sign, box } = capabilityFrom(ed, capSecret);
+    const founded = foundSpace(
+      { ed, random },
+      "notebook",
+      { sign, boxPub: box.publicKey, kind: capabilityKinds.person },
+      random(16),
+      clock.now(),
+    );
+    return this.#keepFounded("notebook", capSecret, founded, relay);
+  }
+
+  /** The new home of a notebook, once it stands in its place; else null. */
+  successorOf(space: Space): Space | null {
+    const home = this.#store.homes.get(space.id);
+    return home?.state === "led" ? (this.get(home.successor) ?? null) : null;
+  }
+
+  /** The notebooks whose new home this is. */
+  predecessorsOf(space: Space): readonly Space[] {
+    return this.#store.homes
+      .all()
+      .filter(({ successor, state }) => state === "led" && equal(successor, space.id))
+      .flatMap((home) => this.get(home.space) ?? []);
+  }
+
+  /** New homes (in hex) that are not whole yet: nothing of them is shown. */
+  unready(): ReadonlySet<string> {
+    const homes = this.#store.homes.all().filter(({ state }) => state !== "led");
+    return new Set(homes.map(({ successor }) => toHex(successor)));
+  }
+
+  /** Spaces (in hex) that no list shows: those that have a new home, and new ones that are not whole yet. */
+  hidden(): ReadonlySet<string> {
+    return new Set(
+      this.#store.homes
+        .all()
+        .map(({ space, successor, state }) => toHex(state === "led" ? space : successor)),
+    );
+  }
+
   #keepFounded(
     kind: "vault" | "notebook",
     capSecret: Uint8Array,
     { genesis, records, epochKey }: FoundedSpace,
+    relay: string | null = null,
   ): Space {
     return this.#store.transaction(() => {
       const id = spaceIdOf(genesis);
       for (const signed of records) this.addRecord(id, signed);
       this.#store.spaces.putKey(id, keyCommitOf(id, 1, epochKey), 1, epochKey);
-      const space = this.add(kind, { genesis, capSecret, relay: null });
+      const space = this.add(kind, { genesis, capSecret, relay });
       space.certifyDevice();
       return space;
     });
@@ -345,7 +391,8 @@ export class Shelf {
 
   /** Refuses with `no-such-notebook`. */
   mustNotebook(id: string): Space {
-    const space = this.#spaces.get(id);
+    const named = this.#spaces.get(id);
+    const space = named === undefined ? undefined : (this.successorOf(named) ?? named);
     return space?.kind === "notebook"
       ? space
       : refuse("no-such-notebook", "There is no such notebook on this device.");
@@ -353,8 +400,10 @@ export class Shelf {
 
   /** Where a note goes when nobody says where: the oldest notebook that is this person's own. */
   firstNotebook(): Space {
+    const hidden = this.hidden();
     const own = this.#store.spaces
       .list()
+      .filter(({ id }) => !hidden.has(toHex(id)))
       .filter((row) => row.kind === "notebook" && row.state === "active")
       .map((row) => this.get(row.id));
     return (

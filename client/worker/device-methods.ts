@@ -37,6 +37,7 @@ export const DEVICE_METHODS: MethodNames<DeviceApi> = {
   setPersonRole: true,
   previewLink: true,
   join: true,
+  moveHome: true,
   words: true,
   wordsCheck: true,
   confirmWords: true,

@@ -22,6 +22,7 @@ export type Domain =
   | "eph-sig"
   | "head"
   | "heads"
+  | "home"
   | "index"
   | "kc"
   | "origin"

@@ -433,6 +433,12 @@ export class FakeDevice implements DeviceApi {
     if (this.hasRoom && this.statusNow.full) this.setStatus({ word: "saved-here", full: false });
     return this.hasRoom;
   });
+  moveHome = this.#method("moveHome", (notebook: string, relay: string) => {
+    const row = this.#notebooks.get(notebook);
+    if (row !== undefined) this.#notebooks.set(notebook, { ...row, relay });
+    return { notebook };
+  });
+
   relayInfo = this.#method("relayInfo", () => this.relayNow);
   trash = this.#method("trash", () =>
     [...this.#notes.values()]

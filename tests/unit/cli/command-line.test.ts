@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parseLine } from "#client/cli/command-line.ts";
-import { relayAddress } from "#client/cli/relay-address.ts";
+import { relayAddress } from "#client/device/relay-address.ts";
 
 function commandOf(...args: readonly string[]): unknown {
   const parsed = parseLine(["--home", "here", ...args]);
