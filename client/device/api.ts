@@ -63,6 +63,8 @@ export interface NotebookRow {
   readonly parent: string | null;
   /** Where its relay listens (ws:// or wss://) if that is not this device's own, else null. */
   readonly relay: string | null;
+  /** The ids it had in former homes: whoever knew it by one of them means this notebook. */
+  readonly former: readonly string[];
   /** "ended": access was taken away; what was received stays readable. */
   readonly state: "active" | "joining" | "ended";
   /**

@@ -65,6 +65,7 @@ export class Notebooks {
         colour: facts.colour ?? null,
         parent: this.#parent(parents, space),
         relay: relayUrl,
+        former: shelf.predecessorsOf(space).map(({ hex }) => hex),
         state,
         doubt: doubts.get(space.hex) ?? null,
       };
@@ -73,9 +74,12 @@ export class Notebooks {
 
   /** A notebook may lie in one that is not on this device any more: it is shown on its own then. */
   #parent(parents: Parents, space: Space): string | null {
-    const parent = parents.get(space.hex);
+    const { shelf } = this.#ports;
+    const own = [space, ...shelf.predecessorsOf(space)];
+    const parent = own.flatMap(({ hex }) => parents.get(hex) ?? []).at(0);
     const id = parent === undefined ? null : parseHex(parent);
-    return id === null ? null : (this.#ports.shelf.get(id)?.hex ?? null);
+    const held = id === null ? undefined : shelf.get(id);
+    return held === undefined ? null : (shelf.successorOf(held) ?? held).hex;
   }
 
   async create(name: string, call?: CallName): Promise<{ id: string }> {

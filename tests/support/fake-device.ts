@@ -145,6 +145,7 @@ export class FakeDevice implements DeviceApi {
       colour: null,
       parent: null,
       relay: null,
+      former: [],
       state: "active",
       doubt: null,
       ...fields,

@@ -123,6 +123,15 @@ export class App {
     this.#afterStatus(wasFull);
   }
 
+  /** The notebook in front may have another id: it has a new home. */
+  async #loadNotebooks(): Promise<void> {
+    await this.notebooks.load();
+    const { filter } = this.notes;
+    if (filter.type !== "notebook") return;
+    const moved = this.notebooks.rows.find(({ former }) => former.includes(filter.id));
+    if (moved !== undefined) this.notes.filter = { type: "notebook", id: moved.id };
+  }
+
   /** A note that was deleted for ever, here or in another tab or by its window, is on the screen no longer. */
   async #loadNotes(): Promise<void> {
     const before = this.openRow;
@@ -180,7 +189,7 @@ export class App {
         this.search.refresh();
         return;
       case "notebooks":
-        this.attempt(() => this.notebooks.load());
+        this.attempt(() => this.#loadNotebooks());
         return;
       case "status": {
         const wasFull = this.sync.status.full;

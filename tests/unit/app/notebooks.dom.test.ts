@@ -54,6 +54,15 @@ describe("notebooks in the sidebar", () => {
     expect(app.notebooks.row(home)?.parent).toBe(garden);
   });
 
+  it("stay in front when they get a new home", async () => {
+    const { device, app, garden } = await setupNotebooks();
+    app.showNotes({ type: "notebook", id: garden });
+    const after = device.addNotebook("Garden", { former: [garden] });
+    device.emit({ type: "notebooks" });
+    await shown();
+    expect(app.notes.filter).toEqual({ type: "notebook", id: after });
+  });
+
   it("that others only let one read cannot be renamed or coloured", async () => {
     const { device } = await setupNotebooks();
     device.addNotebook("Theirs", { role: "read", shared: true });
