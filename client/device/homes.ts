@@ -102,7 +102,7 @@ export class Homes {
   async #found(space: Space, relay: string): Promise<void> {
     const { desk, progress } = this.#ports;
     const isWhole = (): true | null =>
-      desk.sessionOf(space)?.connected !== true || desk.sessionOf(space)?.isCaughtUp(space) === true
+      desk.sessionOf(space)?.connected !== true || desk.sessionOf(space)?.isCurrent(space) === true
         ? true
         : null;
     await progress.until(isWhole, latestWithinMs);
@@ -315,7 +315,7 @@ export class Homes {
   #isHere(space: Space): boolean {
     const { awaited, changes } = this.#store;
     const isIndexHere = changes.knows(space.indexId) && !awaited.has(space.indexId);
-    return isIndexHere && this.#ports.desk.sessionOf(space)?.isCaughtUp(space) === true;
+    return isIndexHere && this.#ports.desk.sessionOf(space)?.isCurrent(space) === true;
   }
 
   goOnSoon(): void {

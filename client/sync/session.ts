@@ -139,7 +139,7 @@ export class SyncSession {
     });
     this.#acks = new Acknowledged(ports.store);
     this.#putBack = new PutBack(ports, {
-      isCaughtUp: (space) => this.isCaughtUp(space),
+      isCaughtUp: (space) => this.#isCaughtUp(space),
       poke: (space) => this.poke(space),
       unpack: () => listener.unpack(),
       madeGood: (changes) => listener.madeGood(changes),
@@ -355,7 +355,7 @@ export class SyncSession {
 
   /** Everything there is of this space has been taken in. */
   isCurrent(space: Space): boolean {
-    return this.isCaughtUp(space) && this.#fetcher.hasAll(space);
+    return this.#isCaughtUp(space) && this.#fetcher.hasAll(space);
   }
 
   /** Access to this space is another than before: begins with it anew, also where it had ended. */
@@ -462,7 +462,7 @@ export class SyncSession {
 
   #witnessOf(space: Space): Witness {
     return new Witness(space, this.#ports, {
-      isCaughtUp: () => this.isCaughtUp(space),
+      isCaughtUp: () => this.#isCaughtUp(space),
       forked: () => this.#listener.forked(space),
       doubtChanged: () => this.#doubtChanged(space),
     });
@@ -815,8 +815,7 @@ export class SyncSession {
     if (result.ctrlSeq < space.confirmedSeq) space.unconfirmAfter(result.ctrlSeq);
   }
 
-  /** Everything up to the relay's head has been taken in, in this connection. */
-  isCaughtUp(space: Space): boolean {
+  #isCaughtUp(space: Space): boolean {
     const state = this.#runs.get(space.hex)?.state;
     return this.connected && state?.phase === "live" && state.caughtUp && !state.holding;
   }
