@@ -6,6 +6,7 @@ import type { WorkerEvent } from "#client/worker/lock-api.ts";
 
 import type { AppParts } from "./app-parts.ts";
 import { DeviceState } from "./device.svelte.ts";
+import { DevicesState } from "./devices.svelte.ts";
 import { Lock } from "./lock.svelte.ts";
 import { Navigation } from "./navigation.svelte.ts";
 import { isBlank } from "./note-rows.ts";
@@ -39,6 +40,7 @@ export class App {
   readonly sync: SyncState;
   readonly storage: StorageState;
   readonly relay: RelayState;
+  readonly devices: DevicesState;
   readonly bin: TrashState;
   readonly current: CurrentNote;
   readonly theme: Theme;
@@ -92,6 +94,7 @@ export class App {
     this.sync = new SyncState(parts.device, () => this.current.ahead);
     this.storage = new StorageState(parts);
     this.relay = new RelayState(parts.device);
+    this.devices = new DevicesState(parts.device);
     this.bin = new TrashState(parts.device);
     this.current = new CurrentNote(parts, () => this.#noteSaved());
     this.theme = new Theme(parts.preferences);
@@ -206,7 +209,8 @@ export class App {
         this.current.setPeers(event.id, event.peers);
         return;
       case "devices":
-        return; // no screen lists them yet
+        this.attempt(() => Promise.all([this.device.load(), this.devices.refresh()]));
+        return;
       case "notice":
         this.notices.show(event.text);
         return;
@@ -347,7 +351,9 @@ export class App {
   async keepCopy(notebook: NotebookRow): Promise<number> {
     await this.#saveFirst();
     const { device, documents, session } = this.parts;
-    const rows = this.notes.rows.filter((row) => row.notebook === notebook.id && !row.trashed);
+    const rows = this.notes.rows.filter(
+      (row) => row.notebook === notebook.id && row.here && !row.trashed,
+    );
     const copy = await this.createNotebook(`${this.notebookName(notebook)}, my copy`);
     for (const { id } of rows) {
       const isOpen = this.current.id === id;
@@ -380,8 +386,8 @@ export class App {
     this.parts.preferences.set("words-rest-until", String(this.#wordsRestUntil));
   }
 
-  async confirmWords(): Promise<void> {
-    await this.parts.device.confirmWords();
+  async confirmWords(answers: Readonly<Record<number, string>>): Promise<void> {
+    await this.parts.device.confirmWords(answers);
     await this.device.load();
   }
 

@@ -1,0 +1,37 @@
+import type { AccessRenewal, DeviceApi, DeviceRow, RemovedDevice } from "#client/device/api.ts";
+
+/** This person's devices, as this one knows them. */
+export class DevicesState {
+  readonly #device: DeviceApi;
+  /** Null before the first answer. */
+  rows = $state.raw<readonly DeviceRow[] | null>(null);
+  /** Access that is renewed since a device was removed. */
+  renewal = $state.raw<AccessRenewal>({ underWay: 0, waiting: [], requests: [] });
+
+  constructor(device: DeviceApi) {
+    this.#device = device;
+  }
+
+  async load(): Promise<void> {
+    [this.rows, this.renewal] = await Promise.all([
+      this.#device.devices(),
+      this.#device.accessRenewal(),
+    ]);
+  }
+
+  /** After the device's word that something has changed; where nobody looks, nothing is asked. */
+  async refresh(): Promise<void> {
+    if (this.rows !== null) await this.load();
+  }
+
+  async rename(name: string): Promise<void> {
+    await this.#device.setDeviceName(name);
+    await this.load();
+  }
+
+  async remove(id: string): Promise<RemovedDevice> {
+    const removed = await this.#device.removeDevice(id);
+    await this.load();
+    return removed;
+  }
+}
