@@ -1,3 +1,5 @@
+import { bytesToHex } from "@noble/hashes/utils.js";
+
 import type { Sqlite } from "./sqlite.ts";
 
 /** The body of an entry that a relay holds and this device does not. */
@@ -72,6 +74,15 @@ export class Awaited {
   /** Nothing at or below a position is missing any more. */
   arrivedUpTo(doc: Uint8Array, pos: number): void {
     this.#sqlite.run("DELETE FROM awaited WHERE doc = ? AND pos <= ?", [doc, pos]);
+  }
+
+  /** A snapshot stands for everything at or below a position but these entries. */
+  covered(doc: Uint8Array, pos: number, omitted: readonly Uint8Array[]): void {
+    const left = new Set(omitted.map((id) => bytesToHex(id)));
+    for (const body of this.of(doc)) {
+      const isLeft = body.entryId !== null && left.has(bytesToHex(body.entryId));
+      if (body.pos <= pos && !isLeft) this.arrived(doc, body.pos);
+    }
   }
 
   purge(doc: Uint8Array): void {

@@ -159,6 +159,16 @@ export class Inbox {
     );
   }
 
+  /** Ids of the entries of a document that were set aside. */
+  setAsideOf(doc: Uint8Array): Uint8Array[] {
+    return this.#sqlite
+      .all<{ entryId: Uint8Array }>(
+        "SELECT DISTINCT entry_id AS entryId FROM quarantine WHERE doc = ? AND entry_id IS NOT NULL",
+        [doc],
+      )
+      .map(({ entryId }) => entryId);
+  }
+
   /** Whether something of a document was set aside that no relay is known to have. */
   holdsUnsent(doc: Uint8Array): boolean {
     const sql = "SELECT 1 AS found FROM quarantine WHERE doc = ? AND pos IS NULL LIMIT 1";

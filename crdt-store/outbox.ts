@@ -140,6 +140,7 @@ export class Outbox {
         this.#sqlite.run("DELETE FROM pending WHERE change_id = ?", [row]);
       }
       this.#sqlite.run("DELETE FROM sealed WHERE space = ? AND ctr = ?", [space, entry.ctr]);
+      this.#sqlite.run("DELETE FROM outgoing_snapshot WHERE entry_id = ?", [entryId]);
       return true;
     });
   }
@@ -151,6 +152,9 @@ export class Outbox {
       if (entry === undefined) return false;
       this.#markPending(entry, null);
       this.#sqlite.run("DELETE FROM sealed WHERE space = ? AND ctr = ?", [space, entry.ctr]);
+      this.#sqlite.run("UPDATE outgoing_snapshot SET entry_id = NULL WHERE entry_id = ?", [
+        entryId,
+      ]);
       return true;
     });
   }
@@ -160,6 +164,7 @@ export class Outbox {
     this.#sqlite.transaction(() => {
       this.#sqlite.run("UPDATE pending SET entry_id = NULL WHERE space = ?", [space]);
       this.#sqlite.run("DELETE FROM sealed WHERE space = ?", [space]);
+      this.#sqlite.run("UPDATE outgoing_snapshot SET entry_id = NULL WHERE space = ?", [space]);
     });
   }
 
@@ -167,6 +172,23 @@ export class Outbox {
   drop(doc: Uint8Array, hash: Uint8Array): void {
     const row = this.#changes.rowOf(doc, hash);
     if (row !== undefined) this.#sqlite.run("DELETE FROM pending WHERE change_id = ?", [row]);
+  }
+
+  /** Whether anything of a space is to be sent: changes, or entries without any. */
+  hasWork(space: Uint8Array): boolean {
+    return (
+      this.#sqlite.get(
+        `SELECT 1 AS found FROM pending WHERE space = ?1 UNION ALL SELECT 1 FROM sealed WHERE space = ?1
+         UNION ALL SELECT 1 FROM outgoing_snapshot WHERE space = ?1 AND uploaded = 1 LIMIT 1`,
+        [space],
+      ) !== undefined
+    );
+  }
+
+  /** Whether anything of a space is on its way, or will be. */
+  isBusy(space: Uint8Array): boolean {
+    const sql = "SELECT 1 AS found FROM outgoing_snapshot WHERE space = ? LIMIT 1";
+    return this.depth(space) > 0 || this.#sqlite.get(sql, [space]) !== undefined;
   }
 
   /** How many changes the relay has not acknowledged, in one space or in all. */

@@ -139,5 +139,16 @@ CREATE TABLE conflict (
 CREATE TABLE home (space BLOB PRIMARY KEY, successor BLOB NOT NULL, state TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE carried (doc BLOB PRIMARY KEY, old BLOB NOT NULL, now BLOB NOT NULL) WITHOUT ROWID;
 `);
+    // Snapshots on their way to the relay, chunks on their way from it, and what documents have grown there since.
+    sqlite.script(`
+CREATE TABLE outgoing_snapshot (
+  doc BLOB PRIMARY KEY, space BLOB NOT NULL, covers INTEGER NOT NULL, chain BLOB NOT NULL, uploaded INTEGER NOT NULL,
+  entry_id BLOB, blob BLOB, blob_key BLOB, omitted BLOB NOT NULL, heads BLOB NOT NULL, changes BLOB NOT NULL,
+  content BLOB NOT NULL);
+CREATE TABLE blob_chunk (blob BLOB NOT NULL, ix INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (blob, ix));
+CREATE TABLE tail (
+  doc BLOB PRIMARY KEY, space BLOB NOT NULL, entries INTEGER NOT NULL, bytes INTEGER NOT NULL,
+  snapshot_bytes INTEGER NOT NULL) WITHOUT ROWID;
+`);
   },
 ];

@@ -1,5 +1,6 @@
 import { Answers } from "./answers.ts";
 import { Awaited } from "./awaited.ts";
+import { BlobChunks } from "./blob-chunks.ts";
 import { Cards } from "./cards.ts";
 import { ChangeJournal } from "./changes.ts";
 import { Conflicts } from "./conflicts.ts";
@@ -18,6 +19,7 @@ import { MissingChanges } from "./missing-changes.ts";
 import { migrate } from "./migrate.ts";
 import { notesCodec } from "./database-codec.ts";
 import { NotesIndex } from "./notes-index.ts";
+import { OutgoingSnapshots } from "./outgoing-snapshots.ts";
 import { Outbox } from "./outbox.ts";
 import { Pins } from "./pins.ts";
 import { migrations } from "./schema.ts";
@@ -30,6 +32,7 @@ import { auditStore, type StoreAudit } from "./store-audit.ts";
 import { StoreCopy } from "./store-copy.ts";
 import { StoreError } from "./store-error.ts";
 import { SyncLog } from "./sync-log.ts";
+import { Tails } from "./tails.ts";
 import { Trash } from "./trash.ts";
 
 /** The newest proved snapshot of a document, if any, and the changes it lacks, repeats allowed. */
@@ -48,10 +51,13 @@ const trialSetting = "store/trial";
 export class Store {
   readonly answers: Answers;
   readonly awaited: Awaited;
+  readonly blobChunks: BlobChunks;
   readonly cards: Cards;
   readonly changes: ChangeJournal;
   readonly snapshots: Snapshots;
   readonly outbox: Outbox;
+  readonly outgoingSnapshots: OutgoingSnapshots;
+  readonly tails: Tails;
   readonly inbox: Inbox;
   readonly spaces: Spaces;
   readonly documents: Documents;
@@ -79,12 +85,15 @@ export class Store {
     this.#now = now;
     this.answers = new Answers(sqlite, now);
     this.awaited = new Awaited(sqlite);
+    this.blobChunks = new BlobChunks(sqlite);
     this.cards = new Cards(sqlite);
     this.inbox = new Inbox(sqlite, now);
     this.merges = new Merges(sqlite);
     this.conflicts = new Conflicts(sqlite);
     this.changes = new ChangeJournal(sqlite, this.inbox, this.merges);
     this.snapshots = new Snapshots(sqlite, now);
+    this.outgoingSnapshots = new OutgoingSnapshots(sqlite);
+    this.tails = new Tails(sqlite);
     this.outbox = new Outbox(sqlite, this.changes);
     this.spaces = new Spaces(sqlite);
     this.documents = new Documents(sqlite);
@@ -146,6 +155,8 @@ export class Store {
       this.drafts.purge(doc);
       this.awaited.purge(doc);
       this.cards.purge(doc);
+      this.outgoingSnapshots.remove(doc);
+      this.tails.purge(doc);
       this.inbox.purge(doc);
       this.missingChanges.purge(doc);
       this.merges.remove(doc);

@@ -22,8 +22,8 @@ export class Arrival {
 
   /** Whether some of a document that is needed to read it is not here. */
   isMissing(docId: Uint8Array): boolean {
-    const { awaited, changes } = this.#ports.store;
-    return awaited.has(docId) && (!changes.knows(docId) || changes.awaited(docId).length > 0);
+    const { awaited, changes, missingChanges } = this.#ports.store;
+    return awaited.has(docId) && (!changes.knows(docId) || missingChanges.countOf(docId) > 0);
   }
 
   /** Asks for a document before all others; resolves when it is here, or cannot be had now. */

@@ -15,6 +15,7 @@ import { cleanName } from "#client/crypto/profile.ts";
 import type { Keep } from "#client/sync/keep.ts";
 import type { Clock, Dial, Random, Timers } from "#client/sync/ports.ts";
 import type { SessionListener } from "#client/sync/session.ts";
+import type { OpenDocument } from "#client/sync/snapshots.ts";
 import type { Space } from "#client/sync/space.ts";
 import { Admission } from "./admission.ts";
 import type {
@@ -66,6 +67,7 @@ import { Materialiser } from "./materialiser.ts";
 import { NoteRows } from "./note-rows.ts";
 import { Membership } from "./membership.ts";
 import { noteSync } from "./note-sync.ts";
+import { openInProcess } from "./open-document.ts";
 import { Notebooks } from "./notebooks.ts";
 import { Notes, type NoteText } from "./notes.ts";
 import { OwnDevices } from "./own-devices.ts";
@@ -83,6 +85,7 @@ import { Search } from "./search.ts";
 import { Shelf } from "./shelf.ts";
 import { removedStatus } from "./status-word.ts";
 import { areUpToDate, syncStatus } from "./relay-status.ts";
+import { defaultSnapshotLimits, SnapshotMaker, type SnapshotLimits } from "./snapshot-maker.ts";
 import { StorageWatch } from "./storage-watch.ts";
 import { VaultAccess } from "./vault-access.ts";
 import { previewWords } from "./words-preview.ts";
@@ -116,6 +119,10 @@ export interface DevicePorts {
   readonly servedBy?: string;
   /** Without it what the relay says of itself cannot be read. */
   readonly readPage?: ReadPage;
+  /** Takes a document apart that somebody else saved; by default in this thread. */
+  readonly openDocument?: OpenDocument;
+  /** When a document is summed up for the relay; by default when it is worth it. */
+  readonly snapshots?: SnapshotLimits;
   /** When a document's changes are packed; by default when it is worth it. */
   readonly packing?: PackingLimits;
   /** An empty store in memory; whoever asks closes it. */
@@ -138,6 +145,8 @@ export class Device implements DeviceApi {
   readonly #materialiser: Materialiser;
   readonly #compaction: Compaction;
   readonly #conflicts: ConflictReview;
+  readonly #snapshots: SnapshotMaker;
+  readonly #openDocument: OpenDocument;
   readonly #search: Search;
   readonly #notes: Notes;
   readonly #retention: Retention;
@@ -170,8 +179,9 @@ export class Device implements DeviceApi {
       () => progress.moved(),
     );
     const shelf = new Shelf(ports);
+    const openDocument = ports.openDocument ?? openInProcess(ports.automerge);
     const desk = new RelayDesk(
-      { ...ports, progress, spaces: () => shelf.spaces() },
+      { ...ports, openDocument, progress, spaces: () => shelf.spaces() },
       this.#sessionListener(),
     );
     const accessChanged = (space: Space): void => this.#renewal.changed(space);
@@ -188,6 +198,12 @@ export class Device implements DeviceApi {
     materialiser.add(this.#conflicts);
     const limits = ports.packing ?? defaultPackingLimits;
     this.#compaction = new Compaction({ ...parts, background, limits });
+    this.#snapshots = new SnapshotMaker({
+      ...parts,
+      background,
+      limits: ports.snapshots ?? defaultSnapshotLimits,
+    });
+    this.#openDocument = openDocument;
     this.#events = events;
     this.#progress = progress;
     this.#background = background;
@@ -311,6 +327,7 @@ export class Device implements DeviceApi {
     this.#storage.close();
     this.#materialiser.close();
     this.#compaction.close();
+    this.#snapshots.close();
     this.#retention.close();
     this.#removal.close();
     this.#renewal.close();
@@ -678,7 +695,10 @@ export class Device implements DeviceApi {
   }
 
   previewWords(words: string): Promise<FoundByWords> {
-    return previewWords({ ...this.#ports, desk: this.#desk }, words);
+    return previewWords(
+      { ...this.#ports, openDocument: this.#openDocument, desk: this.#desk },
+      words,
+    );
   }
 
   async shutOthersOut(words: string): Promise<RemovedDevice> {
@@ -810,6 +830,7 @@ export class Device implements DeviceApi {
 
   #progressed(): void {
     this.#homes.moved();
+    this.#snapshots.soon();
     this.#progress.moved();
     this.#ownDevices.moved();
     this.#endings.moved();

@@ -61,6 +61,28 @@ export class DeviceDocuments {
     return this.#apply(snapshot?.bytes ?? null, changes, start);
   }
 
+  /** The document as Automerge saves it, with its heads (hex) and changes. Throws if it would not load as the same. */
+  save(docId: Uint8Array): {
+    readonly bytes: Uint8Array;
+    readonly heads: readonly string[];
+    readonly changes: readonly Uint8Array[];
+  } {
+    const { automerge } = this;
+    const doc = this.load<unknown>(docId, this.#genesisOf(docId) ?? undefined);
+    const heads = automerge.getHeads(doc);
+    const bytes = automerge.save(doc);
+    automerge.free(doc);
+    const again = automerge.load(bytes);
+    try {
+      if (automerge.getHeads(again).toSorted().join() !== heads.toSorted().join()) {
+        throw new Error("it does not come back as it was saved");
+      }
+      return { bytes, heads, changes: automerge.getAllChanges(again) };
+    } finally {
+      automerge.free(again);
+    }
+  }
+
   /** What was let go from the journal and, on top of it, `rows`; to be freed by the caller. Throws if it cannot be read. */
   loadPacked(docId: Uint8Array, rows: readonly { readonly bytes: Uint8Array }[]): Doc<unknown> {
     const pack = this.#store.changes.packOf(docId);

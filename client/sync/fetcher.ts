@@ -9,12 +9,15 @@
  */
 import type { Store } from "#crdt-store/store.ts";
 import { equal, toHex } from "#relay/protocol/bytes.ts";
+import { entryKinds, parseEntry, type Entry } from "#relay/protocol/entry.ts";
+import { maxMessageBytes } from "#relay/protocol/limits.ts";
 import { refusalClass } from "#relay/protocol/errors.ts";
 import type { Listed, Message } from "#relay/protocol/messages.ts";
 import { openCard } from "./cards.ts";
 import { isKept, loadKeep } from "./keep.ts";
 import type { Clock, Timers } from "./ports.ts";
 import type { LogItem, Receiver } from "./receiver.ts";
+import type { ReadSnapshot } from "./snapshot-reader.ts";
 import type { Space } from "./space.ts";
 import type { Card } from "#client/crypto/card.ts";
 
@@ -23,6 +26,13 @@ export interface FetcherPorts {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly receiver: Receiver;
+  /** Opens a snapshot's entry that stands at `pos`. */
+  readonly readSnapshot: (
+    space: Space,
+    handle: number,
+    entry: Entry,
+    pos: number,
+  ) => Promise<ReadSnapshot>;
   /** Asks the relay; parts are what comes before the answer. */
   readonly ask: (
     message: Message,
@@ -56,6 +66,14 @@ interface Pull {
   /** The control log was fetched since: who is unknown now stays unknown. */
   secondChance: boolean;
   asking: boolean;
+  /** The snapshot in front of the items, once it was opened. */
+  read: ReadSnapshot | null;
+  /** Ids in hex of snapshots that are not what they should be. */
+  readonly spoilt: Set<string>;
+  /** What it stands for cannot be had on this connection. */
+  isPutOff: boolean;
+  /** Reads the whole log for the document: a snapshot was spoilt. */
+  readonly isThorough: boolean;
   /** The first position that the log has not reached here: from there on it comes by itself. */
   ahead: number;
 }
@@ -189,12 +207,18 @@ export class Fetcher {
 
   #takeInList(run: Run, { documents, more }: Listed): void {
     const { space } = run;
-    const { awaited, changes, trash, cards } = this.#store;
+    const { awaited, changes, trash, cards, tails } = this.#store;
     const heldUpTo = awaited.listing(space.id)?.heldUpTo ?? 0;
     this.#store.transaction(() => {
-      for (const { docId, lastPos, dropPos, card } of documents) {
+      for (const { docId, lastPos, dropPos, card, ...counted } of documents) {
+        const tail = {
+          entries: counted.tailEntries,
+          bytes: counted.tailBytes,
+          snapshotBytes: counted.snapshotSize,
+        };
         if (trash.isPurged(docId) || dropPos === lastPos) continue;
         const opened = card.length === 0 ? null : openCard(space, docId, card);
+        tails.set({ doc: docId, space: space.id, ...tail });
         if (opened !== null) cards.keeps(docId, opened.pos);
         if (lastPos <= heldUpTo) continue;
         awaited.add({ doc: docId, space: space.id, pos: lastPos, entryId: null, listed: true });
@@ -249,23 +273,21 @@ export class Fetcher {
   }
 
   #pull(run: Run, docId: Uint8Array): void {
-    const key = toHex(docId);
-    const pull: Pull = {
-      docId,
-      items: [],
-      end: undefined,
-      secondChance: false,
-      asking: false,
-      ahead: Infinity,
-    };
-    run.pulls.set(key, pull);
-    const message = {
-      type: "pullDocument" as const,
-      handle: run.handle,
-      docId,
-      after: this.#heldUpTo(docId),
-      byteBudget: 0,
-    };
+    const { handle } = run;
+    const after = this.#heldUpTo(docId);
+    const message = { type: "pullDocument" as const, handle, docId, after, byteBudget: 0 };
+    this.#ask(run, newPull(docId, false, new Set()), message);
+  }
+
+  /** What a spoilt snapshot stands for is still in the log, for as long as the relay keeps it. */
+  #pullThoroughly(run: Run, { docId, spoilt }: Pull): void {
+    const upTo = run.space.cursor.pos;
+    const message = { type: "pull" as const, handle: run.handle, after: 0, upTo };
+    this.#ask(run, newPull(docId, true, spoilt), message);
+  }
+
+  #ask(run: Run, pull: Pull, message: Message): void {
+    run.pulls.set(toHex(pull.docId), pull);
     this.#ports.ask(
       message,
       (reply) => {
@@ -275,7 +297,8 @@ export class Fetcher {
       (part) => {
         this.#ports.credit(part);
         if (part.type !== "data" || !this.#isCurrent(run)) return;
-        pull.items.push(...part.items);
+        const { items } = part;
+        pull.items.push(...(pull.isThorough ? items.filter((item) => isOf(item, pull)) : items));
         this.#sliceSoon();
       },
     );
@@ -331,16 +354,24 @@ export class Fetcher {
   }
 
   #takeIn(
-    { space }: Run,
+    run: Run,
     pull: Pull,
     until: number,
   ): { readonly changes: readonly Uint8Array[]; readonly stranger: boolean } {
+    const { space } = run;
     const changes: Uint8Array[] = [];
     while (pull.items.length > 0 && this.#ports.clock.now() < until) {
       const [item] = pull.items;
       if (item === undefined) break;
+      const snapshot = snapshotIn(item, pull);
       if (item.pos > space.cursor.pos) pull.ahead = Math.min(pull.ahead, item.pos);
-      else {
+      else if (snapshot !== null) {
+        if (pull.read === null) this.#read(run, pull, snapshot, item.pos);
+        if (pull.read === null) break;
+        const taken = this.#takeInSnapshot(run, pull, snapshot, item.pos, pull.read);
+        if (taken === "unknown-author") return { changes, stranger: true };
+        changes.push(...taken);
+      } else {
         const taken = this.#ports.receiver.takeInBody(space, pull.docId, item, pull.secondChance);
         if (taken === "unknown-author") return { changes, stranger: true };
         changes.push(...taken);
@@ -348,6 +379,56 @@ export class Fetcher {
       pull.items.shift();
     }
     return { changes, stranger: false };
+  }
+
+  #read(run: Run, pull: Pull, entry: Entry, pos: number): void {
+    const { readSnapshot, attempt } = this.#ports;
+    pull.asking = true;
+    const opened = (read: ReadSnapshot): void => {
+      if (!this.#isCurrent(run)) return;
+      pull.asking = false;
+      pull.read = read;
+      this.#sliceSoon();
+    };
+    readSnapshot(run.space, run.handle, entry, pos)
+      .then(opened)
+      .catch((error: unknown) =>
+        attempt(() => {
+          throw error;
+        }),
+      );
+  }
+
+  #takeInSnapshot(
+    run: Run,
+    pull: Pull,
+    entry: Entry,
+    pos: number,
+    read: ReadSnapshot,
+  ): readonly Uint8Array[] | "unknown-author" {
+    const { receiver } = this.#ports;
+    pull.read = null;
+    switch (read.type) {
+      case "read":
+        return receiver.takeInSnapshot(run.space, pull.docId, pos, read);
+      case "later":
+        // Without its snapshot nothing of the document is complete.
+        pull.items.length = 0;
+        pull.isPutOff = true;
+        return [];
+      case "unknown-author":
+        if (!pull.secondChance) return read.type;
+        this.#spoil(run, pull, entry, pos, "its author is not known here");
+        return [];
+      case "bad":
+        this.#spoil(run, pull, entry, pos, read.why);
+        return [];
+    }
+  }
+
+  #spoil(run: Run, pull: Pull, entry: Entry, pos: number, why: string): void {
+    this.#ports.receiver.setAside(run.space, entry, pos, why);
+    pull.spoilt.add(toHex(entry.entryId));
   }
 
   /** Its author is certified by now, or a newer key is there: the control log is asked once. */
@@ -376,7 +457,10 @@ export class Fetcher {
     if (end === undefined || end === null || pull.items.length > 0 || pull.asking) return;
     const key = toHex(docId);
     run.pulls.delete(key);
-    if (end.type === "caughtUp") {
+    if (pull.isPutOff) this.#missing(run, key);
+    else if (end.type === "caughtUp" && pull.spoilt.size > 0 && !pull.isThorough) {
+      this.#pullThoroughly(run, pull);
+    } else if (end.type === "caughtUp") {
       // What was not sent up to here is covered by what was, or gone.
       this.#store.awaited.arrivedUpTo(docId, Math.min(end.head, pull.ahead - 1));
       this.#wanted.delete(key);
@@ -412,4 +496,32 @@ export class Fetcher {
 
 function isForNow(message: Message): boolean {
   return message.type === "error" && refusalClass(message.code) === "retry";
+}
+
+function newPull(docId: Uint8Array, isThorough: boolean, spoilt: Set<string>): Pull {
+  return {
+    docId,
+    items: [],
+    end: undefined,
+    secondChance: false,
+    asking: false,
+    read: null,
+    spoilt,
+    isPutOff: false,
+    isThorough,
+    ahead: Infinity,
+  };
+}
+
+/** An item of this document that was not found spoilt. */
+function isOf(item: LogItem, { docId, spoilt }: Pull): boolean {
+  if (item.kind !== "entry") return false;
+  const entry = parseEntry(item.bytes, maxMessageBytes);
+  return entry.ok && equal(entry.value.docId, docId) && !spoilt.has(toHex(entry.value.entryId));
+}
+
+function snapshotIn(item: LogItem, { docId }: Pull): Entry | null {
+  const entry = item.kind === "entry" ? parseEntry(item.bytes, maxMessageBytes) : null;
+  const isOne = entry?.ok === true && entry.value.kind === entryKinds.snapshot;
+  return isOne && equal(entry.value.docId, docId) ? entry.value : null;
 }

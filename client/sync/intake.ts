@@ -53,7 +53,17 @@ export interface IntakeKnowledge {
 /** Rows one entry's changes may unroll to: 123 bytes of run lengths can claim a million operations. */
 export const maxRowsPerEntry = 500_000;
 
-export function judgeEntry(entry: Entry, pos: number, knowledge: IntakeKnowledge): Verdict {
+export type Envelope =
+  | { readonly type: "opened"; readonly plaintext: Uint8Array }
+  | { readonly type: "unknown-author" }
+  | Extract<Verdict, { readonly type: "bad" }>;
+
+/** Whether an entry's author may write where it stands; null if so. */
+function judgeAuthor(
+  entry: Entry,
+  pos: number,
+  knowledge: IntakeKnowledge,
+): Exclude<Envelope, { readonly type: "opened" }> | null {
   const { authority, ed } = knowledge;
   if (!equal(entry.spaceId, authority.spaceId)) return bad("it belongs to another space");
   const capabilities = knowledge.capabilitiesOf(entry.devPub);
@@ -66,16 +76,34 @@ export function judgeEntry(entry: Entry, pos: number, knowledge: IntakeKnowledge
   if (!ed.verify(entry.devPub, entryMessage(entry.entryId), entry.signature)) {
     return bad("it is not signed by its author");
   }
-  if (entry.kind !== entryKinds.changes) return { type: "unknown-kind" };
+  return null;
+}
+
+function openSealed(entry: Entry, knowledge: IntakeKnowledge): Envelope {
   const key = knowledge.keyOf(entry.epoch);
   if (key === null) return { type: "unknown-author" };
   const plaintext = openEntry(entry, key);
-  if (plaintext === null) return bad("it cannot be opened with the key of its time");
-  const payload = parsePayload(plaintext);
+  return plaintext === null
+    ? bad("it cannot be opened with the key of its time")
+    : { type: "opened", plaintext };
+}
+
+/** What is sealed in an entry whose author may write where it stands. */
+export function openEnvelope(entry: Entry, pos: number, knowledge: IntakeKnowledge): Envelope {
+  return judgeAuthor(entry, pos, knowledge) ?? openSealed(entry, knowledge);
+}
+
+export function judgeEntry(entry: Entry, pos: number, knowledge: IntakeKnowledge): Verdict {
+  const objection = judgeAuthor(entry, pos, knowledge);
+  if (objection !== null) return objection;
+  if (entry.kind !== entryKinds.changes) return { type: "unknown-kind" };
+  const envelope = openSealed(entry, knowledge);
+  if (envelope.type !== "opened") return envelope;
+  const payload = parsePayload(envelope.plaintext);
   if (!payload.ok) return bad(`its content is malformed: ${payload.error}`);
   const { heads, origin, frontier, data } = payload.value;
 
-  if (origin !== null && !isOriginGenuine(ed, entry.spaceId, entry.docId, origin)) {
+  if (origin !== null && !isOriginGenuine(knowledge.ed, entry.spaceId, entry.docId, origin)) {
     return bad("its document's origin is forged");
   }
   const parsed = parseChanges(data);

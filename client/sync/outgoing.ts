@@ -8,6 +8,7 @@ import { signHead, type SignedHead } from "#client/crypto/authorship.ts";
 import { noExt, sealEntry } from "#client/crypto/entry-seal.ts";
 import { encodePayload } from "#client/crypto/payload.ts";
 import type { Random } from "./ports.ts";
+import { sealSnapshots } from "./snapshots.ts";
 import type { Space } from "./space.ts";
 
 /** Room for header, heads, padding (12 %) and signature beside the changes themselves. */
@@ -29,8 +30,10 @@ export function sealWaiting(
   const key = space.currentKey;
   if (key === null) return;
   store.transaction(() => {
+    sealSnapshots(store, space, random);
     let made = 0;
     for (const { doc, hashes } of store.outbox.pending(space.id)) {
+      if (store.outgoingSnapshots.blocks(doc)) continue;
       for (const group of groupBySize(
         signedRuns(store, space, doc, changesOf(store, doc, hashes)),
         entryBytes * shareForChanges,

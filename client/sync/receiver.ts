@@ -8,12 +8,14 @@ import { parseControl } from "#relay/protocol/control.ts";
 import { entryKinds, parseEntry, parseStub, type Entry } from "#relay/protocol/entry.ts";
 import { noDocument } from "#relay/protocol/genesis.ts";
 import { maxMessageBytes } from "#relay/protocol/limits.ts";
+import type { Cover } from "#relay/protocol/snapshot.ts";
 import type { Data } from "#relay/protocol/messages.ts";
 import type { Change } from "#crdt-store/chunks.ts";
-import { originBytes } from "#client/crypto/authorship.ts";
+import { actorOf, originBytes, type Origin, type SignedHead } from "#client/crypto/authorship.ts";
 import type { Frontier } from "#client/crypto/payload.ts";
 import { indexGeneses } from "./index-geneses.ts";
 import { judgeEntry, type Verdict } from "./intake.ts";
+import { judgeSnapshot, type VouchedDocument } from "./snapshots.ts";
 import { loadKeep } from "./keep.ts";
 import type { Clock } from "./ports.ts";
 import type { DisplacedRecord, Space } from "./space.ts";
@@ -38,6 +40,8 @@ export interface ReceiverListener {
   leftOut(space: Space, docId: Uint8Array): void;
   /** What an entry's sender says it had read, in these bytes. */
   frontier(space: Space, devPub: Uint8Array, frontier: Frontier, words: Uint8Array): void;
+  /** In the transaction: another device says that its snapshot stands for what this device holds, too. */
+  snapshotPassed(space: Space, docId: Uint8Array, cover: Cover, heads: readonly Uint8Array[]): void;
   log(level: "info" | "warning" | "error", text: string): void;
 }
 
@@ -73,6 +77,7 @@ export class Receiver {
         const parsed = parseStub(item.bytes);
         if (!parsed.ok) return "broken";
         const { docId, entryId } = parsed.value;
+        this.#noteTail(space, parsed.value, parsed.value.size);
         if (this.#store.outbox.acknowledge(space.id, entryId, item.pos)) {
           this.#listener.acknowledged();
         } else this.#leaveOut(space, parsed.value, item.pos);
@@ -95,6 +100,7 @@ export class Receiver {
   ): TakenIn | "unknown-author" {
     const { docId, entryId } = entry;
     const nothing = { docId, entryId, changes: [], control: false };
+    this.#noteTail(space, entry, entry.bytes.length);
     // Our own entry, acknowledged on a connection that broke before the answer came.
     if (
       equal(entry.devPub, space.device.publicKey) &&
@@ -108,6 +114,9 @@ export class Receiver {
     if (this.#isLeftOut(space, docId)) {
       this.#leaveOut(space, entry, pos);
       return nothing;
+    }
+    if (entry.kind === entryKinds.snapshot) {
+      return this.#passSnapshot(space, entry, pos, secondChance);
     }
     return this.#judge(space, entry, pos, secondChance);
   }
@@ -138,6 +147,74 @@ export class Receiver {
   }
 
   /**
+   * The changes of a snapshot that was opened and vouched for; in the caller's transaction.
+   *
+   * @returns those that are new here
+   */
+  takeInSnapshot(
+    space: Space,
+    docId: Uint8Array,
+    pos: number,
+    snapshot: {
+      readonly cover: Cover;
+      readonly origin: Origin | null;
+      readonly heads: readonly SignedHead[];
+      readonly changes: VouchedDocument["changes"];
+      readonly size: number;
+    },
+  ): readonly Uint8Array[] {
+    const { documents, changes, tails } = this.#store;
+    const { cover, origin } = snapshot;
+    documents.add({
+      doc: docId,
+      space: space.id,
+      origin: origin === null ? null : originBytes(origin),
+      kind: equal(docId, space.indexId) ? "index" : "note",
+    });
+    for (const head of snapshot.heads) {
+      documents.addHead(docId, {
+        actor: actorOf(docId, head.devPub, head.actorNonce),
+        seq: head.seq,
+        hash: head.hash,
+        nonce: head.actorNonce,
+        dev: head.devPub,
+        sig: head.signature,
+      });
+    }
+    const added = new Set(
+      changes
+        .insert(
+          snapshot.changes.map((change) => ({
+            doc: docId,
+            hash: change.hash,
+            actor: change.actor,
+            seq: change.seq,
+            deps: change.deps,
+            bytes: change.bytes,
+            opCount: 0,
+            space: space.id,
+            pos,
+            signer: change.signer,
+            local: documents.actor(docId, change.actor) !== null,
+            at: this.#clock.now(),
+          })),
+        )
+        .map(toHex),
+    );
+    this.#noteAwaited(docId, snapshot.changes);
+    this.#store.awaited.covered(docId, cover.coversPos, cover.omitted);
+    this.#store.awaited.arrived(docId, pos);
+    tails.weighed(docId, snapshot.size);
+    return snapshot.changes.filter(({ hash }) => added.has(toHex(hash))).map(({ bytes }) => bytes);
+  }
+
+  /** Sets an entry aside that was fetched and is not what it should be. */
+  setAside(space: Space, entry: Entry, pos: number, reason: string): void {
+    this.#setAside(space, entry, pos, reason);
+    this.#store.awaited.arrived(entry.docId, pos);
+  }
+
+  /**
    * Whether a body that passes by is not taken: something of its document that stands before it is missing, or the
    * document is not kept here. It is fetched with the rest then.
    */
@@ -157,6 +234,41 @@ export class Receiver {
     if (this.#store.trash.isPurged(docId)) return;
     this.#store.awaited.add({ doc: docId, space: space.id, pos, entryId, listed: false });
     this.#listener.leftOut(space, docId);
+  }
+
+  /** What the relay holds of a document behind its newest snapshot. */
+  #noteTail(space: Space, { docId, kind }: Pick<Entry, "docId" | "kind">, bytes: number): void {
+    const { tails } = this.#store;
+    if (kind === entryKinds.changes) tails.grew(docId, space.id, bytes);
+    else if (kind === entryKinds.snapshot) tails.summedUp(docId, space.id, bytes);
+  }
+
+  /**
+   * Another device made a snapshot of a document. Whoever holds the document needs nothing of it, but looks whether it
+   * stands for all that it says; of one that begins with it, it is fetched.
+   */
+  #passSnapshot(
+    space: Space,
+    entry: Entry,
+    pos: number,
+    secondChance: boolean,
+  ): TakenIn | "unknown-author" {
+    const { docId, entryId } = entry;
+    const nothing = { docId, entryId, changes: [], control: false };
+    const { changes, missingChanges } = this.#store;
+    if (!changes.knows(docId) || missingChanges.countOf(docId) > 0) {
+      this.#leaveOut(space, entry, pos);
+      return nothing;
+    }
+    const judged = judgeSnapshot(entry, pos, space);
+    if (judged.type === "unknown-author" && !secondChance) return "unknown-author";
+    if (judged.type === "snapshot") {
+      this.#listener.snapshotPassed(space, docId, judged.cover, judged.payload.documentHeads);
+    } else {
+      const why = judged.type === "bad" ? judged.why : "its author is not known here";
+      this.#setAside(space, entry, pos, why);
+    }
+    return nothing;
   }
 
   #judge(

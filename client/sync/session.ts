@@ -10,7 +10,9 @@ import { maxMessageBytes, maxPushEntries } from "#relay/protocol/limits.ts";
 import { encodeMessage, type Message } from "#relay/protocol/messages.ts";
 import type { Card } from "#client/crypto/card.ts";
 import { Acknowledged } from "./acknowledged.ts";
+import { uploadBlob, type BlobPorts } from "./blobs.ts";
 import { CardMaker } from "./cards.ts";
+import { CoverWatch } from "./cover-watch.ts";
 import { Fetcher } from "./fetcher.ts";
 import { loadLastAck, saveLastAck } from "./last-ack.ts";
 import { SessionMeasures } from "./measures.ts";
@@ -22,6 +24,7 @@ import { Receiver, type LogItem } from "./receiver.ts";
 import { refusalWords } from "./refusal-words.ts";
 import { RelayLink, type Admission, type LinkPorts } from "./relay-link.ts";
 import type { DisplacedRecord, Space } from "./space.ts";
+import { readSnapshot, type SnapshotReaderPorts } from "./snapshot-reader.ts";
 import { storedBytes } from "./stored-bytes.ts";
 import {
   offlineSpace,
@@ -33,7 +36,7 @@ import {
 import { Wanted } from "./wanted.ts";
 import { Witness, type Doubt } from "./witness.ts";
 
-export type SessionPorts = LinkPorts;
+export type SessionPorts = LinkPorts & Pick<SnapshotReaderPorts, "openDocument">;
 
 export interface SessionListener {
   /** Connected, disconnected, acknowledged, caught up: anything a status line may tell. */
@@ -85,6 +88,8 @@ interface SpaceRun {
   retryDue: (() => void) | null;
   /** Tries since the space was last caught up. */
   retries: number;
+  /** A snapshot's blob is on its way. */
+  uploading: boolean;
 }
 
 const nothingTold: ToldHead = { head: 0, chain: new Uint8Array(32) };
@@ -110,6 +115,7 @@ export class SyncSession {
   readonly #measures: SessionMeasures;
   readonly #fetcher: Fetcher;
   readonly #cards: CardMaker;
+  readonly #covers: CoverWatch;
   readonly #runs = new Map<string, SpaceRun>();
   readonly #runByHandle = new Map<number, SpaceRun>();
   readonly #presenceSession: Uint8Array;
@@ -139,7 +145,7 @@ export class SyncSession {
     });
     this.#acks = new Acknowledged(ports.store);
     this.#putBack = new PutBack(ports, {
-      isCaughtUp: (space) => this.#isCaughtUp(space),
+      isCaughtUp: (space) => this.isCaughtUp(space),
       poke: (space) => this.poke(space),
       unpack: () => listener.unpack(),
       madeGood: (changes) => listener.madeGood(changes),
@@ -150,6 +156,7 @@ export class SyncSession {
       leftOut: (space) => this.#leftOut.add(space),
       frontier: (space, devPub, frontier, words) =>
         this.#runs.get(space.hex)?.witness.heard(devPub, frontier, words),
+      snapshotPassed: (...passed) => this.#covers.passed(...passed),
       log: (level, text) => listener.log(level, text),
     });
     this.#fetcher = new Fetcher(
@@ -158,12 +165,18 @@ export class SyncSession {
         clock: ports.clock,
         timers: ports.timers,
         receiver: this.#receiver,
+        readSnapshot: (...entry) => readSnapshot({ ...ports, ...this.#blobPorts() }, ...entry),
         ask: (message, reply, part) => this.#link.ask(message, reply, part),
         credit: (message) => this.#credit(encodeMessage(0, message).length),
         attempt: (act) => this.#link.attempt(act),
       },
       { ...listener, moved: () => listener.fetching() },
     );
+    this.#covers = new CoverWatch({
+      ...ports,
+      poke: (space) => this.poke(space),
+      log: (level, text) => listener.log(level, text),
+    });
     this.#cards = new CardMaker({
       store: ports.store,
       clock: ports.clock,
@@ -212,7 +225,7 @@ export class SyncSession {
           !state.holding &&
           !state.pushing &&
           !this.#putBack.isOpen(space) &&
-          (!space.mayWrite || this.#ports.store.outbox.depth(space.id) === 0)),
+          (!space.mayWrite || !this.#ports.store.outbox.isBusy(space.id))),
     );
   }
 
@@ -337,6 +350,7 @@ export class SyncSession {
       judgedAgainUpTo: 0,
       retryDue: null,
       retries: 0,
+      uploading: false,
     };
     this.#runs.set(space.hex, run);
     if (this.connected) this.#link.attempt(() => this.#spaceEvent(run, { type: "connected" }));
@@ -355,7 +369,7 @@ export class SyncSession {
 
   /** Everything there is of this space has been taken in. */
   isCurrent(space: Space): boolean {
-    return this.#isCaughtUp(space) && this.#fetcher.hasAll(space);
+    return this.isCaughtUp(space) && this.#fetcher.hasAll(space);
   }
 
   /** Access to this space is another than before: begins with it anew, also where it had ended. */
@@ -375,6 +389,7 @@ export class SyncSession {
     this.#link.attempt(() => {
       if (this.#work(run).controlQueued) this.#spaceEvent(run, { type: "control-queued" });
       this.#spaceEvent(run, { type: "changes-waiting" });
+      this.#uploadSnapshots(run);
     });
   }
 
@@ -462,7 +477,7 @@ export class SyncSession {
 
   #witnessOf(space: Space): Witness {
     return new Witness(space, this.#ports, {
-      isCaughtUp: () => this.#isCaughtUp(space),
+      isCaughtUp: () => this.isCaughtUp(space),
       forked: () => this.#listener.forked(space),
       doubtChanged: () => this.#doubtChanged(space),
     });
@@ -513,6 +528,7 @@ export class SyncSession {
     this.#runByHandle.clear();
     this.#fetcher.disconnected();
     this.#cards.stop();
+    for (const run of this.#runs.values()) run.uploading = false;
     this.#uncredited = 0;
     this.#toAll({ type: "disconnected" });
   }
@@ -583,7 +599,7 @@ export class SyncSession {
       certificateQueued: spaces.hasUnpushedCertificate(run.space.id),
       certificatesFirst: this.#putBack.isOpen(run.space) && isBlockedByCertificates(run.space),
       givingBack: this.#putBack.isOpen(run.space),
-      changesWaiting: outbox.depth(run.space.id) > 0,
+      changesWaiting: outbox.hasWork(run.space.id),
       mayWrite: run.space.mayWrite,
       logHeld: run.space.records.length > 0,
       firstContact: inbox.cursor(run.space.id) === null,
@@ -602,7 +618,10 @@ export class SyncSession {
     run.state = step.state;
     this.#retryWhileStuck(run);
     for (const effect of step.effects) this.#spaceEffect(run, effect);
-    if (event.type === "subscribed" && run.state.subscribed) run.presence.open();
+    if (event.type === "subscribed" && run.state.subscribed) {
+      run.presence.open();
+      this.#uploadSnapshots(run);
+    }
     this.#putBack.look(run.space);
     if (run.state.caughtUp) this.#measures.pullEnded(run.space.hex);
     this.#measures.progressed(() => this.upToDate);
@@ -815,7 +834,8 @@ export class SyncSession {
     if (result.ctrlSeq < space.confirmedSeq) space.unconfirmAfter(result.ctrlSeq);
   }
 
-  #isCaughtUp(space: Space): boolean {
+  /** Everything there is of this space has been seen here. */
+  isCaughtUp(space: Space): boolean {
     const state = this.#runs.get(space.hex)?.state;
     return this.connected && state?.phase === "live" && state.caughtUp && !state.holding;
   }
@@ -845,6 +865,47 @@ export class SyncSession {
     const run = this.#runs.get(hex);
     if (run?.state.phase !== "live" || !run.state.caughtUp || run.state.pushing) return null;
     return this.#ports.store.outbox.depth(run.space.id) === 0 ? run.space : null;
+  }
+
+  /** The blobs of snapshots go before their entries, one after another. */
+  #uploadSnapshots(run: SpaceRun): void {
+    const { space } = run;
+    const { store, timers } = this.#ports;
+    const [next] = store.outgoingSnapshots.toUpload(space.id);
+    if (next?.blob == null || run.uploading || run.handle === null || !space.mayWrite) return;
+    run.uploading = true;
+    const { doc, content } = next;
+    const name = { blobId: next.blob.id, key: next.blob.key, size: content.length };
+    void uploadBlob(this.#blobPorts(), space, doc, name, content).then((status) =>
+      this.#link.attempt(() => {
+        run.uploading = false;
+        if (status === null) return;
+        if (status === 0) {
+          store.outgoingSnapshots.uploaded(doc);
+          this.poke(space);
+        } else if (refusalClass(status) === "final" && next.changes.length === 0) {
+          store.outgoingSnapshots.remove(doc);
+        } else timers.after(pushAgainMs, () => this.#uploadSnapshots(run));
+      }),
+    );
+  }
+
+  #blobPorts(): BlobPorts {
+    return {
+      store: this.#ports.store,
+      ask: (message) => new Promise((resolve) => this.#link.ask(message, resolve)),
+      stream: (message, parts, part) =>
+        new Promise((resolve) => {
+          let left = parts;
+          this.#link.ask(message, resolve, (come) => {
+            this.#credit(encodeMessage(0, come).length);
+            part(come);
+            left -= 1;
+            if (left === 0) resolve(null);
+            return left === 0;
+          });
+        }),
+    };
   }
 
   #unsubscribe(run: SpaceRun): void {
@@ -910,6 +971,10 @@ export class SyncSession {
           this.#measures.refused(result.status);
           store.outbox.raiseCounter(space.id, result.lastCtr);
           store.outbox.unseal(space.id, row.entryId);
+        } else if (row.hashes.length === 0 && refusalClass(result.status) !== "retry") {
+          // A snapshot that the relay does not want is no loss.
+          store.outbox.unseal(space.id, row.entryId);
+          store.outgoingSnapshots.remove(row.doc);
         } else refused = result.status;
       }
       store.metrics.saveAlong();
