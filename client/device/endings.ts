@@ -70,15 +70,19 @@ export class Endings {
   }
 
   #notebookEnded(space: Space): void {
-    const { shelf, events } = this.#ports;
+    const { shelf, events, desk } = this.#ports;
     const isToldBefore = this.#store.spaces.get(space.id)?.state === "ended";
     if (isToldBefore || (space.currentKey !== null && !space.authority.deleted)) return;
     shelf.markEnded(space);
     events.notify("notebooks");
     if (this.isRemoved) return;
+    const isNewHome = shelf.unready().has(space.hex);
+    const over = (what: string): string =>
+      isNewHome
+        ? `The new home of ${what} does not let you in. ${kept} Ask an administrator for a link to it.`
+        : `You no longer have access to ${what}. ${kept}`;
     // The log may be copied into a report: it names no notebook.
-    this.#store.syncLog.add("warning", `You no longer have access to a notebook. ${kept}`);
-    const { name } = shelf.facts(space.id);
-    events.emit({ type: "notice", text: `You no longer have access to ${name}. ${kept}` });
+    this.#store.syncLog.add("warning", desk.about(space, over("a notebook")));
+    events.emit({ type: "notice", text: over(shelf.facts(space.id).name) });
   }
 }

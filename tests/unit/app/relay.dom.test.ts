@@ -75,6 +75,27 @@ describe("About this relay", () => {
     expect(document.querySelector("dialog .warning")).toBeNull();
   });
 
+  it("lists the other relays in use, with what waits for each", async () => {
+    const other = {
+      relay: "wss://other.example/notes/v1",
+      isOwn: false,
+      word: "offline",
+      detail: "",
+      connected: false,
+      waiting: 2,
+      notebooks: 1,
+      lastAckAt: null,
+    } as const;
+    const { app } = await setupScreen((fake) => {
+      fake.statusNow = { ...fake.statusNow, relays: [other] };
+    });
+    app.navigation.show({ type: "relay" });
+    await shown();
+    const [item, ...more] = document.querySelectorAll("dialog ul[aria-label] li");
+    expect(more).toEqual([]);
+    expect(textOf(item ?? null)).toBe("other.example Not connected 1 notebook, 2 waiting");
+  });
+
   it("is reached from the footer's panel", async () => {
     await setupScreen();
     await click(document.querySelector<HTMLButtonElement>(".footer .status button"));

@@ -5,7 +5,9 @@ import type { Device } from "#client/device/device.ts";
 import { DeviceDocuments } from "#client/device/documents.ts";
 import { notebookIndexGenesis, type NotebookIndex } from "#client/device/index-document.ts";
 import { Shelf } from "#client/device/shelf.ts";
+import type { Space } from "#client/sync/space.ts";
 import { accessCode } from "#relay/protocol/access.ts";
+import { toHex } from "#relay/protocol/bytes.ts";
 import { encodeGenesis } from "#relay/protocol/genesis.ts";
 import { openAccess } from "#tests/support/open-access.ts";
 import { loadEngines, World, type Engines, type SimDevice } from "#tests/support/world.ts";
@@ -130,6 +132,27 @@ describe("a notebook with a new home", { timeout: 60_000 }, () => {
     }
   });
 
+  it("that somebody was removed from meanwhile is told to them, and they keep what they had", async () => {
+    const { made, ana, ben, notebook, note } = await setupShared("removed meanwhile");
+    made.network.part("ben", "refuse");
+    await append(ben, note, " by Ben");
+    const { notebook: moved } = await during(made, deviceOf(ana).moveHome(notebook, otherUrl));
+    const { capability } = spaceOf(ben, notebook);
+    await deviceOf(ana).removePerson(moved, toHex(capability?.sign.publicKey ?? new Uint8Array()));
+    await made.timeline.advance(10_000);
+
+    const notices: string[] = [];
+    deviceOf(ben).subscribe((event) => {
+      if (event.type === "notice") notices.push(event.text);
+    });
+    made.network.join("ben");
+    await made.timeline.advance(120_000);
+    expect(notices.at(-1)).toContain("The new home of Garden does not let you in.");
+    expect(await gardens(ben)).toMatchObject([{ id: notebook }]);
+    expect(await texts(ben, notebook)).toEqual(["Kelpie by Ben"]);
+    expect(await texts(ana, moved)).toEqual(["Kelpie"]);
+  });
+
   it("ends the links to the old one, and takes new ones", async () => {
     const { made, ana, notebook } = await setupShared("links");
     const { link: before } = await during(made, deviceOf(ana).share(notebook, "edit"));
@@ -220,7 +243,8 @@ describe("the marker of a new home", { timeout: 60_000 }, () => {
 });
 
 /** Writes a marker that Ben's own capability signed, as a member with a changed program can. */
-async function forgeHome({ running }: SimDevice, notebook: string): Promise<void> {
+async function forgeHome(person: SimDevice, notebook: string): Promise<void> {
+  const { running } = person;
   if (running === null) throw new Error("it is not open");
   const { store, device } = running;
   const { ed, automerge } = engines;
@@ -229,9 +253,7 @@ async function forgeHome({ running }: SimDevice, notebook: string): Promise<void
     { store, random, clock: Date, damaged: () => undefined },
     automerge,
   );
-  const shelf = new Shelf({ store, ed, clock: Date, random });
-  shelf.openAll();
-  const space = shelf.mustNotebook(notebook);
+  const space = spaceOf(person, notebook);
   if (space.capability === null) throw new Error("a joined notebook");
   const { sign } = space.capability;
   const genesis = encodeGenesis({ kind: "notebook", adminPub: sign.publicKey, nonce: random(16) });
@@ -245,6 +267,14 @@ async function forgeHome({ running }: SimDevice, notebook: string): Promise<void
   expect(documents.record(space, space.indexId, before, after)).toHaveLength(1);
   // What was journalled past it is sent with the next thing it writes.
   await device.createNote({ notebook, title: "Sent together" });
+}
+
+function spaceOf({ running }: SimDevice, notebook: string): Space {
+  if (running === null) throw new Error("it is not open");
+  const random = (length: number): Uint8Array => new Uint8Array(length);
+  const shelf = new Shelf({ store: running.store, ed: engines.ed, clock: Date, random });
+  shelf.openAll();
+  return shelf.mustNotebook(notebook);
 }
 
 async function gardens(person: SimDevice) {
