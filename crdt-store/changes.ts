@@ -454,6 +454,40 @@ export class ChangeJournal {
       .map((row) => ({ ...row, local: row.local === 1 }));
   }
 
+  /** Whether this device made this change and no relay is known to have it. */
+  isUnseen(doc: Uint8Array, hash: Uint8Array): boolean {
+    const row = this.rowOf(doc, hash);
+    const sql = "SELECT 1 AS found FROM change WHERE id = ? AND local = 1 AND pos IS NULL";
+    return row !== undefined && this.#sqlite.get(sql, [row]) !== undefined;
+  }
+
+  /** Takes a change's row out of the journal, and out of what waits to be sent; null if it has none. */
+  take(
+    doc: Uint8Array,
+    hash: Uint8Array,
+  ): Pick<JournalledChange, "space" | "pos" | "signer" | "bytes"> | null {
+    return this.#sqlite.transaction(() => {
+      const id = this.rowOf(doc, hash);
+      if (id === undefined) return null;
+      const row = this.#sqlite.get<Pick<JournalledChange, "space" | "pos" | "signer" | "bytes">>(
+        "SELECT space, pos, signer, bytes FROM change WHERE id = ?",
+        [id],
+      );
+      // Read before the highest may go: a pack that is being made may end at its number.
+      this.#lastRow = this.#lastRowNumber();
+      this.#sqlite.run("DELETE FROM change WHERE id = ?", [id]);
+      this.#edgesByDocument.delete(bytesToHex(doc));
+      this.#noteMoved(doc);
+      return row ?? null;
+    });
+  }
+
+  /** The number of a document's newest row; 0 if it has none. */
+  lastRowOf(doc: Uint8Array): number {
+    const sql = "SELECT max(id) AS id FROM change WHERE doc = ?";
+    return this.#sqlite.get<{ id: number | null }>(sql, [doc])?.id ?? 0;
+  }
+
   /** Where a change stands that has a row, of whatever document; null if none has that hash. */
   whereIs(hash: Uint8Array): {
     readonly doc: Uint8Array;

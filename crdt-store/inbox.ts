@@ -147,6 +147,11 @@ export class Inbox {
     return this.#sqlite.get(sql, [space, entryId]) !== undefined;
   }
 
+  /** Lets go of what was set aside: it is in the journal again. */
+  release(id: number): void {
+    this.#sqlite.run("DELETE FROM quarantine WHERE id = ?", [id]);
+  }
+
   /** Gives what was set aside another reason. */
   relabel(id: number, reason: string): void {
     this.#sqlite.run("UPDATE quarantine SET reason = ? WHERE id = ?", [reason, id]);

@@ -270,17 +270,30 @@ export class Outbox {
    */
   nextCounter(space: Uint8Array): number {
     return this.#sqlite.transaction(() => {
-      const { last } = this.#sqlite.get<{ last: number }>(
-        `SELECT max(coalesce((SELECT last FROM counter WHERE space = ?1), 0),
-                    coalesce((SELECT max(ctr) FROM sealed WHERE space = ?1), 0)) AS last`,
-        [space],
-      ) ?? { last: 0 };
+      const last = this.lastCounter(space);
       this.#sqlite.run("INSERT OR REPLACE INTO counter (space, last) VALUES (?, ?)", [
         space,
         last + 1,
       ]);
       return last + 1;
     });
+  }
+
+  /** The highest counter that was given here for a space; 0 if none was. */
+  lastCounter(space: Uint8Array): number {
+    const { last } = this.#sqlite.get<{ last: number }>(
+      `SELECT max(coalesce((SELECT last FROM counter WHERE space = ?1), 0),
+                  coalesce((SELECT max(ctr) FROM sealed WHERE space = ?1), 0)) AS last`,
+      [space],
+    ) ?? { last: 0 };
+    return last;
+  }
+
+  /** Whether this device sealed another entry under this counter, as far as it remembers. */
+  hasAnotherAt(space: Uint8Array, ctr: number, entryId: Uint8Array): boolean {
+    const sql = `SELECT 1 AS found FROM relayed WHERE space = ?1 AND ctr = ?2 AND entry_id <> ?3
+      UNION ALL SELECT 1 FROM sealed WHERE space = ?1 AND ctr = ?2 AND entry_id <> ?3 LIMIT 1`;
+    return this.#sqlite.get(sql, [space, ctr, entryId]) !== undefined;
   }
 
   /** Makes the next counter higher than `last`: the relay knows one that this store does not. */

@@ -119,6 +119,11 @@ CREATE TABLE awaited (
 CREATE TABLE listing (space BLOB PRIMARY KEY, after BLOB, held_up_to INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE card (doc BLOB PRIMARY KEY, pos INTEGER NOT NULL) WITHOUT ROWID;
 `);
+    // Changes that nothing can be done with, and how far documents were loaded without trouble.
+    sqlite.script(`
+CREATE TABLE refused (doc BLOB NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (doc, hash)) WITHOUT ROWID;
+CREATE TABLE trial (doc BLOB PRIMARY KEY, row INTEGER NOT NULL, trying BLOB) WITHOUT ROWID;
+`);
     // What proves that somebody told two stories, and which changes are missing between those that came.
     sqlite.script(`
 CREATE TABLE evidence (

@@ -23,6 +23,7 @@ import { OutgoingSnapshots } from "./outgoing-snapshots.ts";
 import { Outbox } from "./outbox.ts";
 import { Pins } from "./pins.ts";
 import { migrations } from "./schema.ts";
+import { Refused } from "./refused.ts";
 import { Settings } from "./settings.ts";
 import { Snapshots, type Snapshot } from "./snapshots.ts";
 import { Spaces } from "./spaces.ts";
@@ -74,6 +75,7 @@ export class Store {
   readonly losses: Losses;
   readonly evidence: EvidenceBook;
   readonly missingChanges: MissingChanges;
+  readonly refused: Refused;
   readonly keyValues: KeyValues;
   readonly #sqlite: Sqlite;
   readonly #files: FileSet;
@@ -108,6 +110,7 @@ export class Store {
     this.losses = new Losses(sqlite);
     this.evidence = new EvidenceBook(sqlite, now);
     this.missingChanges = new MissingChanges(sqlite, now);
+    this.refused = new Refused(sqlite);
     this.keyValues = new KeyValues(sqlite);
   }
 
@@ -161,6 +164,7 @@ export class Store {
       this.missingChanges.purge(doc);
       this.merges.remove(doc);
       this.conflicts.purge(doc);
+      this.refused.purge(doc);
       this.documents.purgeHeads(doc);
       this.notes.remove(doc);
       this.trash.bury(doc, space, this.#now());
@@ -250,6 +254,7 @@ export class Store {
       this.losses.forget();
       this.metrics.forget();
       this.missingChanges.forget();
+      this.refused.forget();
     });
   }
 

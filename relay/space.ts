@@ -5,6 +5,7 @@
  */
 import {
   admitControl,
+  isAdmin,
   mayWrite,
   openAuthority,
   roleOf,
@@ -381,7 +382,7 @@ export function admitControls(
 ): Decision<{ readonly rows: readonly LogRow[] }> {
   const rows: LogRow[] = [];
   let next = state;
-  for (const signed of records) {
+  for (const [ix, signed] of records.entries()) {
     if (!equal(signed.record.spaceId, state.authority.spaceId)) {
       return { ok: false, refusal: "BAD_GENESIS" };
     }
@@ -400,7 +401,12 @@ export function admitControls(
     if (next.deletedAt !== null && now - next.deletedAt > undoDeleteMs) {
       return { ok: false, refusal: "SPACE_DELETED" };
     }
-    const verdict = admitControl(next.authority, signed, row.pos, now);
+    // What an administrator has built upon was admitted in its time.
+    const wasAdmitted = records
+      .slice(ix + 1)
+      .some(({ record }) => isAdmin(next.authority, record.signerPub));
+    const clock = wasAdmitted ? null : now;
+    const verdict = admitControl(next.authority, signed, row.pos, clock);
     if (!verdict.ok) return { ok: false, refusal: verdict.refusal };
     if (next.countedBytes + row.bytes.length > limits.spaceBytes * controlQuotaFactor) {
       return { ok: false, refusal: "QUOTA_SPACE" };

@@ -18,6 +18,7 @@ function shown(event: DeviceEvent): unknown {
     case "devices":
     case "status":
     case "fetching":
+    case "mended":
     case "notice":
       return event;
   }

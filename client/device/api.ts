@@ -438,6 +438,8 @@ export type DeviceEvent =
       /** When they came from the relay; not there for what was written on this device. */
       readonly arrivedAt?: number;
     }
+  /** Something of a note was set aside: a document that was opened before may not take what comes now. */
+  | { readonly type: "mended"; readonly id: string }
   | { readonly type: "presence"; readonly id: string; readonly peers: readonly PeerCursor[] }
   | { readonly type: "notice"; readonly text: string };
 

@@ -17,6 +17,7 @@ import { chainStart } from "#relay/protocol/domain.ts";
 import type { Clock, Timers } from "#client/sync/ports.ts";
 import type { Space } from "#client/sync/space.ts";
 import type { Background } from "./background.ts";
+import { notSavable, type Culprits } from "./culprits.ts";
 import type { DeviceDocuments } from "./documents.ts";
 import { failureWords } from "./failure-words.ts";
 import type { RelayDesk } from "./relay-desk.ts";
@@ -47,6 +48,7 @@ export interface CompactionPorts {
   readonly shelf: Shelf;
   readonly desk: RelayDesk;
   readonly limits: PackingLimits;
+  readonly culprits: Culprits;
 }
 
 /** A long document waits until it has grown by a tenth: packing costs as much as it is long. */
@@ -64,6 +66,8 @@ export class Compaction {
   readonly #candidates = new Map<string, Uint8Array>();
   /** Those that could not be packed; tried again by the next process. */
   readonly #refused = new Set<string>();
+  /** Those in which what keeps them from being packed was looked for. */
+  readonly #looked = new Set<string>();
   #next: Step | null = null;
   #cancelSoon: (() => void) | null = null;
   #hasLooked = false;
@@ -211,14 +215,35 @@ export class Compaction {
     } catch (error) {
       // Not the document's fault: it is packed when there is room.
       if (isDiskFull(error)) throw error;
-      this.#refused.add(toHex(doc));
       this.#store.snapshots.discardUnproved(doc);
+      if (!this.#looked.has(toHex(doc))) return (documents) => this.#findCulprit(documents, doc);
+      this.#refused.add(toHex(doc));
       this.#store.syncLog.add(
         "warning",
         `A note's history could not be packed (${failureWords(error)}). It is kept as it is.`,
       );
       return null;
     }
+  }
+
+  /**
+   * A change with which the document cannot be saved is set aside, if nobody has written anything on top of it yet; then the
+   * document is packed without it.
+   */
+  #findCulprit(documents: DeviceDocuments, doc: Uint8Array): Step | null {
+    this.#looked.add(toHex(doc));
+    const { culprits } = this.#ports;
+    return this.#attempt(doc, () => {
+      const culprit = documents.firstUnsavable(doc);
+      if (culprit === null || culprits.isBuiltUpon(doc, culprit.hash)) {
+        this.#refused.add(toHex(doc));
+        return null;
+      }
+      culprits.setAside(doc, [culprit], notSavable);
+      // There may be another behind it.
+      this.#looked.delete(toHex(doc));
+      return (again) => this.#write(again, doc);
+    });
   }
 
   /**

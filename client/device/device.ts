@@ -14,6 +14,8 @@ import { wordsOf } from "#client/crypto/phrase.ts";
 import { cleanName } from "#client/crypto/profile.ts";
 import type { Keep } from "#client/sync/keep.ts";
 import type { Clock, Dial, Random, Timers } from "#client/sync/ports.ts";
+import { readFirstFromNowOn } from "#client/sync/reads-first.ts";
+import type { Twin } from "#client/sync/receiver.ts";
 import type { SessionListener } from "#client/sync/session.ts";
 import type { OpenDocument } from "#client/sync/snapshots.ts";
 import type { Space } from "#client/sync/space.ts";
@@ -55,11 +57,13 @@ import { ConflictReview } from "./conflict-review.ts";
 import { Compaction, defaultPackingLimits, type PackingLimits } from "./compaction.ts";
 import { DeviceLinks } from "./device-links.ts";
 import { DeviceRemoval } from "./device-removal.ts";
+import { Culprits } from "./culprits.ts";
 import { DeviceDocuments } from "./documents.ts";
 import { Endings } from "./endings.ts";
 import { DeviceEvents } from "./events.ts";
 import { failureWords } from "./failure-words.ts";
-import { loadDisplayName, loadEntropy } from "./identity.ts";
+import { loadDisplayName, loadEntropy, loadIdentity } from "./identity.ts";
+import { takeNewIncarnation } from "./incarnation.ts";
 import type { Automerge } from "./index-document.ts";
 import { Homes } from "./homes.ts";
 import { Indices } from "./indices.ts";
@@ -74,6 +78,7 @@ import { OwnDevices } from "./own-devices.ts";
 import { People } from "./people.ts";
 import { Progress } from "./progress.ts";
 import { RecoveryWords, type WordAnswers } from "./recovery-words.ts";
+import { reAuthor } from "./re-author.ts";
 import { refuse } from "./refusal.ts";
 import { relayAddress } from "./relay-address.ts";
 import { RelayDesk } from "./relay-desk.ts";
@@ -147,6 +152,7 @@ export class Device implements DeviceApi {
   readonly #conflicts: ConflictReview;
   readonly #snapshots: SnapshotMaker;
   readonly #openDocument: OpenDocument;
+  readonly #culprits: Culprits;
   readonly #search: Search;
   readonly #notes: Notes;
   readonly #retention: Retention;
@@ -165,7 +171,11 @@ export class Device implements DeviceApi {
   readonly #carets: Carets;
   readonly #storage: StorageWatch;
   #documents: Promise<DeviceDocuments> | null = null;
+  /** Documents that the process before ended on, until they have been loaded with care. */
+  readonly #suspects: Uint8Array[] = [];
   #closed = false;
+  /** Being seen to. */
+  #meetsTwin = false;
 
   private constructor(ports: DevicePorts) {
     this.#ports = ports;
@@ -197,7 +207,10 @@ export class Device implements DeviceApi {
     this.#conflicts = new ConflictReview({ ...parts, nameOf });
     materialiser.add(this.#conflicts);
     const limits = ports.packing ?? defaultPackingLimits;
-    this.#compaction = new Compaction({ ...parts, background, limits });
+    const mended = (doc: Uint8Array): void => this.#mended(doc);
+    const culprits = new Culprits({ ...ports, mended });
+    this.#culprits = culprits;
+    this.#compaction = new Compaction({ ...parts, background, limits, culprits });
     this.#snapshots = new SnapshotMaker({
       ...parts,
       background,
@@ -268,6 +281,7 @@ export class Device implements DeviceApi {
   /** Opens what the store holds, starts synchronising it and completes what was left open. */
   #wake(): void {
     for (const words of this.#shelf.mend()) this.#log("warning", words);
+    this.#suspects.push(...this.#culprits.afterCrash());
     if (this.#ports.connect === "always") this.connect();
     // A connection from before there was an identity knows no space yet.
     for (const space of this.#shelf.spaces()) this.#desk.add(space);
@@ -760,6 +774,9 @@ export class Device implements DeviceApi {
       ended: (space) => this.#endings.ended(space),
       displaced: (space, records) => this.#membership.writeAnew(space, records),
       unpack: () => this.#background.add(() => this.#compaction.unpackMarked()),
+      builtUpon: (docId, hashes) => this.#culprits.readmit(docId, hashes),
+      twin: (space, twin) => this.#meetTwin(space, twin),
+      unvouched: (space) => this.#membership.vouch(space),
       forked: () => this.#forked(),
       madeGood: (changes) => this.#madeGood(changes),
       log: (level, text) => this.#log(level, text),
@@ -799,6 +816,45 @@ export class Device implements DeviceApi {
     }
     this.#events.notify("devices");
     this.#deviceLinks.moved();
+  }
+
+  /** Something of a note was set aside: whoever has it open opens it without that. */
+  #mended(doc: Uint8Array): void {
+    this.#events.emit({ type: "mended", id: documentIdToText(doc) });
+    this.#events.notify("notes");
+  }
+
+  /**
+   * A copy of this store goes on beside it. This one takes keys of its own, makes again what it wrote under a name that the
+   * copy has used as well, and reads on.
+   */
+  #meetTwin({ id, hex }: Space, { collision }: Twin): void {
+    if (this.#meetsTwin) return;
+    this.#meetsTwin = true;
+    this.#desk.disconnect();
+    this.#background.add(async () => {
+      const documents = await this.#loadedDocuments();
+      try {
+        this.#store.transaction(() => {
+          readFirstFromNowOn(this.#store);
+          const before = loadIdentity(this.#store);
+          if (before !== null && collision === null) takeNewIncarnation(this.#ports, before);
+          this.#shelf.reopen();
+          const space = this.#shelf.get(id);
+          if (space === undefined) throw new Error(`the space ${hex} is not open any more`);
+          if (collision !== null) reAuthor({ ...this.#ports, documents }, space, collision);
+        });
+        this.#log(
+          "warning",
+          "These notes were copied or put back to an older state, and both copies were written in. This one goes on under a name of its own. Nothing is lost.",
+        );
+      } finally {
+        this.#meetsTwin = false;
+        this.#indices.forget();
+        this.#desk.connect();
+      }
+      if (collision !== null) this.#mended(collision.doc);
+    });
   }
 
   #forked(): void {
@@ -851,9 +907,12 @@ export class Device implements DeviceApi {
 
   #loadedDocuments(): Promise<DeviceDocuments> {
     const damaged = (docId: Uint8Array): void => this.#compaction.recover(docId);
-    this.#documents ??= this.#ports
-      .automerge()
-      .then((loaded) => new DeviceDocuments({ ...this.#ports, damaged }, loaded));
+    this.#documents ??= this.#ports.automerge().then((loaded) => {
+      const ports = { ...this.#ports, damaged, culprits: this.#culprits };
+      const documents = new DeviceDocuments(ports, loaded);
+      for (const doc of this.#suspects.splice(0)) documents.loadWithCare(doc);
+      return documents;
+    });
     return this.#documents;
   }
 

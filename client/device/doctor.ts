@@ -174,7 +174,10 @@ function* examineDocument(
   const damaged = (): void => {
     isPackDamaged = true;
   };
-  const documents = new DeviceDocuments({ store, random, clock: store, damaged }, automerge);
+  const documents = new DeviceDocuments(
+    { store, random, clock: store, damaged, culprits: null },
+    automerge,
+  );
   try {
     const loaded = documents.load<unknown>(doc, start);
     const heads = automerge.getHeads(loaded);

@@ -4,15 +4,17 @@
  * every change made here goes into the journal and the outbox in one transaction.
  */
 import type * as AutomergeModule from "@automerge/automerge/slim";
-import { parseChange } from "#crdt-store/chunks.ts";
+import { parseChange, type Change } from "#crdt-store/chunks.ts";
 import type { DocumentContent, Store } from "#crdt-store/store.ts";
 import { parseHex, toHex } from "#relay/protocol/bytes.ts";
 import { actorNonceBytes, actorOf } from "#client/crypto/authorship.ts";
 import { inBatches, inPieces } from "#client/notes/change-batches.ts";
+import { applySound, firstUnsavable, isTrap } from "#client/notes/sound-changes.ts";
 import type { Clock, Random } from "#client/sync/ports.ts";
 import type { Space } from "#client/sync/space.ts";
 import type { FieldSplice, NoteDocument } from "./api.ts";
 import { notebookIndexGenesis, vaultIndexGenesis, type Automerge } from "./index-document.ts";
+import { notApplicable, type Culprits } from "./culprits.ts";
 import { refuse } from "./refusal.ts";
 
 type Doc<T> = AutomergeModule.Doc<T>;
@@ -26,6 +28,8 @@ export interface DocumentsPorts {
   readonly clock: Clock;
   /** Some changes of a document are missing here, because the snapshot that held them is damaged. */
   readonly damaged: (docId: Uint8Array) => void;
+  /** Null where nothing may be written: a document that cannot be applied whole throws then. */
+  readonly culprits: Culprits | null;
 }
 
 export class DeviceDocuments {
@@ -55,10 +59,67 @@ export class DeviceDocuments {
     return { ...this.#store.contentOf(docId), isWhole: false };
   }
 
-  /** All that this device holds of a document, on top of `start`, to be freed by the caller. Throws if Automerge refuses it. */
+  /**
+   * All that this device holds of a document, on top of `start`, to be freed by the caller. What Automerge cannot take is set
+   * aside. Throws if it cannot be read without that either.
+   */
   load<T>(docId: Uint8Array, start?: Doc<T>): Doc<T> {
     const { snapshot, changes } = this.contentOf(docId);
-    return this.#apply(snapshot?.bytes ?? null, changes, start);
+    try {
+      return this.#apply(snapshot?.bytes ?? null, changes, start);
+    } catch (error) {
+      const { culprits } = this.#ports;
+      if (culprits === null || isTrap(error)) throw error;
+      const base = this.#base(docId, snapshot?.bytes ?? null);
+      const { doc, refused } = applySound(this.automerge, base, changes);
+      culprits.setAside(docId, refused, notApplicable);
+      return doc as Doc<T>; // the same document, less what could not be applied
+    }
+  }
+
+  /**
+   * The same for a document that a process ended on: what was never applied here is tried bit by bit, each announced on the
+   * disk, so that the next process knows what this one ended on.
+   */
+  loadWithCare(docId: Uint8Array): void {
+    const { changes, refused } = this.#store;
+    const { culprits } = this.#ports;
+    if (culprits === null) return;
+    const start = this.#genesisOf(docId) ?? undefined;
+    const { snapshot } = this.contentOf(docId);
+    const appliedUpTo = refused.appliedUpTo(docId);
+    const rows = changes.beyond(docId, snapshot?.heads ?? []);
+    const known = rows.filter(({ row }) => row <= appliedUpTo);
+    const fresh = rows.filter(({ row }) => row > appliedUpTo);
+    let doc = this.#apply(
+      snapshot?.bytes ?? null,
+      known.map(({ bytes }) => bytes),
+      start,
+    );
+    for (const group of byPosition(fresh)) {
+      culprits.tryAlone(docId, group);
+      const sound = applySound(
+        this.automerge,
+        doc,
+        group.map(({ bytes }) => bytes),
+      );
+      ({ doc } = sound);
+      culprits.setAside(docId, sound.refused, notApplicable);
+    }
+    this.automerge.free(doc);
+    refused.applied(docId, changes.lastRowOf(docId));
+  }
+
+  /** The first change with which what is in the journal's rows cannot be saved and loaded; null if it can. */
+  firstUnsavable(docId: Uint8Array): Change | null {
+    const pack = this.#store.changes.packOf(docId);
+    const snapshot = pack === null ? null : this.#store.snapshots.get(docId, pack.snapshot);
+    const { applied } = this.#store.changes.applicable(docId, this.givenOf(docId));
+    return firstUnsavable(
+      this.automerge,
+      () => this.#base(docId, snapshot?.bytes ?? null),
+      applied.map(({ bytes }) => bytes),
+    );
   }
 
   /** The document as Automerge saves it, with its heads (hex) and changes. Throws if it would not load as the same. */
@@ -100,6 +161,12 @@ export class DeviceDocuments {
     const { automerge } = this;
     const base = snapshot === null ? (start ?? automerge.init<T>()) : automerge.load<T>(snapshot);
     return changes.length === 0 ? base : automerge.applyChanges(base, [...changes])[0];
+  }
+
+  /** What changes are applied to, made anew: what was tried in vain leaves its base in an unknown state. */
+  #base(docId: Uint8Array, snapshot: Uint8Array | null): Doc<unknown> {
+    if (snapshot !== null) return this.automerge.load(snapshot);
+    return this.#genesisOf(docId) ?? this.automerge.init();
   }
 
   /** The changes (hashes in hex) that a document begins with on every device without any of them journalling it. */
@@ -159,6 +226,10 @@ export class DeviceDocuments {
           "What you just wrote could not be saved here: this device does not know who wrote it. Copy it, then reload this page.",
         );
       });
+      this.#ports.culprits?.readmit(
+        docId,
+        own.flatMap(({ deps }) => deps),
+      );
       const added = this.#store.changes.insert(
         own.map((change) => ({
           doc: docId,
@@ -252,4 +323,15 @@ export class DeviceDocuments {
     // (Automerge 3.5): a view is read from the document.
     return { doc: automerge.view(doc, automerge.getHeads(doc)), changes };
   }
+}
+
+/** Changes that came in one entry together; each by itself that has no place at the relay yet. */
+function byPosition<T extends { readonly pos: number | null }>(rows: readonly T[]): T[][] {
+  const groups: T[][] = [];
+  for (const row of rows) {
+    const last = groups.at(-1);
+    if (row.pos !== null && last?.[0]?.pos === row.pos) last.push(row);
+    else groups.push([row]);
+  }
+  return groups;
 }

@@ -117,8 +117,11 @@ export class Materialiser {
     const { clock, store, moved } = this.#ports;
     const startedAt = clock.now();
     const done = new Set<string>();
+    const slice = docs.slice(0, sliceNotes);
+    this.#announce(slice);
     store.transaction(() => {
-      for (const doc of docs.slice(0, sliceNotes)) {
+      for (const doc of slice) store.refused.nothingTried(doc);
+      for (const doc of slice) {
         if (done.size > 0 && clock.now() - startedAt >= sliceMs) break;
         this.#readOne(documents, doc);
         done.add(toHex(doc));
@@ -129,11 +132,24 @@ export class Materialiser {
     moved();
   }
 
+  /** Should this process end over them, the next one loads with care what was never loaded here. */
+  #announce(docs: readonly Uint8Array[]): void {
+    const { store } = this.#ports;
+    const fresh = docs.filter(
+      (doc) => store.refused.appliedUpTo(doc) < store.changes.lastRowOf(doc),
+    );
+    if (fresh.length === 0) return;
+    store.transaction(() => {
+      for (const doc of fresh) store.refused.trying(doc, new Uint8Array(0));
+    });
+  }
+
   #readOne(documents: DeviceDocuments, doc: Uint8Array): void {
     const { clock, store } = this.#ports;
     const startedAt = clock.now();
     try {
       const note = documents.load<NoteDocument>(doc);
+      store.refused.applied(doc, store.changes.lastRowOf(doc));
       try {
         for (const reader of this.#readers) reader.read(doc, note, documents.automerge);
       } finally {

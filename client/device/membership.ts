@@ -98,6 +98,16 @@ export class Membership {
     this.#keep(space, signed);
   }
 
+  /**
+   * Builds upon what others wrote in the log, so that a relay which lost it takes it again: a fresh key is what an administrator
+   * can always write. Once, as long as the relay has not taken it.
+   */
+  vouch(space: Space): void {
+    const isVouched = space.unconfirmed.waiting.at(-1)?.signed.record.body.type === "rotate";
+    if (isVouched || !mayAdminister(space)) return;
+    this.#store.transaction(() => this.renewKeys(space, []));
+  }
+
   /** Closes the space for everybody, or opens it again. */
   setDeleted(space: Space, deleted: boolean): void {
     const { signer } = mustAdminister(space);

@@ -102,6 +102,13 @@ export class Shelf {
     return this.add("vault", vault);
   }
 
+  /** Opens everything anew: this device has taken other keys. */
+  reopen(): void {
+    this.#spaces.clear();
+    this.#identity = loadIdentity(this.#store);
+    this.openAll();
+  }
+
   #newIdentity(): DeviceIdentity {
     const { random } = this.#ports;
     return { secret: random(32), incarnation: random(16), former: [] };

@@ -40,7 +40,10 @@ export async function previewWords(ports: WordsPreviewPorts, typed: string): Pro
   const store = await ports.openScratchStore();
   try {
     await readVault({ ...ports, store }, url, root, log);
-    const documents = new DeviceDocuments({ ...ports, store, damaged: () => undefined }, automerge);
+    const documents = new DeviceDocuments(
+      { ...ports, store, damaged: () => undefined, culprits: null },
+      automerge,
+    );
     const { indexId } = mustSpace({ ...ports, store }, root);
     const vault = documents.load<VaultIndex>(indexId, vaultIndexGenesis(automerge));
     return found(automerge, vault, log);
@@ -132,6 +135,9 @@ function listener(progress: () => void): SessionListener {
     presence: nothing,
     ended: nothing,
     forked: nothing,
+    builtUpon: nothing,
+    twin: nothing,
+    unvouched: nothing,
     displaced: nothing,
     unpack: nothing,
     madeGood: nothing,

@@ -16,7 +16,7 @@ import type { Listed, Message } from "#relay/protocol/messages.ts";
 import { openCard } from "./cards.ts";
 import { isKept, loadKeep } from "./keep.ts";
 import type { Clock, Timers } from "./ports.ts";
-import type { LogItem, Receiver } from "./receiver.ts";
+import type { LogItem, Receiver, Twin } from "./receiver.ts";
 import type { ReadSnapshot } from "./snapshot-reader.ts";
 import type { Space } from "./space.ts";
 import type { Card } from "#client/crypto/card.ts";
@@ -54,6 +54,8 @@ export interface FetcherListener {
   /** More or less is missing than before. */
   moved(): void;
   members(space: Space): void;
+  /** What was fetched claims a place that this device wrote at. */
+  twin(space: Space, twin: Twin): void;
   log(level: "info" | "warning" | "error", text: string): void;
 }
 
@@ -374,6 +376,11 @@ export class Fetcher {
       } else {
         const taken = this.#ports.receiver.takeInBody(space, pull.docId, item, pull.secondChance);
         if (taken === "unknown-author") return { changes, stranger: true };
+        if ("type" in taken) {
+          // Not in the transaction this is in: the connection is given up for it.
+          this.#ports.timers.after(0, () => this.#listener.twin(space, taken));
+          break;
+        }
         changes.push(...taken);
       }
       pull.items.shift();

@@ -31,9 +31,14 @@ export const beatEveryMs = 10_000;
 /** Shortest time between two beats: answers and frontiers of a moment travel together. */
 export const beatGapMs = 500;
 
+/** So many sessions are remembered that are over. */
+const mostSessions = 1_000;
+
 export class PresenceRoom {
   #beats = new Map<string, { readonly name: string; readonly heardAt: number }>();
   #sessions = new Map<string, Seen>();
+  /** The last signed message of each session that was heard here: what a relay kept and plays again is of the past. */
+  readonly #lastSeq = new Map<string, number>();
 
   /**
    * Takes in what a verified message says.
@@ -43,7 +48,9 @@ export class PresenceRoom {
     const device = toHex(from.devPub);
     const id = `${device}/${toHex(from.session)}`;
     const known = this.#sessions.get(id);
-    if (known !== undefined && from.seq <= known.seq) return false;
+    if (from.seq <= Math.max(this.#lastSeq.get(id) ?? 0, known?.seq ?? 0)) return false;
+    // Not what anybody can fake: a session could be silenced with it for good.
+    if (from.signed) this.#remember(id, from.seq);
     switch (content.type) {
       case "beat": {
         const before = this.#beats.get(device);
@@ -70,6 +77,13 @@ export class PresenceRoom {
         this.#forgetDevice(device);
         return true;
     }
+  }
+
+  #remember(id: string, seq: number): void {
+    this.#lastSeq.delete(id);
+    this.#lastSeq.set(id, seq);
+    const [oldest] = this.#lastSeq.keys();
+    if (this.#lastSeq.size > mostSessions && oldest !== undefined) this.#lastSeq.delete(oldest);
   }
 
   /** Forgets whoever has been silent for too long; true if somebody was. */

@@ -87,6 +87,14 @@ export class PutBack {
     });
   }
 
+  /** The relay's control log ends before records that it once had. */
+  controlLost(space: Space, end: number): void {
+    this.#ports.store.transaction(() => {
+      this.#open(space);
+      space.unconfirmAfter(end);
+    });
+  }
+
   /** The relay acknowledged what is not in its log. */
   lied(space: Space): void {
     const { store } = this.#ports;

@@ -32,12 +32,28 @@ export interface TakenIn {
   readonly control: boolean;
 }
 
+/** An actor's place that two changes claim. */
+export interface Collision {
+  readonly doc: Uint8Array;
+  readonly actor: Uint8Array;
+  readonly seq: number;
+}
+
+/** Somebody else goes on with a copy of this store. Nothing more can be taken in before that is seen to. */
+export interface Twin {
+  readonly type: "twin";
+  /** What this device wrote under the same name as the other; null if only their keys are the same. */
+  readonly collision: Collision | null;
+}
+
 export interface ReceiverListener {
   /** The relay has one of our entries. */
   acknowledged(): void;
   displaced(space: Space, records: readonly DisplacedRecord[]): void;
   /** In the transaction: a body passed by that is not here. */
   leftOut(space: Space, docId: Uint8Array): void;
+  /** Changes that were set aside are what others built upon. */
+  builtUpon(docId: Uint8Array, hashes: readonly Uint8Array[]): void;
   /** What an entry's sender says it had read, in these bytes. */
   frontier(space: Space, devPub: Uint8Array, frontier: Frontier, words: Uint8Array): void;
   /** In the transaction: another device says that its snapshot stands for what this device holds, too. */
@@ -64,7 +80,7 @@ export class Receiver {
     space: Space,
     item: LogItem,
     secondChance: boolean,
-  ): TakenIn | "broken" | "unknown-author" {
+  ): TakenIn | "broken" | "unknown-author" | Twin {
     switch (item.kind) {
       case "control": {
         const parsed = parseControl(item.bytes);
@@ -97,7 +113,7 @@ export class Receiver {
     entry: Entry,
     pos: number,
     secondChance: boolean,
-  ): TakenIn | "unknown-author" {
+  ): TakenIn | "unknown-author" | Twin {
     const { docId, entryId } = entry;
     const nothing = { docId, entryId, changes: [], control: false };
     this.#noteTail(space, entry, entry.bytes.length);
@@ -109,6 +125,7 @@ export class Receiver {
       this.#listener.acknowledged();
       return nothing;
     }
+    if (this.#isTwins(space, entry)) return { type: "twin", collision: null };
     // Deleted here for ever; the relay has it, should another device put it back.
     if (this.#store.trash.isPurged(docId)) return nothing;
     if (this.#isLeftOut(space, docId)) {
@@ -121,6 +138,27 @@ export class Receiver {
     return this.#judge(space, entry, pos, secondChance);
   }
 
+  /** Written with this device's key, and not here: this store is a copy, or there is a copy of it. */
+  #isTwins(space: Space, { devPub, ctr, entryId }: Entry): boolean {
+    const { outbox } = this.#store;
+    return (
+      equal(devPub, space.device.publicKey) &&
+      (ctr > outbox.lastCounter(space.id) || outbox.hasAnotherAt(space.id, ctr, entryId))
+    );
+  }
+
+  /** What this device wrote under a name that its twin has used, too, and that nobody has seen yet. */
+  #collision(docId: Uint8Array, verdict: Extract<Verdict, { type: "good" }>): Collision | null {
+    const { changes } = this.#store;
+    for (const { actor, seq, hash } of verdict.changes) {
+      const mine = changes
+        .byActorSeq(docId, actor, seq)
+        .find((held) => !equal(held, hash) && changes.isUnseen(docId, held));
+      if (mine !== undefined) return { doc: docId, actor, seq };
+    }
+    return null;
+  }
+
   /**
    * A body that was left out and is fetched now.
    *
@@ -131,7 +169,7 @@ export class Receiver {
     docId: Uint8Array,
     item: LogItem,
     secondChance: boolean,
-  ): readonly Uint8Array[] | "unknown-author" {
+  ): readonly Uint8Array[] | "unknown-author" | Twin {
     const parsed = item.kind === "entry" ? parseEntry(item.bytes, maxMessageBytes) : null;
     if (parsed?.ok !== true || !equal(parsed.value.docId, docId)) return [];
     const entry = parsed.value;
@@ -141,7 +179,7 @@ export class Receiver {
       return [];
     }
     const taken = this.#judge(space, entry, item.pos, secondChance);
-    if (taken === "unknown-author") return taken;
+    if (taken === "unknown-author" || "type" in taken) return taken;
     this.#store.awaited.arrived(docId, item.pos);
     return taken.changes;
   }
@@ -276,12 +314,14 @@ export class Receiver {
     entry: Entry,
     pos: number,
     secondChance: boolean,
-  ): TakenIn | "unknown-author" {
+  ): TakenIn | "unknown-author" | Twin {
     const { docId, entryId } = entry;
     const nothing = { docId, entryId, changes: [], control: false };
     const verdict = judgeEntry(entry, pos, space);
     switch (verdict.type) {
       case "good": {
+        const collision = this.#collision(docId, verdict);
+        if (collision !== null) return { type: "twin", collision };
         const objection = this.#objectionTo(space, entry, verdict);
         if (objection === null)
           return { ...nothing, changes: this.#journal(space, entry, pos, verdict) };
@@ -352,22 +392,26 @@ export class Receiver {
         sig: head.signature,
       });
     }
+    const refused = (hash: Uint8Array): boolean => this.#store.refused.has(docId, hash);
+    this.#listener.builtUpon(docId, verdict.changes.flatMap(({ deps }) => deps).filter(refused));
     const added = changes.insert(
-      verdict.changes.map((change) => ({
-        doc: docId,
-        hash: change.hash,
-        actor: change.actor,
-        seq: change.seq,
-        deps: change.deps,
-        bytes: change.bytes,
-        opCount: change.operations,
-        space: space.id,
-        pos,
-        signer: change.signer,
-        // Ours, where this device had lost it.
-        local: documents.actor(docId, change.actor) !== null,
-        at: this.#clock.now(),
-      })),
+      verdict.changes
+        .filter(({ hash }) => !refused(hash))
+        .map((change) => ({
+          doc: docId,
+          hash: change.hash,
+          actor: change.actor,
+          seq: change.seq,
+          deps: change.deps,
+          bytes: change.bytes,
+          opCount: change.operations,
+          space: space.id,
+          pos,
+          signer: change.signer,
+          // Ours, where this device had lost it.
+          local: documents.actor(docId, change.actor) !== null,
+          at: this.#clock.now(),
+        })),
     );
     // Those we had before (our own, sent again by another hand) are at the relay now too.
     const hashes = verdict.changes.map((change) => change.hash);
@@ -390,7 +434,12 @@ export class Receiver {
     const outside = new Map(
       come
         .flatMap(({ deps }) => deps)
-        .filter((dep) => !here.has(toHex(dep)) && !indexGeneses.has(toHex(dep)))
+        .filter(
+          (dep) =>
+            !here.has(toHex(dep)) &&
+            !indexGeneses.has(toHex(dep)) &&
+            !this.#store.refused.has(docId, dep),
+        )
         .map((dep) => [toHex(dep), dep]),
     );
     missingChanges.arrived(

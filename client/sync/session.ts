@@ -4,6 +4,7 @@
  */
 import type { SealedEntry } from "#crdt-store/outbox.ts";
 import { equal, toHex } from "#relay/protocol/bytes.ts";
+import { parseControl } from "#relay/protocol/control.ts";
 import { chainNext, chainTag } from "#relay/protocol/domain.ts";
 import { refusalClass, refusals } from "#relay/protocol/errors.ts";
 import { maxMessageBytes, maxPushEntries } from "#relay/protocol/limits.ts";
@@ -20,7 +21,8 @@ import { nextBatch, sealWaiting } from "./outgoing.ts";
 import { PresenceExchange, type CursorContent } from "./presence-exchange.ts";
 import type { Peer } from "./presence.ts";
 import { PutBack, recordsToPush, type ToldHead } from "./put-back.ts";
-import { Receiver, type LogItem } from "./receiver.ts";
+import { readsFirst } from "./reads-first.ts";
+import { Receiver, type LogItem, type Twin } from "./receiver.ts";
 import { refusalWords } from "./refusal-words.ts";
 import { RelayLink, type Admission, type LinkPorts } from "./relay-link.ts";
 import type { DisplacedRecord, Space } from "./space.ts";
@@ -34,6 +36,7 @@ import {
   type SpaceState,
 } from "./state.ts";
 import { Wanted } from "./wanted.ts";
+import { isRightLostAgain } from "./withdrawn.ts";
 import { Witness, type Doubt } from "./witness.ts";
 
 export type SessionPorts = LinkPorts & Pick<SnapshotReaderPorts, "openDocument">;
@@ -61,6 +64,12 @@ export interface SessionListener {
   displaced(space: Space, records: readonly DisplacedRecord[]): void;
   /** Packs are marked to become rows again: the relay may have lost some of them. */
   unpack(): void;
+  /** Changes of a document that were set aside are what others built upon; in the transaction that takes those in. */
+  builtUpon(docId: Uint8Array, hashes: readonly Uint8Array[]): void;
+  /** A relay that lost its log does not take back a JOIN whose link has expired since: an administrator has to vouch for it. */
+  unvouched(space: Space): void;
+  /** A copy of this store is at work beside it: nothing more of the space is taken in before that is seen to. */
+  twin(space: Space, twin: Twin): void;
   /** The relay has shown others another log of the space: told once of each. */
   forked(space: Space): void;
   /** What a relay had lost is there again. @param changes how many of them this device gave back */
@@ -154,6 +163,7 @@ export class SyncSession {
       acknowledged: () => this.#acknowledged(),
       displaced: (space, records) => listener.displaced(space, records),
       leftOut: (space) => this.#leftOut.add(space),
+      builtUpon: (docId, hashes) => listener.builtUpon(docId, hashes),
       frontier: (space, devPub, frontier, words) =>
         this.#runs.get(space.hex)?.witness.heard(devPub, frontier, words),
       snapshotPassed: (...passed) => this.#covers.passed(...passed),
@@ -551,6 +561,7 @@ export class SyncSession {
         const fits = pos === message.head && equal(chain, message.chain);
         // What is held here is judged when it is taken in.
         this.#spaceEvent(run, { type: fits || run.held.length > 0 ? "caught-up" : "log-broken" });
+        if (readsFirst(this.#ports.store)) this.poke(run.space);
         return;
       }
       case "rekey": {
@@ -600,7 +611,10 @@ export class SyncSession {
       certificatesFirst: this.#putBack.isOpen(run.space) && isBlockedByCertificates(run.space),
       givingBack: this.#putBack.isOpen(run.space),
       changesWaiting: outbox.hasWork(run.space.id),
-      mayWrite: run.space.mayWrite,
+      mayWrite:
+        run.space.mayWrite &&
+        (run.state.caughtUp || !readsFirst(this.#ports.store)) &&
+        !isRightLostAgain(this.#ports.store, run.space.authority),
       logHeld: run.space.records.length > 0,
       firstContact: inbox.cursor(run.space.id) === null,
     };
@@ -662,7 +676,8 @@ export class SyncSession {
         this.#putCertificate(run);
         break;
       case "get-control":
-        this.#getControl(run, run.space.confirmedSeq + 1);
+        // From the newest that both have, to see whether they still agree on that.
+        this.#getControl(run, Math.max(1, run.space.confirmedSeq));
         break;
       case "subscribe":
         this.#subscribe(run);
@@ -710,6 +725,8 @@ export class SyncSession {
         return;
       }
       this.#absorb(space, reply.records, []);
+      const isUnvouched = reply.status === refusals.LINK_SPENT.code && this.#putBack.isOpen(space);
+      if (isUnvouched) this.#listener.unvouched(space);
       this.#listener.members(space);
       this.#accessAnswered(reply.status);
       this.#spaceEvent(run, { type: "control-acked", status: reply.status });
@@ -761,7 +778,8 @@ export class SyncSession {
     });
   }
 
-  #getControl(run: SpaceRun, fromSeq: number): void {
+  /** @param isWhole from the first record on, to be compared with what is held here */
+  #getControl(run: SpaceRun, fromSeq: number, isWhole = fromSeq === 1): void {
     const { space } = run;
     this.#link.ask({ type: "controlGet", spaceId: space.id, fromSeq }, (reply) => {
       if (reply === null) return;
@@ -775,12 +793,24 @@ export class SyncSession {
         );
         return;
       }
+      const { confirmedSeq } = space;
+      const told = reply.records.flatMap(({ bytes }) => {
+        const parsed = parseControl(bytes);
+        return parsed.ok ? [parsed.value.record.ctrlSeq] : [];
+      });
       this.#absorb(space, reply.records, reply.certificates);
-      const next = space.confirmedSeq + 1;
+      const end = told.at(-1) ?? fromSeq - 1;
+      const next = (isWhole ? end : space.confirmedSeq) + 1;
       if (reply.more && next > fromSeq) {
-        this.#getControl(run, next);
+        this.#getControl(run, next, isWhole);
         return;
       }
+      if (!isWhole && fromSeq === confirmedSeq && !space.agreesAt(fromSeq, reply.records)) {
+        // Its log is shorter, or another: read from the beginning it tells which.
+        this.#getControl(run, 1);
+        return;
+      }
+      if (isWhole && end < space.confirmedSeq) this.#putBack.controlLost(space, end);
       this.#listener.members(space);
       const keyed = space.currentKey !== null && !space.authority.deleted;
       this.#spaceEvent(run, { type: "control-received", found: true, keyed });
@@ -950,6 +980,7 @@ export class SyncSession {
     const { store } = this.#ports;
     const { space } = run;
     let staleEpoch = false;
+    let isTwin = false;
     let refused: number | null = null;
     store.transaction(() => {
       for (const [ix, row] of batch.entries()) {
@@ -969,6 +1000,7 @@ export class SyncSession {
           staleEpoch = true;
         } else if (result.status === refusals.CTR_REPLAY.code) {
           this.#measures.refused(result.status);
+          if (result.lastCtr > store.outbox.lastCounter(space.id)) isTwin = true;
           store.outbox.raiseCounter(space.id, result.lastCtr);
           store.outbox.unseal(space.id, row.entryId);
         } else if (row.hashes.length === 0 && refusalClass(result.status) !== "retry") {
@@ -980,6 +1012,7 @@ export class SyncSession {
       store.metrics.saveAlong();
     });
     this.#cards.moved();
+    if (isTwin) this.#listener.twin(space, { type: "twin", collision: null });
     if (refused === null) {
       this.#refusedCode = null;
       this.#spaceEvent(run, { type: "push-acked", staleEpoch, refused: false });
@@ -1014,6 +1047,7 @@ export class SyncSession {
     const fresh = new Map<string, { docId: Uint8Array; changes: Uint8Array[] }>();
     let trouble: SpaceEvent | null = null;
     let membersChanged = false;
+    let twin: Twin | null = null;
     this.#ports.store.transaction(() => {
       for (const [ix, item] of items.entries()) {
         const cursor = run.space.cursor;
@@ -1030,6 +1064,10 @@ export class SyncSession {
         if (outcome === "unknown-author") {
           run.held = items.slice(ix);
           trouble = { type: "author-unknown" };
+          return;
+        }
+        if ("type" in outcome) {
+          twin = outcome;
           return;
         }
         if (outcome.control) membersChanged = true;
@@ -1065,6 +1103,7 @@ export class SyncSession {
       run.wanted.takenIn();
       run.presence.frontierMoved();
     }
+    if (twin !== null) this.#listener.twin(run.space, twin);
     if (trouble !== null) this.#spaceEvent(run, trouble);
     else this.#listener.progress();
   }

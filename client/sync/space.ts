@@ -17,6 +17,7 @@ import {
 import { chainStart, chainTag } from "#relay/protocol/domain.ts";
 import { parseEntry } from "#relay/protocol/entry.ts";
 import { indexIdOf } from "#relay/protocol/genesis.ts";
+import { isSoundSigningKey } from "#relay/protocol/keys.ts";
 import { actorOf, parseOrigin, type Origin } from "#client/crypto/authorship.ts";
 import type { HeldCapability } from "#client/crypto/capability.ts";
 import { deviceSeed, keyCommitOf, readToken } from "#client/crypto/derive.ts";
@@ -29,6 +30,7 @@ import {
   type EpochKey,
 } from "#client/crypto/space-keys.ts";
 import type { IntakeKnowledge } from "./intake.ts";
+import { noteWithdrawn } from "./withdrawn.ts";
 
 /** What makes a device itself, kept in its store. */
 export interface DeviceIdentity {
@@ -240,6 +242,14 @@ export class Space implements IntakeKnowledge {
     return held.flatMap(({ bytes, pushed }) => (pushed ? [] : [bytes]));
   }
 
+  /** Whether the first of these records, as a relay told them, is the one that is held here as number `seq`. */
+  agreesAt(seq: number, told: readonly { readonly bytes: Uint8Array }[]): boolean {
+    const [first] = told;
+    const parsed = first === undefined ? null : parseControl(first.bytes);
+    const held = this.#records.find(({ record }) => record.ctrlSeq === seq);
+    return parsed?.ok === true && held !== undefined && equal(parsed.value.hash, held.hash);
+  }
+
   /** Takes our records after `seq` for unsent again: the relay does not have them any more. */
   unconfirmAfter(seq: number): void {
     this.#context.store.spaces.unconfirmControl(this.id, seq);
@@ -356,7 +366,13 @@ export class Space implements IntakeKnowledge {
           store.spaces.addControl(this.id, record.ctrlSeq, bytes, pos, hash);
           continue;
         }
-        if (held !== undefined) displaced.push(...this.dropUnconfirmed());
+        if (held !== undefined) {
+          // Only another that could stand there takes its place.
+          const before = this.#judged[record.ctrlSeq - 2]?.authority ?? this.#opening;
+          if (!admitControl(before, parsed.value, pos, null).ok) continue;
+          this.#keepProof(record.ctrlSeq);
+          displaced.push(...this.dropUnconfirmed());
+        }
         const verdict = admitControl(this.#authority, parsed.value, pos, null);
         if (!verdict.ok) continue;
         store.spaces.addControl(this.id, record.ctrlSeq, bytes, pos, hash);
@@ -375,12 +391,30 @@ export class Space implements IntakeKnowledge {
     return { displaced };
   }
 
+  /**
+   * The relay's log had our records from `seq` on once, and has others there now: they are kept as evidence, and what they
+   * took away is not forgotten. They count as ours to write anew.
+   */
+  #keepProof(seq: number): void {
+    const { store } = this.#context;
+    const lost = this.#judged.filter(
+      ({ signed, pos }) => pos !== null && signed.record.ctrlSeq >= seq,
+    );
+    const [last] = lost.slice(-1);
+    if (last === undefined) return;
+    for (const { signed } of lost) store.evidence.add(this.id, "control-fork", signed.bytes);
+    noteWithdrawn(store, this.id, last.authority);
+    this.unconfirmAfter(seq - 1);
+  }
+
   #absorbCertificate(bytes: Uint8Array): void {
     const parsed = parseCertificate(bytes);
     if (!parsed.ok || !equal(parsed.value.spaceId, this.id)) return;
     const { capPub, devPub, signature } = parsed.value;
     if (this.capabilitiesOf(devPub).some((held) => equal(held, capPub))) return;
     if (!this.ed.verify(capPub, certificateMessage(parsed.value), signature)) return;
+    // With such a key anybody could sign, and libraries differ about it.
+    if (!isSoundSigningKey(devPub)) return;
     this.#context.store.spaces.addCertificate(this.id, devPub, capPub, bytes);
     this.#context.store.spaces.markCertificatePushed(this.id, devPub, capPub);
   }

@@ -280,7 +280,8 @@ export function mayWrite(
   );
 }
 
-function isAdmin(authority: Authority, signPub: Uint8Array): boolean {
+/** Whether this key may change who has access; before the first record, the genesis key. */
+export function isAdmin(authority: Authority, signPub: Uint8Array): boolean {
   if (authority.capabilities.length === 0) return equal(signPub, authority.genesisAdmin);
   const ix = indexOfCapability(authority, signPub);
   const capability = ix === null ? undefined : authority.capabilities[ix];

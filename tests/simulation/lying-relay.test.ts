@@ -3,7 +3,9 @@ import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { parseDocumentId } from "#crdt-store/document-id.ts";
 import type { Store } from "#crdt-store/store.ts";
 import type { Device } from "#client/device/device.ts";
-import { equal, toHex } from "#relay/protocol/bytes.ts";
+import { admitControl, openAuthority, roleOf } from "#relay/protocol/authority.ts";
+import { equal, parseHex, toHex } from "#relay/protocol/bytes.ts";
+import { parseControl, roles } from "#relay/protocol/control.ts";
 import type { Message } from "#relay/protocol/messages.ts";
 import { scripted, SelectiveRelay, writerOf, type Item } from "#tests/support/lying-relay.ts";
 import { loadEngines, World, type Engines, type SimDevice } from "#tests/support/world.ts";
@@ -443,6 +445,135 @@ describe("a relay that acknowledges what it does not store (attack 44)", () => {
     },
   );
 });
+
+describe("a relay that was put back to before somebody was removed", () => {
+  it("gets the removal again from whoever holds it, before anything else", async () => {
+    const { made, ada, eve, notebook, note, removal } = await removed("removal lost");
+    const { timeline, relay } = made;
+    await replaceDisk(made, removal.diskBefore);
+    expect(relay.isUp).toBe(true);
+    await append(ada, note, " secret");
+    await timeline.advance(120_000);
+    expect(isIn(ada, notebook, removal.person)).toBe(false);
+    expect(await bodyOf(eve, note)).toContain("secret");
+    const cyd = removal.device;
+    expect(await bodyOf(cyd, note)).not.toContain("secret");
+    expect(storeOf(ada).losses.all()).toEqual([]);
+  });
+
+  it("and has another record in its place now, is sent nothing before the removal stands again", async () => {
+    const { made, ada, bob, eve, notebook, note, removal } = await removed("removal displaced");
+    const { timeline, network } = made;
+    for (const sim of [ada, eve]) network.part(sim.name, "refuse");
+    await replaceDisk(made, removal.diskBefore);
+    // An administrator who has not heard of the removal writes in its place.
+    network.join(bob.name);
+    await deviceOf(bob).setOnline(true);
+    await timeline.advance(10_000);
+    const shared = deviceOf(bob).share(notebook, "read");
+    await timeline.advance(15_000);
+    await shared;
+    // Somebody who knows better and is no administrator comes first.
+    network.join(eve.name);
+    await append(eve, note, " secret");
+    await deviceOf(eve).setOnline(true);
+    await timeline.advance(60_000);
+    expect((await rowOf(eve, note)).waiting).toBeGreaterThan(0);
+    expect(await bodyOf(bob, note)).not.toContain("secret");
+    const held = storeOf(eve)
+      .spaces.list()
+      .flatMap(({ id }) => storeOf(eve).evidence.of(id));
+    expect(held.map(({ what }) => what)).toContain("control-fork");
+    // An administrator who knows of it says it anew, and what waited goes out.
+    network.join(ada.name);
+    await deviceOf(ada).setOnline(true);
+    await timeline.advance(180_000);
+    for (const sim of [ada, bob, eve]) {
+      expect(isIn(sim, notebook, removal.person)).toBe(false);
+      expect(await bodyOf(sim, note)).toContain("secret");
+      expect((await rowOf(sim, note)).waiting).toBe(0);
+    }
+    expect(await bodyOf(removal.device, note)).not.toContain("secret");
+  });
+});
+
+/** Whether a person's capability (hex) has a role, as this device knows. */
+function isIn(sim: SimDevice, notebook: string, person: string): boolean {
+  const store = storeOf(sim);
+  const id = parseHex(notebook) ?? new Uint8Array();
+  const row = store.spaces.get(id);
+  if (row === null) throw new Error("the notebook is here");
+  let verdict = openAuthority(row.genesis);
+  for (const { bytes, pos } of store.spaces.control(id)) {
+    const parsed = parseControl(bytes);
+    if (!parsed.ok || !verdict.ok) throw new Error("a log that was taken in");
+    verdict = admitControl(verdict.authority, parsed.value, pos ?? 1e9, null);
+  }
+  if (!verdict.ok) throw new Error(verdict.why);
+  return roleOf(verdict.authority, parseHex(person) ?? new Uint8Array()) !== roles.none;
+}
+
+async function replaceDisk(made: World, disk: World["relay"]["disk"]): Promise<void> {
+  made.relay.crash();
+  made.relay.disk = disk;
+  await made.relay.start();
+  await made.timeline.advance(5_000);
+}
+
+/** Ada and Bob are one person, Eve and Cyd guests who may edit; Ada has removed Cyd while Bob was away. */
+async function removed(seed: string) {
+  const made = new World({ seed, engines, encrypted: false, secrets: [] });
+  world = made;
+  const { timeline, network, relay } = made;
+  await relay.start();
+  const [ada, bob, eve, cyd] = ["ada", "bob", "eve", "cyd"].map((name) => made.addDevice(name));
+  if (ada === undefined || bob === undefined || eve === undefined || cyd === undefined) {
+    throw new Error("unreachable");
+  }
+  const words = ada.open().create().join(" ");
+  await timeline.advance(2_000);
+  bob.open();
+  await timeline.advance(2_000);
+  await inTime(made, deviceOf(bob).restore(words));
+  const { id: note } = await deviceOf(ada).createNote({ title: "Milk", body: "one" });
+  await timeline.advance(2_000);
+  const [first] = await deviceOf(ada).notebooks();
+  const notebook = first?.id ?? "";
+  for (const guest of [eve, cyd]) {
+    guest.open().create();
+    await timeline.advance(2_000);
+    await inTime(made, deviceOf(guest).setDisplayName(guest.name));
+    const { link } = await inTime(made, deviceOf(ada).share(notebook, "edit"));
+    await inTime(made, deviceOf(guest).join(link));
+    await append(guest, note, ` ${guest.name}`);
+    await timeline.advance(3_000);
+  }
+  network.part(bob.name, "refuse");
+  const diskBefore = relay.disk.copy();
+  const person = lastToJoin(ada, notebook);
+  await inTime(made, deviceOf(ada).removePerson(notebook, person));
+  await timeline.advance(10_000);
+  if (isIn(eve, notebook, person)) throw new Error("eve has heard of the removal");
+  return { made, ada, bob, eve, notebook, note, removal: { diskBefore, person, device: cyd } };
+}
+
+/** The capability (hex) of whoever joined a notebook last. */
+function lastToJoin(sim: SimDevice, notebook: string): string {
+  const records = storeOf(sim).spaces.control(parseHex(notebook) ?? new Uint8Array());
+  const joined = records.flatMap(({ bytes }) => {
+    const parsed = parseControl(bytes);
+    return parsed.ok && parsed.value.record.body.type === "join"
+      ? [toHex(parsed.value.record.body.signPub)]
+      : [];
+  });
+  return joined.at(-1) ?? "";
+}
+
+async function inTime<T>(made: World, work: Promise<T>): Promise<T> {
+  work.catch(() => {}); // awaited below, when its time has passed
+  await made.timeline.advance(15_000);
+  return work;
+}
 
 function chainOf(sim: SimDevice, note: string): Uint8Array {
   const doc = parseDocumentId(note) ?? new Uint8Array();

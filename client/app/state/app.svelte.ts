@@ -205,6 +205,9 @@ export class App {
       case "changes":
         this.current.receive(event.id, event.session, event.changes, event.arrivedAt);
         return;
+      case "mended":
+        this.attempt(() => this.current.openAnew(event.id));
+        return;
       case "presence":
         this.current.setPeers(event.id, event.peers);
         return;

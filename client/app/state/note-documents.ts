@@ -8,6 +8,7 @@ import type { DocHandle, DocumentId } from "@automerge/automerge-repo/slim";
 
 import type { NoteDocument, OpenedNote } from "#client/device/api.ts";
 import { Refusal } from "#client/device/refusal.ts";
+import { applySound, isTrap } from "#client/notes/sound-changes.ts";
 
 const NOT_HERE_YET =
   "This note has not arrived completely yet. It opens here as soon as the rest has come.";
@@ -61,13 +62,20 @@ function loadNote({ chunks, actor }: OpenedNote): A.Doc<NoteDocument> {
   throw new Refusal({ code: "unavailable", message: NOT_HERE_YET });
 }
 
-// One chunk that Automerge cannot read must not keep the rest from opening. The device has checked the
-// bytes, so looking for the culprit is left to the rare failure.
+// What Automerge cannot take must not keep the rest from opening. Looking for it is left to the rare failure.
 function loadReadable(chunks: readonly Uint8Array[], actor: string): A.Doc<NoteDocument> {
   try {
     return load(chunks, actor);
-  } catch {
-    return load(chunks.filter(isReadable), actor);
+  } catch (error) {
+    if (isTrap(error)) throw error;
+    const snapshot = chunks.find(isSnapshot);
+    const start = load(snapshot === undefined ? [] : [snapshot], actor);
+    const { doc } = applySound(
+      A,
+      start,
+      chunks.filter((chunk) => chunk !== snapshot),
+    );
+    return A.getActorId(doc) === actor ? doc : A.clone(doc, { actor });
   }
 }
 

@@ -195,6 +195,13 @@ export class CurrentNote {
     await this.open(phase.id);
   }
 
+  /** Something of a note was set aside, and the document that is open may have it in it: it is read anew. */
+  async openAnew(id: string): Promise<void> {
+    if (this.id !== id) return;
+    await this.close();
+    await this.open(id);
+  }
+
   asMarkdown(): string {
     const title = this.note?.text("title").trim() ?? "";
     const body = this.note?.text("body") ?? "";

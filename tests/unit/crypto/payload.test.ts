@@ -55,7 +55,7 @@ describe("what is sealed in an entry", () => {
     expect(encodePayload(noise, true)).toEqual(encodePayload(noise, false));
   });
 
-  it("weighs the same for 1 to 200 bytes: the length of a word is nobody's business", () => {
+  it("weighs the same for 1 to 200 bytes: the length of a word is nobody's business (attack 64)", () => {
     const lengths = new Set<number>();
     for (let bytes = 1; bytes <= 200; bytes += 1) {
       lengths.add(encodePayload(plain(bytesNamed("text", bytes)), true).length);
@@ -94,7 +94,7 @@ describe("a malformed content is refused, never with an exception,", () => {
     });
   });
 
-  it("when it would inflate to more than an entry may, or to another length than it says", () => {
+  it("when it would inflate to more than an entry may, or to another length than it says (attack 51)", () => {
     const packed = (data: Uint8Array, rawLength: number): Uint8Array =>
       new Writer()
         .u8(1)

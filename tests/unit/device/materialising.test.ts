@@ -77,7 +77,10 @@ async function setupUnread(count: number, body = "A line.\n") {
     () => undefined,
   );
   const random = (length: number): Uint8Array => new Uint8Array(length);
-  const loaded = new DeviceDocuments({ store, random, clock, damaged: () => undefined }, automerge);
+  const loaded = new DeviceDocuments(
+    { store, random, clock, damaged: () => undefined, culprits: null },
+    automerge,
+  );
   const documents = async (): Promise<DeviceDocuments> => loaded;
   const moved = (): void => undefined;
   const ports = { store, clock, timers, background, documents, moved };

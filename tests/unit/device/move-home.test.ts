@@ -250,7 +250,7 @@ async function forgeHome(person: SimDevice, notebook: string): Promise<void> {
   const { ed, automerge } = engines;
   const random = (length: number): Uint8Array => new Uint8Array(length).fill(7);
   const documents = new DeviceDocuments(
-    { store, random, clock: Date, damaged: () => undefined },
+    { store, random, clock: Date, damaged: () => undefined, culprits: null },
     automerge,
   );
   const space = spaceOf(person, notebook);

@@ -207,7 +207,13 @@ async function forgeName(
 ): Promise<boolean> {
   const ed = nodeEd25519();
   const automerge = await nodeAutomerge();
-  const ports = { store, random: nodeRandom, clock: Date, damaged: () => undefined };
+  const ports = {
+    store,
+    random: nodeRandom,
+    clock: Date,
+    damaged: () => undefined,
+    culprits: null,
+  };
   const documents = new DeviceDocuments(ports, automerge);
   const shelf = new Shelf({ store, ed, clock: Date, random: nodeRandom });
   shelf.openAll();

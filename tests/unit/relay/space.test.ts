@@ -53,6 +53,44 @@ function parsed(bytes: Uint8Array): Entry {
   return entry.value;
 }
 
+describe("a link that has expired", () => {
+  /** A link, somebody who joined by it, and perhaps a record of whoever vouches for that. */
+  function joined(vouch: (space: TestSpace) => void): TestSpace {
+    const space = new TestSpace("expired link");
+    const link = signerNamed("expiring link");
+    const kind = capabilityKinds.link;
+    space.grant({ signPub: link.pub, role: roles.admin, kind, notAfter: now - 1 });
+    space.join(link, signerNamed("guest").pub, roles.admin);
+    vouch(space);
+    return space;
+  }
+
+  it("[CTRL-6] is no reason to refuse a log whose administrator has built upon who came by it", () => {
+    const refused = admitControls(
+      opened(joined(() => undefined)),
+      joined(() => undefined).records,
+      now,
+      defaultLimits,
+    );
+    expect(refused).toMatchObject({ ok: false, refusal: "LINK_SPENT" });
+    const space = joined((made) => made.rotate([]));
+    expect(admitControls(opened(space), space.records, now, defaultLimits).ok).toBe(true);
+  });
+
+  it("[CTRL-6] is not vouched for by whoever came by it", () => {
+    const space = joined((made) => {
+      made.grant(
+        { signPub: signerNamed("accomplice").pub, role: roles.read },
+        signerNamed("guest"),
+      );
+    });
+    expect(admitControls(opened(space), space.records, now, defaultLimits)).toMatchObject({
+      ok: false,
+      refusal: "LINK_SPENT",
+    });
+  });
+});
+
 describe("a space's log", () => {
   it("[LOG-1] gives records and entries one run of positions, each chained to the one before", () => {
     const { space, device, state } = setupSpace();

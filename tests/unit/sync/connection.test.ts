@@ -112,6 +112,17 @@ describe("connecting", () => {
   });
 });
 
+/** Numbers from 0 to 1 that follow from a seed. */
+function mulberry(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
 describe("trying again", () => {
   it("waits a random part of a time that doubles up to a minute", () => {
     for (const [failures, ceiling] of [
@@ -134,6 +145,22 @@ describe("trying again", () => {
       expect(wait).toBeLessThan(ceiling);
       expect(wait).toBeGreaterThan(ceiling - 100);
     }
+  });
+
+  it("is spread when two hundred lose their relay at one moment (attack 60)", () => {
+    const draw = mulberry(60);
+    const seconds = new Map<number, number>();
+    for (let device = 0; device < 200; device += 1) {
+      const machine = new Machine();
+      machine.chance = draw();
+      machine.fail(6);
+      const wait = machine.state.retryAt - machine.now;
+      expect(wait).toBeLessThanOrEqual(60_000);
+      const second = Math.floor(wait / 1_000);
+      seconds.set(second, (seconds.get(second) ?? 0) + 1);
+    }
+    expect(Math.max(...seconds.values())).toBeLessThan(15);
+    expect(seconds.size).toBeGreaterThan(40);
   });
 
   it("starts from the beginning after half a minute of health, and not before", () => {

@@ -162,7 +162,7 @@ describe("a forged entry is refused, and why is told:", () => {
     ).toContain("origin is forged");
   });
 
-  it("a change whose bytes were altered", () => {
+  it("a change whose bytes were altered (attack 48)", () => {
     const changes = changesOf(2);
     const altered = changes.map((bytes) => bytes.slice());
     const last = altered[1];
@@ -184,6 +184,34 @@ describe("a forged entry is refused, and why is told:", () => {
     const foreign = { ...head, actorNonce: space.actorNonce("another") };
     expect(isHeadGenuine(space.ed, space.docId, foreign)).toBe(false);
     expect(whyRefused({ ...honest, heads: [foreign] })).toContain("signed falsely");
+  });
+
+  it("a change under the name, and at the place, of somebody else (attack 46)", () => {
+    const victim = signingKey(space.ed, bytesNamed("victim", 32));
+    const base = space.write(1);
+    const forged = Automerge.getAllChanges(
+      Automerge.change(
+        Automerge.clone(base, { actor: space.actor("victim's", victim) }),
+        { time: 0 },
+        (draft) => Automerge.splice(draft, ["body"], 0, 0, "never said"),
+      ),
+    ).slice(1);
+    const [change] = parsedChanges(forged);
+    const [root] = parsedChanges(Automerge.getAllChanges(base));
+    if (change === undefined || root === undefined) throw new Error("a change was made");
+    const known = space.knowledge({
+      originOf: () => space.origin([root.hash]),
+      capabilitiesOf: () => [space.admin.sign.publicKey],
+    });
+    // Vouched for by the forger's own key, under the victim's nonce or under one of the forger's.
+    const own = space.head(change, "victim's");
+    const lent = { ...own, devPub: victim.publicKey };
+    expect(whyRefused({ changes: forged, heads: [own] }, known)).toContain("no signed author");
+    expect(whyRefused({ changes: forged, heads: [lent] }, known)).toContain("signed falsely");
+    // The victim's own word for the same change would do: it is the signature that counts.
+    expect(
+      judge({ changes: forged, heads: [space.head(change, "victim's", victim)] }, known).type,
+    ).toBe("good");
   });
 
   it("a change that nobody signed for", () => {
@@ -248,7 +276,7 @@ describe("a forged entry is refused, and why is told:", () => {
     ).toContain("second beginning");
   });
 
-  it("a hundred bytes that claim a million operations", () => {
+  it("a hundred bytes that claim a million operations (attack 51)", () => {
     const bomb = handmade({ seq: 1, deps: [bytesNamed("before", 32)], rows: maxRowsPerEntry + 1 });
     expect(bomb.length).toBeLessThan(200);
     const [parsed] = parsedChanges([bomb]);

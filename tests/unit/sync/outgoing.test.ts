@@ -183,6 +183,27 @@ describe("what waits", () => {
     expect(sealed()).toHaveLength(entries.length);
   });
 
+  it("is sealed under a nonce and a counter of its own each time, however often (attack 65)", () => {
+    queue(write(40, 300));
+    const nonces = new Set<string>();
+    const counters = new Set<number>();
+    let sealed = 0;
+    for (let rounds = 0; rounds < 30; rounds += 1) {
+      sealWaiting(store, space, random, 2_048, 256);
+      for (const { bytes, entryId } of store.outbox.sealed(space.id)) {
+        const parsed = parseEntry(bytes, bytes.length);
+        if (!parsed.ok) throw new Error(parsed.error);
+        nonces.add(toHex(parsed.value.nonce));
+        counters.add(parsed.value.ctr);
+        sealed += 1;
+        store.outbox.unseal(space.id, entryId);
+      }
+    }
+    expect(sealed).toBeGreaterThan(200);
+    expect(nonces.size).toBe(sealed);
+    expect(counters.size).toBe(sealed);
+  });
+
   it("takes a new counter when it is sealed again, never an old one", () => {
     queue(write(2, 40));
     sealWaiting(store, space, random, entryBytes, 256);

@@ -57,6 +57,20 @@ describe("who is here", () => {
     expect(room.nameOf(bob)).toBe("Bob");
   });
 
+  it("is not brought back by what a relay has kept and plays again (attack 66)", () => {
+    room.receive(from(ada, tab, 1), beat("Ada"), 0);
+    room.receive(from(ada, tab, 2), beat("Ada"), 10_000);
+    room.expire(100_000);
+    expect(room.anybody).toBe(false);
+    for (const seq of [1, 2]) {
+      expect(room.receive(from(ada, tab, seq), beat("Ada"), 100_001)).toBe(false);
+    }
+    expect(room.anybody).toBe(false);
+    room.clear();
+    expect(room.receive(from(ada, tab, 2), beat("Ada"), 200_000)).toBe(false);
+    expect(room.receive(from(ada, tab, 3), beat("Ada"), 200_001)).toBe(true);
+  });
+
   it("leaves at once when it says so, with all its tabs", () => {
     room.receive(from(ada, tab, 1), beat("Ada"), 0);
     room.receive(from(ada, otherTab, 1), caret, 0);

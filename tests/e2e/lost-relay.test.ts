@@ -1,0 +1,146 @@
+/** A relay whose data is replaced by an old copy, and then by nothing, gets everything back from the devices (P6). */
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+import { endProcess, startRelayProcess, type RelayProcess } from "#tests/support/built-relay.ts";
+import { Home, Watch } from "#tests/support/cli.ts";
+
+const program = resolve(import.meta.dirname, "../../dist/sealeaf-relay.js");
+const message = "The relay lost some recent data. This device has put it back.";
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  const address = server.address();
+  await new Promise((closed) => server.close(closed));
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+}
+
+/** The shipped relay with its SQLite file, on one port whatever becomes of its data. */
+class Relay implements AsyncDisposable {
+  readonly root = mkdtempSync(join(tmpdir(), "sealeaf-lost-"));
+  readonly data = join(this.root, "data");
+  readonly #port: number;
+  #running: RelayProcess | null = null;
+
+  constructor(port: number) {
+    this.#port = port;
+  }
+
+  get address(): string {
+    return `http://localhost:${this.#port}/`;
+  }
+
+  async start(): Promise<void> {
+    this.#running = await startRelayProcess(program, {
+      SEALEAF_DATA: this.data,
+      SEALEAF_PORT: String(this.#port),
+    });
+  }
+
+  async stop(): Promise<void> {
+    if (this.#running !== null) await endProcess(this.#running.child, "SIGTERM");
+    this.#running = null;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    rmSync(this.root, { recursive: true, force: true });
+  }
+}
+
+function noticesOf(watch: Watch): readonly unknown[] {
+  return watch.events.flatMap(({ type, text }) => (type === "notice" ? [text] : []));
+}
+
+async function append(home: Home, id: string, text: string): Promise<void> {
+  const { body, heads } = await home.read(id);
+  const { code, stderr } = await home.run(
+    ["edit", id, "--base", heads.join(",")],
+    `${body}${text}`,
+  );
+  if (code !== 0) throw new Error(stderr);
+}
+
+/** A new device of the person finds all of it at the relay. */
+async function expectAtRelay(
+  relay: Relay,
+  phrase: string,
+  bodies: ReadonlyMap<string, string>,
+): Promise<void> {
+  using fresh = new Home();
+  const { code, stderr } = await fresh.run(["--relay", relay.address, "restore"], phrase);
+  expect({ code, stderr }).toMatchObject({ code: 0 });
+  await expect
+    .poll(
+      async () => {
+        await fresh.run(["sync"]);
+        const read = await Promise.all(
+          [...bodies.keys()].map(async (id) => [id, (await fresh.read(id)).body] as const),
+        ).catch(() => []);
+        return new Map(read);
+      },
+      { timeout: 90_000, interval: 1_000 },
+    )
+    .toEqual(bodies);
+}
+
+describe("the shipped relay and two devices that stay connected", { timeout: 400_000 }, () => {
+  it("hold everything again after yesterday's copy took its place, and after it was emptied, with one message each time", async () => {
+    await using relay = new Relay(await freePort());
+    await relay.start();
+    using ana = new Home();
+    using ben = new Home();
+    const phrase = await ana.init(relay.address);
+    const early = await ana.write("Early", "one");
+    await ana.run(["sync"]);
+    const restored = await ben.run(["--relay", relay.address, "restore"], phrase);
+    expect(restored).toMatchObject({ code: 0 });
+    await using anas = await Watch.start(ana);
+    await using bens = await Watch.start(ben);
+    await expect.poll(() => bodyIn(ben, early), { timeout: 30_000 }).toBe("one");
+
+    await relay.stop();
+    const yesterday = join(relay.root, "yesterday");
+    cpSync(relay.data, yesterday, { recursive: true });
+    await relay.start();
+    await append(ana, early, " two");
+    const late = await ana.write("Late", "only since yesterday");
+    await expect.poll(() => bodyIn(ben, early), { timeout: 90_000 }).toBe("one two");
+    await append(ben, early, " three");
+    await expect.poll(() => bodyIn(ana, early), { timeout: 30_000 }).toBe("one two three");
+    await expect.poll(() => bodyIn(ben, late), { timeout: 30_000 }).toBe("only since yesterday");
+    const bodies = new Map([
+      [early, "one two three"],
+      [late, "only since yesterday"],
+    ]);
+
+    for (const loss of ["an old copy", "nothing"]) {
+      const before = [anas, bens].map((watch) => noticesOf(watch).length);
+      await relay.stop();
+      rmSync(relay.data, { recursive: true });
+      if (loss === "an old copy") cpSync(yesterday, relay.data, { recursive: true });
+      await relay.start();
+      await expect
+        .poll(() => [...noticesOf(anas), ...noticesOf(bens)].length, { timeout: 120_000 })
+        .toBeGreaterThan(before.reduce((sum, told) => sum + told, 0));
+      await expectAtRelay(relay, phrase, bodies);
+      for (const [ix, watch] of [anas, bens].entries()) {
+        const told = noticesOf(watch).slice(before[ix]);
+        expect(told.length).toBeLessThanOrEqual(1);
+        expect(told.every((text) => text === message)).toBe(true);
+      }
+      for (const home of [ana, ben]) {
+        for (const [id, body] of bodies) expect(await bodyIn(home, id)).toBe(body);
+      }
+    }
+  });
+});
+
+async function bodyIn(home: Home, id: string): Promise<string | null> {
+  const { code, stdout } = await home.run(["--json", "cat", id]);
+  return code === 0 ? (JSON.parse(stdout) as { body: string }).body : null;
+}
