@@ -135,7 +135,7 @@ export class Witness {
 
   /** What a device that has read as far as this one holds: the same, unless something was kept from one of them. */
   compare(frontier: Frontier, digests: readonly DocumentDigest[]): void {
-    const { clock } = this.#ports;
+    const { clock, store } = this.#ports;
     const { frontier: own } = this.#space;
     if (frontier.pos !== own.pos || !equal(frontier.chainTag, own.chainTag)) return;
     const ours = new Map(
@@ -147,6 +147,7 @@ export class Witness {
     for (const { docId, digest } of digests) {
       const key = toHex(docId);
       const mine = ours.get(key);
+      if (mine !== undefined) store.metrics.count("divergence-checks");
       if (mine === undefined || equal(mine, digest)) this.#differing.delete(key);
       else if (!this.#differing.has(key)) this.#differing.set(key, clock.now());
     }
@@ -162,7 +163,10 @@ export class Witness {
   #agrees({ pos, chainTag: told }: Frontier, words: Uint8Array): boolean {
     const { store } = this.#ports;
     const known = store.inbox.chainAt(this.#space.id, pos);
-    if (known === null || equal(chainTag(known), told)) return true;
+    if (known === null) return true;
+    store.metrics.count("divergence-checks");
+    if (equal(chainTag(known), told)) return true;
+    store.metrics.count("divergences");
     if (store.evidence.add(this.#space.id, "fork", words)) this.#listener.forked();
     return false;
   }
@@ -184,6 +188,9 @@ export class Witness {
     // While the relay still brings more, nobody can say that it keeps anything back.
     if (!isOverdue) this.#doubtSince = null;
     else if (this.#listener.isCaughtUp()) this.#doubtSince ??= oldest;
+    if (before === null && this.#doubtSince !== null) {
+      this.#ports.store.metrics.count("divergences");
+    }
     if ((before === null) !== (this.#doubtSince === null)) this.#listener.doubtChanged();
   }
 }

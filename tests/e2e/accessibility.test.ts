@@ -38,6 +38,14 @@ describe.each(["light", "dark"] as const)("the app in the %s theme", (colorSchem
     await page.keyboard.press("Escape");
     await parts(page).status.click();
     expect(await faults(page)).toEqual([]);
+    await page.getByRole("button", { name: "Details" }).click();
+    await page.getByRole("dialog", { name: "Synchronisation" }).waitFor();
+    expect(await faults(page)).toEqual([]);
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: "More about this note" }).click();
+    await page.getByRole("menuitem", { name: "This note’s sync" }).click();
+    await page.getByText("Nobody is known to have all of it").waitFor();
+    expect(await faults(page)).toEqual([]);
     await page.keyboard.press("Escape");
     await page.getByRole("button", { name: "Settings" }).first().click();
     expect(await faults(page)).toEqual([]);

@@ -218,7 +218,10 @@ describe("a relay that keeps the newest entries back (attack 37)", () => {
       for (const sim of [ada, bob, cyd]) expect(await doubtsOf(sim)).toEqual([]);
     }
     for (const sim of devices) {
-      expect((await deviceOf(sim).status()).word).toBe("up-to-date");
+      const { word, divergence } = await deviceOf(sim).syncReport();
+      expect(word).toBe("up-to-date");
+      expect(divergence.found).toBe(0);
+      expect(divergence.checks).toBeGreaterThan(0);
       expect(logOf(sim).filter((text) => text.includes("newer changes"))).toEqual([]);
     }
   });
@@ -266,7 +269,10 @@ describe("a relay that shows two devices two logs (attack 39)", () => {
       const evidence = storeOf(sim).evidence.of(space ?? new Uint8Array());
       expect(evidence.map(({ what }) => what)).toContain("fork");
       expect(evidence.every(({ bytes }) => bytes.length > 0)).toBe(true);
-      expect((await deviceOf(sim).status()).word).toBe("needs-you");
+      const { word, divergence } = await deviceOf(sim).syncReport();
+      expect(word).toBe("needs-you");
+      expect(divergence.found).toBeGreaterThan(0);
+      expect(divergence.checks).toBeGreaterThan(divergence.found);
     }
     // And nothing is lost: an honest relay brings both together again.
     for (const sim of [ada, bob]) {

@@ -30,7 +30,7 @@ export function syncText(status: SyncStatus): string {
     case "limited":
       return `Limited${reasonOf(status.detail)}`;
     case "needs-you":
-      return "Needs you: 1";
+      return `Needs you: ${Math.max(1, status.relays.filter(({ word }) => word === "needs-you").length)}`;
   }
 }
 
@@ -121,8 +121,10 @@ export function asideText(entries: number): string {
   return `${entries} changes could not be applied and are kept aside. The notes are fine.`;
 }
 
+/** Why, if it can be said in the room that a footer has: what stands behind the last colon of the first sentence, or all of it. */
 function reasonOf(detail: string): string {
-  const [sentence] = detail.split(/[.;]/);
-  if (sentence === undefined || sentence === "" || sentence.length > 32) return "";
-  return `: ${sentence.charAt(0).toLowerCase()}${sentence.slice(1)}`;
+  const [sentence = ""] = detail.split(/[.;](?:\s|$)/);
+  const reason = (sentence.split(": ").at(-1) ?? "").replace(/^the /i, "");
+  if (reason === "" || reason.length > 40) return "";
+  return `: ${reason.charAt(0).toLowerCase()}${reason.slice(1)}`;
 }

@@ -8,6 +8,8 @@ import { syncSentence, syncText, syncTone } from "#client/app/state/sync-words.t
 import { shortTime, timeAgo } from "#client/app/state/time-words.ts";
 import { wordsIn } from "#client/app/state/typed-words.ts";
 import type { NoteRow, SyncStatus } from "#client/device/api.ts";
+import { describeRelay } from "#client/device/status-word.ts";
+import { refusals } from "#relay/protocol/errors.ts";
 
 const calm: SyncStatus = {
   word: "up-to-date",
@@ -82,6 +84,24 @@ describe("the footer", () => {
       expect(syncSentence({ ...calm, word, durable: true })).toMatch(/saved/);
       expect(syncSentence({ ...calm, word, durable: false })).not.toMatch(/saved/);
     }
+  });
+
+  it("says why it is limited, as the device puts it", () => {
+    const session = {
+      connected: true,
+      failing: false,
+      lastFailure: null,
+      refusedCode: refusals.DISK_FULL.code,
+      stuck: [],
+      upToDate: false,
+      doubts: [],
+      inconsistent: false,
+    };
+    const limited = describeRelay(session, 1, true);
+    expect(syncText({ ...calm, ...limited })).toBe("Limited: relay is full");
+    const room = describeRelay({ ...session, refusedCode: refusals.QUOTA_SPACE.code }, 1, true);
+    const several = { ...room, detail: `relay.example:8787: ${room.detail}` };
+    expect(syncText({ ...calm, ...several })).toBe("Limited: notebook has used up its room there");
   });
 
   it("shortens a reason that would not fit to the word alone", () => {
