@@ -115,6 +115,13 @@ export class NotesIndex {
       .map(noteRow);
   }
 
+  /** The notes that have gone to another notebook. */
+  moved(): NoteRow[] {
+    return this.#sqlite
+      .all<StoredNoteRow>(`SELECT ${columns} FROM note WHERE moved_to IS NOT NULL`)
+      .map(noteRow);
+  }
+
   /** Every document that has a row, the one changed last first. */
   documents(): Uint8Array[] {
     return this.#sqlite

@@ -546,8 +546,13 @@ export interface DeviceApi {
   setKeep(notebook: string, keep: Keep): Promise<void>;
   /** Puts a notebook into another one, or (null) on its own, for this person on all their devices; whatever it allows. */
   nestNotebook(notebook: string, parent: string | null): Promise<void>;
-  /** A copy in the other notebook and a marker in the old one; resolves to the new id. */
+  /**
+   * Into another notebook, with all that was ever written in it; resolves to the new id. It is gone from the old one as soon
+   * as the relay has it in the new one, here at once.
+   */
   moveNote(id: string, notebook: string, call?: CallName): Promise<{ id: string }>;
+  /** A notebook for this note alone, named like it, where it goes with all that was ever written in it: to be shared. */
+  shareNote(id: string, call?: CallName): Promise<{ notebook: string; id: string }>;
   /** Works offline; the link opens once this device has reached the relay. */
   share(notebook: string, role: "read" | "edit"): Promise<{ link: string }>;
   /** Ends a link (its capability key in hex); who came by it stays. */

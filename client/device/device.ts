@@ -68,6 +68,7 @@ import type { Automerge } from "./index-document.ts";
 import { Homes } from "./homes.ts";
 import { Indices } from "./indices.ts";
 import { Materialiser } from "./materialiser.ts";
+import { Moving } from "./moving.ts";
 import { NoteRows } from "./note-rows.ts";
 import { Membership } from "./membership.ts";
 import { noteSync } from "./note-sync.ts";
@@ -151,6 +152,7 @@ export class Device implements DeviceApi {
   readonly #compaction: Compaction;
   readonly #conflicts: ConflictReview;
   readonly #snapshots: SnapshotMaker;
+  readonly #moving: Moving;
   readonly #openDocument: OpenDocument;
   readonly #culprits: Culprits;
   readonly #search: Search;
@@ -229,7 +231,9 @@ export class Device implements DeviceApi {
     this.#materialiser = materialiser;
     this.#search = new Search({ ...parts, materialiser });
     const arrival = new Arrival({ ...parts, progress });
-    this.#notes = new Notes({ ...parts, rows, materialiser, arrival, changedHere });
+    const moving = new Moving({ ...parts, background, rows, changedHere });
+    this.#moving = moving;
+    this.#notes = new Notes({ ...parts, rows, materialiser, arrival, moving, changedHere });
     this.#retention = new Retention({ ...parts, background, notes: this.#notes });
     this.#notebooks = new Notebooks({ ...parts, changedHere });
     this.#membership = new Membership(parts);
@@ -342,6 +346,7 @@ export class Device implements DeviceApi {
     this.#materialiser.close();
     this.#compaction.close();
     this.#snapshots.close();
+    this.#moving.close();
     this.#retention.close();
     this.#removal.close();
     this.#renewal.close();
@@ -594,6 +599,14 @@ export class Device implements DeviceApi {
 
   pinNote(id: string, pinned: boolean): Promise<void> {
     return this.#notes.pin(id, pinned);
+  }
+
+  async shareNote(id: string, call?: CallName): Promise<{ notebook: string; id: string }> {
+    const name = this.#notes.must(id).row.title;
+    const named = (part: string): CallName | undefined => call && `${call}/${part}`;
+    const notebook = await this.createNotebook(name === "" ? "Note" : name, named("notebook"));
+    const { id: moved } = await this.moveNote(id, notebook.id, named("note"));
+    return { notebook: notebook.id, id: moved };
   }
 
   moveNote(id: string, notebook: string, call?: CallName): Promise<{ id: string }> {
@@ -887,6 +900,7 @@ export class Device implements DeviceApi {
   #progressed(): void {
     this.#homes.moved();
     this.#snapshots.soon();
+    this.#moving.soon();
     this.#progress.moved();
     this.#ownDevices.moved();
     this.#endings.moved();

@@ -50,6 +50,7 @@ import {
   type VaultIndex,
 } from "./index-document.ts";
 import { parentsIn, saveParents } from "./nesting.ts";
+import { pendingCopies } from "./pending-moves.ts";
 import type { RelayDesk } from "./relay-desk.ts";
 import { renewalsIn, signRenewal, type RenewalRequest } from "./renewal-request.ts";
 import { firstNotebookName, type Shelf } from "./shelf.ts";
@@ -417,6 +418,7 @@ export class Indices {
   }
 
   #projectNotes(space: Space, index: NotebookIndex): void {
+    const copies = pendingCopies(this.#store);
     const { notes } = this.#store;
     const { shelf } = this.#ports;
     const held = new Map(
@@ -434,14 +436,14 @@ export class Indices {
       if (row !== undefined && !equal(row.space, space.id) && !isAstray) continue;
       const kept = row ?? this.#blankRow(space, doc, createdAt);
       const after = this.#settledRow(
-        listedRow(index, { ...kept, space: space.id }, createdAt),
+        listedRow(index, { ...kept, space: space.id }, createdAt, copies),
         went,
       );
       this.#keepRow(isAstray ? undefined : row, after);
     }
     for (const row of held.values()) {
       if (!equal(row.space, space.id) || index.notes[toHex(row.doc)] !== undefined) continue;
-      this.#keepRow(row, this.#settledRow(listedRow(index, row, row.createdAt), went));
+      this.#keepRow(row, this.#settledRow(listedRow(index, row, row.createdAt, copies), went));
     }
   }
 
@@ -585,7 +587,13 @@ function successorsIn(vault: VaultIndex): readonly { from: Uint8Array; to: Uint8
   });
 }
 
-function listedRow(index: NotebookIndex, row: NewNote, createdAt: number): NewNote {
+/** @param copies of notes whose marker waits, by their ids in hex */
+function listedRow(
+  index: NotebookIndex,
+  row: NewNote,
+  createdAt: number,
+  copies: ReadonlyMap<string, Uint8Array>,
+): NewNote {
   const key = toHex(row.doc);
   const trash = index.trash[key];
   const moved = index.moved[key];
@@ -593,7 +601,7 @@ function listedRow(index: NotebookIndex, row: NewNote, createdAt: number): NewNo
     ...row,
     createdAt,
     trashedAt: trash === undefined ? null : (unpackMoment(trash) ?? createdAt),
-    movedTo: moved === undefined ? null : (unpackMove(moved)?.doc ?? null),
+    movedTo: (moved === undefined ? copies.get(key) : unpackMove(moved)?.doc) ?? null,
     listed: index.notes[key] !== undefined,
   };
 }

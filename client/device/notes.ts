@@ -17,9 +17,10 @@ import type { Arrival } from "./arrival.ts";
 import type { CallName, Commit, Draft, FieldSplice, NoteDocument, OpenedNote } from "./api.ts";
 import type { DeviceDocuments } from "./documents.ts";
 import type { DeviceEvents } from "./events.ts";
-import { packMoment, packMove } from "./index-document.ts";
+import { packMoment } from "./index-document.ts";
 import type { Indices } from "./indices.ts";
 import type { Materialiser } from "./materialiser.ts";
+import type { Moving } from "./moving.ts";
 import type { NoteRows } from "./note-rows.ts";
 import { refuse } from "./refusal.ts";
 import type { RelayDesk } from "./relay-desk.ts";
@@ -36,6 +37,7 @@ export interface NotesPorts {
   readonly rows: NoteRows;
   readonly materialiser: Materialiser;
   readonly arrival: Arrival;
+  readonly moving: Moving;
   readonly events: DeviceEvents;
   readonly documents: () => Promise<DeviceDocuments>;
   /** Something was written here: told to the lists, and to the relay. */
@@ -313,7 +315,16 @@ export class Notes {
     return this.#write(documents, space, content);
   }
 
-  /** A copy in the other notebook and a marker in the old one. */
+  /** A note whose text is needed has to be here. */
+  async #present(space: Space, docId: Uint8Array): Promise<void> {
+    const { arrival } = this.#ports;
+    await arrival.of(space, docId);
+    if (arrival.isMissing(docId) || !this.#store.changes.knows(docId)) {
+      refuse("unavailable", "This note has not arrived on this device yet.");
+    }
+  }
+
+  /** Into the other notebook, with all that was ever written in it; the marker in the old one follows. */
   async move(id: string, notebook: string, call?: CallName): Promise<{ id: string }> {
     const { shelf, indices, changedHere } = this.#ports;
     const { docId, row, space } = this.must(id);
@@ -321,13 +332,11 @@ export class Notes {
     mustWrite(space);
     mustWrite(target);
     if (target === space) return { id };
-    const content = await this.contentOf(row);
+    await this.#present(space, docId);
+    await this.#recoverDraftsIfRoom(docId);
     const documents = await this.#ports.documents();
     const moved = this.#once(call, () => {
-      const copy = this.copyInto(documents, content, target);
-      indices.edit(documents, space, (index) => {
-        index.moved[toHex(docId)] = packMove(target.id, copy);
-      });
+      const copy = this.#ports.moving.copy(documents, row, target);
       if (this.#store.pins.has(docId)) {
         indices.pin(documents, copy, true);
         indices.pin(documents, docId, false);

@@ -31,6 +31,7 @@ export const DEVICE_METHODS: MethodNames<DeviceApi> = {
   nestNotebook: true,
   setKeep: true,
   moveNote: "named",
+  shareNote: "named",
   share: true,
   revokeLink: true,
   removePerson: true,

@@ -331,6 +331,11 @@ export class FakeDevice implements DeviceApi {
     this.emit({ type: "notes" });
     return { id: moved };
   });
+  shareNote = this.#method("shareNote", (id: string) => {
+    const notebook = this.addNotebook(this.#note(id).row.title || "Note");
+    this.setRow(id, { notebook });
+    return { notebook, id };
+  });
   share = this.#method("share", (notebook: string, role: "read" | "edit") => {
     this.shares.push({ notebook, role });
     const row = this.#notebooks.get(notebook);
