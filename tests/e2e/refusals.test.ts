@@ -77,8 +77,7 @@ describe("bad input in the app", () => {
     const submit = field
       .page()
       .getByRole("dialog")
-      .getByRole("button", { name: /bring back|restore/i })
-      .last();
+      .getByRole("button", { name: "Look what they open" });
     const refusalTo = async (words: string): Promise<string> => {
       await field.fill(words);
       await submit.click();

@@ -404,14 +404,19 @@ export class FakeDevice implements DeviceApi {
     link: `https://notes.example/#1d.${"s".repeat(43)}.${"v".repeat(43)}`,
     expiresAt: this.#now() + 600_000,
   }));
-  cancelDeviceLink = this.#method("cancelDeviceLink", () => undefined);
+  /** How often the offer to another device was taken back. */
+  cancelled = 0;
+  cancelDeviceLink = this.#method("cancelDeviceLink", () => void (this.cancelled += 1));
   setDeviceName = this.#method("setDeviceName", (name: string) => {
     this.devicesNow = this.devicesNow.map((row) => (row.self ? { ...row, name } : row));
     this.emit({ type: "devices" });
   });
   foundNow: FoundByWords = { notebooks: 3, devices: 2, lastChangeAt: 0 };
   previewWords = this.#method("previewWords", (_words: string) => this.foundNow);
-  becomeDevice = this.#method("becomeDevice", (_link: string) => {
+  /** The link of another device that this one has used. */
+  became: string | null = null;
+  becomeDevice = this.#method("becomeDevice", (link: string) => {
+    this.became = link;
     this.#notes.clear();
     this.addNote({ title: "Restored", body: "Back again." });
     this.infoNow = { ...this.infoNow, words: "saved" };

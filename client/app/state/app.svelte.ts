@@ -394,10 +394,22 @@ export class App {
     await this.device.load();
   }
 
-  async restoreFromWords(words: string): Promise<void> {
+  restoreFromWords(words: string): Promise<void> {
+    return this.#replaced(() => this.parts.device.restore(words));
+  }
+
+  /** With a link from another device of this person. */
+  async becomeDevice(link: string): Promise<void> {
+    await this.#replaced(() => this.parts.device.becomeDevice(link));
+    this.navigation.link = null;
+    this.notices.show("Your notes are coming to this device.");
+  }
+
+  /** What is here is given up for what comes; nothing is, where the device refuses. */
+  async #replaced(work: () => Promise<void>): Promise<void> {
     await this.current.close();
     try {
-      await this.parts.device.restore(words);
+      await work();
     } finally {
       await this.reload();
       await this.#openNewestToCome();

@@ -34,4 +34,11 @@ export class DevicesState {
     await this.load();
     return removed;
   }
+
+  /** From the words alone: every other device is shut out. */
+  async shutOthersOut(words: string): Promise<RemovedDevice> {
+    const removed = await this.#device.shutOthersOut(words);
+    await this.load();
+    return removed;
+  }
 }

@@ -6,6 +6,8 @@ export type Sheet =
   | { readonly type: "words" }
   | { readonly type: "restore" }
   | { readonly type: "settings" }
+  | { readonly type: "add-device" }
+  | { readonly type: "stolen" }
   | { readonly type: "relay" }
   | { readonly type: "sync" }
   /** One note's sync, by the note's id. */
@@ -65,4 +67,9 @@ export class Navigation {
 /** The link in an address's fragment, or null when the fragment is none of ours. */
 export function linkIn(address: string): string | null {
   return /#1[red][.]/.test(address) ? address : null;
+}
+
+/** Made by another device of the same person, for this one to become theirs, too. */
+export function isDeviceLink(link: string): boolean {
+  return link.includes("#1d.");
 }

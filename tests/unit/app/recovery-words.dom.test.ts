@@ -89,9 +89,38 @@ describe("bringing notes back with the words", () => {
     expect(document.querySelector("dialog textarea")).toBeNull();
   });
 
+  it("shows what the words open before anything is replaced", async () => {
+    const { app, device } = await setupScreen();
+    device.foundNow = { notebooks: 3, devices: 1, lastChangeAt: null };
+    app.navigation.show({ type: "restore" });
+    await shown();
+    await type(named("textarea", "Recovery words"), "legal ".repeat(24));
+    await submit("dialog form");
+    expect(textOf(document.querySelector("dialog [role=status]"))).toBe(
+      "These words open 3 notebooks and one device.",
+    );
+    expect(device.infoNow.words).toBe("unsaved");
+
+    await click("dialog button", "Bring back my notes");
+    expect(app.notes.rows.map(({ title }) => title)).toEqual(["Restored"]);
+    expect(document.querySelector("dialog")).toBeNull();
+  });
+
+  it("leaves everything as it is where other words were meant", async () => {
+    const { app, device } = await setupScreen();
+    app.navigation.show({ type: "restore" });
+    await shown();
+    await type(named("textarea", "Recovery words"), "legal ".repeat(24));
+    await submit("dialog form");
+    await click("dialog button", "Other words");
+    expect(named("textarea", "Recovery words")).toBeTruthy();
+    expect(device.infoNow.words).toBe("unsaved");
+    expect(app.current.note).not.toBeNull();
+  });
+
   it("names a typing error in the device's sentence", async () => {
     const { app, device } = await setupScreen();
-    device.refusals.set("restore", {
+    device.refusals.set("previewWords", {
       code: "bad-words",
       message: "Word 3 is not in the list.",
     });
