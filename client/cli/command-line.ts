@@ -27,7 +27,7 @@ export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
   devices remove ID          take a lost or sold device out of everything, for good
   shut-out-others            after a theft: with the words on standard input, every other device is out
   device-link [cancel]       a link for one more device of yours, good for ten minutes
-  redeem INVITATION          enter a relay that asks for one
+  redeem INVITATION [URL]    enter a relay that asks for one; without URL the own one
   sync [--timeout S]         exchange everything with the relay, then stop; keeps trying
                              for S seconds, else gives up when the relay cannot be reached
   watch                      stay connected; one JSON line per event
@@ -83,7 +83,8 @@ export type Command =
   | { readonly name: "devices"; readonly act: "name"; readonly deviceName: string }
   | { readonly name: "devices"; readonly act: "remove"; readonly id: string }
   | { readonly name: "device-link"; readonly act: "show" | "cancel" }
-  | { readonly name: "redeem"; readonly invite: string }
+  /** Null: the own relay. */
+  | { readonly name: "redeem"; readonly invite: string; readonly relay: string | null }
   | { readonly name: "offline"; readonly offline: boolean }
   | { readonly name: "conflicts"; readonly note: string | null; readonly reviewed: string | null }
   | { readonly name: "passphrase"; readonly action: "set" | "change" | "remove" }
@@ -242,9 +243,7 @@ function commandOf(name: string, rest: readonly string[], values: Values): Comma
         return "move-home needs a notebook (see notebooks) and the address of a relay.";
       }
       const relay = relayAddress(second);
-      return relay === null
-        ? `“${second}” is not the address of a relay. It looks like https://notes.example.`
-        : { name, notebook: first, relay };
+      return relay === null ? notARelay(second) : { name, notebook: first, relay };
     }
     case "passphrase":
       if (first !== "set" && first !== "change" && first !== "remove") {
@@ -264,9 +263,13 @@ function commandOf(name: string, rest: readonly string[], values: Values): Comma
       return rest.length === 0 || (first === "cancel" && second === undefined)
         ? { name, act: first === "cancel" ? "cancel" : "show" }
         : "device-link takes nothing, or cancel.";
-    case "redeem":
+    case "redeem": {
       if (first === undefined) return "redeem needs an invitation.";
-      return second === undefined ? { name, invite: first } : "redeem takes one invitation.";
+      if (rest.length > 2) return "redeem takes one invitation, and the address of its relay.";
+      const relay = second === undefined ? null : relayAddress(second);
+      if (second !== undefined && relay === null) return notARelay(second);
+      return { name, invite: first, relay };
+    }
     case "name":
       return first === undefined ? "name needs a name." : { name, displayName: rest.join(" ") };
     case "backup":
@@ -302,6 +305,10 @@ function devicesCommand([act, ...rest]: readonly string[]): Command | string {
     default:
       return "devices takes nothing, or name, or remove.";
   }
+}
+
+function notARelay(typed: string): string {
+  return `“${typed}” is not the address of a relay. It looks like https://notes.example.`;
 }
 
 function wrong(message: string): ParsedLine {

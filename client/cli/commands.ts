@@ -144,8 +144,8 @@ export async function runCommand(
       mustKnowRelay(device);
       return linkDevice(device, command.act);
     case "redeem":
-      mustKnowRelay(device);
-      await device.redeemInvite(command.invite);
+      if (command.relay === null) mustKnowRelay(device);
+      await device.redeemInvite(command.invite, command.relay);
       return done({ redeemed: true }, "The relay has let you in. Run sync to send what waits.\n");
     case "sync": {
       mustKnowRelay(device);

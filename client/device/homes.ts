@@ -118,7 +118,7 @@ export class Homes {
       if (!(await there.admitsSpaces())) {
         refuse(
           "refused",
-          `${hostOf(relay)} keeps notebooks only of people whom its operator has let in. Redeem an invitation there first; nothing was changed.`,
+          `${hostOf(relay)} keeps notebooks only of people whom its operator has let in. Redeem an invitation to it first; nothing was changed.`,
         );
       }
       return desk.placeOf(desk.knownAs(relay) ?? relay);

@@ -52,6 +52,20 @@ describe("a line", () => {
       notebook: "N",
     });
     expect(commandOf("join", "L")).toEqual({ name: "join", link: "L" });
+    expect(commandOf("redeem", "I")).toEqual({ name: "redeem", invite: "I", relay: null });
+    expect(commandOf("redeem", "I", "https://other.example/notes/")).toEqual({
+      name: "redeem",
+      invite: "I",
+      relay: "wss://other.example/notes/v1",
+    });
+    expect(commandOf("relays")).toEqual({ name: "relays" });
+    expect(commandOf("move-home", "N", "https://other.example")).toEqual({
+      name: "move-home",
+      notebook: "N",
+      relay: "wss://other.example/v1",
+    });
+    expect(complaintAbout("move-home", "N")).toContain("needs a notebook");
+    expect(complaintAbout("move-home", "N", "nowhere")).toContain("not the address of a relay");
     expect(commandOf("name", "Ana", "Lea")).toEqual({ name: "name", displayName: "Ana Lea" });
     expect(commandOf("words")).toEqual({ name: "words", check: false });
     expect(commandOf("words", "check")).toEqual({ name: "words", check: true });

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { toBase64url } from "#relay/protocol/bytes.ts";
 import { startTestRelay, type TestRelay } from "#tests/support/relay.ts";
-import { eventually, refusalOf, setupDevice } from "./setup-device.ts";
+import { eventually, onlyNotebook, refusalOf, setupDevice } from "./setup-device.ts";
 
 const patienceMs = 20_000;
 const unknown = "AAAAAAAAAAAAAAAAAAAAAA";
@@ -46,6 +46,24 @@ describe("another device of somebody who was invited", () => {
     await eventually(first.device, async () =>
       (await first.device.notebooks()).some(({ name }) => name === "By the second"),
     );
+  });
+});
+
+describe("a relay by invitation beside one's own", { timeout: 60_000 }, () => {
+  it("keeps a notebook once its invitation is redeemed, and refuses it before", async () => {
+    const own = await startTestRelay();
+    await using at = await setupRelay();
+    await using ana = await setupDevice({ relayUrl: own.url });
+    const { id } = await onlyNotebook(ana.device);
+    const move = (): Promise<{ notebook: string }> => ana.device.moveHome(id, at.relay.url);
+    expect(await refusalOf(move)).toBe("refused");
+    expect(await onlyNotebook(ana.device)).toMatchObject({ id, relay: null });
+
+    await ana.device.redeemInvite(at.invite, at.relay.url);
+    const { notebook } = await move();
+    expect(await onlyNotebook(ana.device)).toMatchObject({ id: notebook, relay: at.relay.url });
+    expect(await ana.device.settled(patienceMs)).toBe(true);
+    await own.stop();
   });
 });
 
