@@ -70,11 +70,12 @@ function relayAddressIn(encoded: string): string | null {
   }
 }
 
-/** Whether it is the whole address of a relay, as links and vaults carry it. */
+/** Whether it is the whole address of a relay, as links and vaults carry it: one that was cut short is none. */
 export function isRelayAddress(text: string): boolean {
   if (text.length > longestRelayAddress || !URL.canParse(text)) return false;
-  const { protocol, host, hash } = new URL(text);
-  return (protocol === "ws:" || protocol === "wss:") && host !== "" && hash === "";
+  const { protocol, host, pathname, search, hash } = new URL(text);
+  const isWhole = pathname.endsWith("/v1") && search === "" && hash === "";
+  return (protocol === "ws:" || protocol === "wss:") && host !== "" && isWhole;
 }
 
 function refuse(message: string): ParsedLink {

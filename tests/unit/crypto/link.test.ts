@@ -51,13 +51,27 @@ describe("a damaged link is refused with a sentence, never with an exception,", 
   });
 
   it("when it names a relay that is none", () => {
-    const relays = ["https://a.example", "javascript:alert(1)", "", "wss://"];
+    const relays = [
+      "https://a.example/v1",
+      "javascript:alert(1)",
+      "",
+      "wss://",
+      "wss://a.example/",
+    ];
     for (const text of relays) {
       const named = `${good}.${Buffer.from(text).toString("base64url")}`;
       expect(parseLink(named)).toEqual({
         ok: false,
         message: expect.stringContaining("This link is damaged: the relay it names"),
       });
+    }
+  });
+
+  it("wherever it was cut short, within the address of its relay too", () => {
+    const whole = `${good}.${Buffer.from("wss://a.example:8443/notes/v1").toString("base64url")}`;
+    expect(parseLink(whole)).toMatchObject({ ok: true });
+    for (let length = good.length + 1; length < whole.length; length += 1) {
+      expect(parseLink(whole.slice(0, length))).toMatchObject({ ok: false });
     }
   });
 
