@@ -1,5 +1,6 @@
 /** Removing one of one's own devices: from the vault, and from everything that the vault had let it into. */
 import { beforeAll, describe, expect, it } from "vitest";
+import { equal } from "#relay/protocol/bytes.ts";
 import { loadEngines, type Engines } from "#tests/support/world.ts";
 import { OwnWorld, type OwnDevice } from "./own-world.ts";
 
@@ -125,6 +126,26 @@ describe("removing", { timeout: 120_000 }, () => {
     await own.pass(120_000);
     expect((await phone.device.info()).removed).toBe(true);
     expect(await desk.names()).toEqual(["(words)", "desk"]);
+  });
+
+  it("ends the former access only once the relay has what the vault says of the new one", async () => {
+    await using made = await setup("vault first");
+    const { own, desk } = made;
+    const { outbox, spaces } = desk.store;
+    const vault = spaces.list().find(({ kind }) => kind === "vault");
+    const depth = outbox.depth.bind(outbox);
+    let isHeld = true;
+    outbox.depth = (space) =>
+      isHeld && space !== undefined && vault !== undefined && equal(space, vault.id)
+        ? 1
+        : depth(space);
+    expect(await removed(own, desk, "phone")).toEqual({ notebooks: 0, waiting: [] });
+    expect(await desk.device.accessRenewal()).toMatchObject({ underWay: 2 });
+    isHeld = false;
+    await desk.device.createNote({ title: "Something moves" });
+    await own.settled(desk);
+    await own.pass(30_000);
+    expect(await desk.device.accessRenewal()).toMatchObject({ underWay: 0 });
   });
 
   it("leaves one of two that remove each other", async () => {
