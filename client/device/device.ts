@@ -286,6 +286,7 @@ export class Device implements DeviceApi {
   #wake(): void {
     for (const words of this.#shelf.mend()) this.#log("warning", words);
     this.#suspects.push(...this.#culprits.afterCrash());
+    this.#ownDevices.logMoved();
     if (this.#ports.connect === "always") this.connect();
     // A connection from before there was an identity knows no space yet.
     for (const space of this.#shelf.spaces()) this.#desk.add(space);
@@ -827,6 +828,7 @@ export class Device implements DeviceApi {
       this.#renewal.changed(space);
       return;
     }
+    this.#ownDevices.logMoved();
     this.#events.notify("devices");
     this.#deviceLinks.moved();
   }

@@ -44,6 +44,8 @@ export function isNews(sinceMs: number, wasHere: boolean): boolean {
 export class OwnDevices {
   readonly #ports: OwnDevicesPorts;
   #isHere = false;
+  /** By vault in hex: who else was in it when its log was looked at last. */
+  readonly #known = new Map<string, ReadonlySet<string>>();
   /** When this device last told that it is here; null before the vault was asked. */
   #toldAt: number | null = null;
 
@@ -92,6 +94,24 @@ export class OwnDevices {
     else this.#toldAt = told;
   }
 
+  /** The vault's log may have moved: whoever is new there can read everything, and its owner hears of it. */
+  logMoved(): void {
+    const { shelf, events } = this.#ports;
+    const { vault } = shelf;
+    const before = this.#known.get(vault.hex);
+    const devices = vault.authority.capabilities.filter(
+      ({ kind, role, signPub }) =>
+        role !== roles.none &&
+        kind !== capabilityKinds.link &&
+        !vault.held.some(({ sign }) => equal(sign.publicKey, signPub)),
+    );
+    const now = new Set(devices.map(({ signPub }) => toHex(signPub)));
+    this.#known.set(vault.hex, now);
+    if (before === undefined || [...now].every((id) => before.has(id))) return;
+    events.emit({ type: "notice", text: newDevice });
+    events.notify("devices");
+  }
+
   /** Something has moved: tells the others that this device is here, where that is news. */
   moved(): void {
     const { desk, clock, background, store } = this.#ports;
@@ -132,6 +152,9 @@ export class OwnDevices {
     events.notify("devices");
   }
 }
+
+const newDevice =
+  "A new device of yours can read and write your notes now. If it is not yours, remove it from your devices at once.";
 
 /** When a capability came into the vault, by the clock of whoever let it in; 0 where that is not known here. */
 function admittedAt({ records }: Space, signPub: Uint8Array): number {

@@ -93,6 +93,8 @@ describe("the link that another device shows", { timeout: 120_000 }, () => {
     await own.settled(phone, desk);
     expect(await phone.titles()).toEqual(["Beds"]);
     expect(await desk.names()).toEqual(["(words)", "desk", "phone"]);
+    expect(desk.newDeviceNotices).toBe(1);
+    expect(phone.newDeviceNotices).toBe(0);
     await phone.device.createNote({ notebook: garden, title: "By the phone" });
     await own.settled(phone, desk);
     expect(await desk.titles()).toEqual(["Beds", "By the phone"]);
@@ -189,6 +191,8 @@ describe("a stolen device (68)", { timeout: 120_000 }, () => {
   it("is shut out of the vault and every notebook with the words, from a device that is left", async () => {
     await using made = await setupTheft("theft");
     const { own, desk, words, garden, thief } = made;
+    // Whoever takes the words, or a device, and adds one of theirs, is heard of.
+    expect(desk.newDeviceNotices).toBe(1);
     const answer = await own.during(desk.device.shutOthersOut(words));
     expect(answer).toEqual({ notebooks: 2, waiting: [] });
     await own.settled(desk);

@@ -9,6 +9,8 @@ import { World, type Engines, type SimDevice } from "#tests/support/world.ts";
 const stepMs = 250;
 const patienceMs = 10 * 60_000;
 
+const newDevice = "A new device of yours";
+
 /** One device, through all its restarts. */
 export class OwnDevice {
   readonly name: string;
@@ -53,7 +55,16 @@ export class OwnDevice {
     this.#world.network.join(this.name);
   }
 
+  /** But that there is a new device, which most tests begin with. */
   notices(): readonly string[] {
+    return this.#allNotices().filter((text) => !text.startsWith(newDevice));
+  }
+
+  get newDeviceNotices(): number {
+    return this.#allNotices().filter((text) => text.startsWith(newDevice)).length;
+  }
+
+  #allNotices(): readonly string[] {
     return this.events.flatMap((event) => (event.type === "notice" ? [event.text] : []));
   }
 
