@@ -412,6 +412,24 @@ export class ChangeJournal {
     return times.length === 0 ? null : Math.min(...times);
   }
 
+  /**
+   * How many changes of a document each device's key stands for, those that were let go included; when the newest was
+   * journalled, null if no row remembers it.
+   */
+  signers(doc: Uint8Array): {
+    readonly signer: Uint8Array | null;
+    readonly changes: number;
+    readonly lastAt: number | null;
+  }[] {
+    return this.#sqlite.all(
+      `SELECT signer, sum(n) AS changes, max(at) AS lastAt FROM (
+         SELECT signer, count(*) AS n, max(at) AS at FROM change WHERE doc = ?1 GROUP BY signer
+         UNION ALL SELECT signer, sum(length(hashes) / 32), NULL FROM packed WHERE doc = ?1 GROUP BY signer)
+       GROUP BY signer`,
+      [doc],
+    );
+  }
+
   /** Whether some change of a document has no place in the relay's log that is known here. */
   hasUnplaced(doc: Uint8Array): boolean {
     const sql = "SELECT 1 AS found FROM change WHERE doc = ? AND pos IS NULL LIMIT 1";

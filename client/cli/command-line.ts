@@ -1,6 +1,7 @@
 /** What may be typed, and what it means. */
 import { parseArgs } from "node:util";
 import { relayAddress } from "#client/device/relay-address.ts";
+import { peopleCommand, type PeopleCommand } from "./people-line.ts";
 
 export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
 
@@ -17,8 +18,17 @@ export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
   edit ID [--base HEADS]     replace a note's text by standard input, as minimal changes
   rm ID                      move a note to the trash
   notebooks                  list the notebooks
-  share [--role edit|read] [NOTEBOOK]   print a link to a notebook
+  share [--read|--edit] [--expires 7d] [--once|--max-joins N] [NOTEBOOK]
+                             print a link to a notebook, for editing unless --read
+  links [NOTEBOOK]           every link: what it allows, who came by it, whether it still lives
+  revoke LINK [NOTEBOOK]     end a link; who came by it stays
   join LINK                  open a notebook by its link
+  people [NOTEBOOK]          who has access, what they may do, and a fingerprint to compare
+  role PERSON read|edit|admin [NOTEBOOK]   change what somebody may do
+  remove PERSON [NOTEBOOK]   end somebody's access; they keep what they had received
+  leave [NOTEBOOK]           follow a notebook no more
+  delete-notebook NOTEBOOK   close a notebook for everybody
+  restore-notebook NOTEBOOK  bring it back, within 30 days
   name NAME                  how others see you
   words                      the 24 words, while they are still in this home
   words check                prove that you have them by three of them; they are then removed from here
@@ -75,7 +85,7 @@ export type Command =
   | { readonly name: "search"; readonly query: string }
   | { readonly name: "cat" | "rm"; readonly id: string }
   | { readonly name: "edit"; readonly id: string; readonly base: readonly string[] | null }
-  | { readonly name: "share"; readonly role: "edit" | "read"; readonly notebook: string | null }
+  | PeopleCommand
   | { readonly name: "join"; readonly link: string }
   | { readonly name: "name"; readonly displayName: string }
   | { readonly name: "words"; readonly check: boolean }
@@ -149,6 +159,11 @@ function parse(args: readonly string[]) {
       notebook: { type: "string" },
       base: { type: "string" },
       role: { type: "string" },
+      read: { type: "boolean" },
+      edit: { type: "boolean" },
+      expires: { type: "string" },
+      once: { type: "boolean" },
+      "max-joins": { type: "string" },
       timeout: { type: "string" },
       reviewed: { type: "string" },
       yes: { type: "boolean" },
@@ -164,6 +179,11 @@ const commandOfOption = {
   notebook: "new",
   base: "edit",
   role: "share",
+  read: "share",
+  edit: "share",
+  expires: "share",
+  once: "share",
+  "max-joins": "share",
   timeout: "sync",
   reviewed: "conflicts",
   yes: "restore",
@@ -214,12 +234,6 @@ function commandOf(name: string, rest: readonly string[], values: Values): Comma
         return "--base takes the heads of an earlier cat --json, with commas between.";
       }
       return { name, id: first, base };
-    }
-    case "share": {
-      if (second !== undefined) return "share takes one notebook.";
-      const role = values.role ?? "edit";
-      if (role !== "edit" && role !== "read") return "--role is edit or read.";
-      return { name, role, notebook: first ?? null };
     }
     case "search":
       if (first === undefined) return "search needs something to look for.";
@@ -286,7 +300,7 @@ function commandOf(name: string, rest: readonly string[], values: Values): Comma
       return { name, timeoutMs: Math.ceil(seconds * 1000) };
     }
     default:
-      return `There is no command “${name}”.`;
+      return peopleCommand(name, rest, values) ?? `There is no command “${name}”.`;
   }
 }
 

@@ -5,7 +5,7 @@ import { refuse } from "#client/device/refusal.ts";
 import { hostOf } from "#client/device/relay-address.ts";
 import { measureLines, notMeasured, syncWords } from "#client/device/report-words.ts";
 import type { Clock } from "#client/sync/ports.ts";
-import { done, type Answer } from "./answer.ts";
+import { done, linesOf, mustKnowRelay, type Answer } from "./answer.ts";
 import type { Command } from "./command-line.ts";
 import { bytesInWords } from "#client/notes/bytes-in-words.ts";
 import { conflictsText } from "./conflicts.ts";
@@ -21,6 +21,7 @@ import {
   showWords,
   shutOthersOut,
 } from "./own-devices.ts";
+import { runPeopleCommand } from "./people-commands.ts";
 import { relayInfoText } from "./relay-info.ts";
 import { splicesBetween } from "#client/notes/text-diff.ts";
 
@@ -107,18 +108,16 @@ export async function runCommand(
       };
       return done(rows, linesOf(rows.map((row) => line(row).trimEnd())));
     }
-    case "share": {
-      mustKnowRelay(device);
-      const notebook = command.notebook ?? (await onlyNotebook(device));
-      const { link } = await device.share(notebook, command.role);
-      // Whoever is handed the link opens it at once: the relay should know it by then.
-      const { outcome } = await exchange(device, clock, null);
-      const trouble =
-        outcome === "done"
-          ? ""
-          : "The relay does not know this link yet: it opens once this home has reached it. Run sync when you are online.\n";
-      return { ...done({ link }, `${link}\n`), trouble };
-    }
+    case "people":
+    case "links":
+    case "share":
+    case "revoke":
+    case "remove":
+    case "role":
+    case "leave":
+    case "delete-notebook":
+    case "restore-notebook":
+      return runPeopleCommand(device, clock, command);
     case "join": {
       const { notebook } = await device.join(command.link);
       return done({ notebook }, `Joined. Run sync to fetch its notes (notebook ${notebook}).\n`);
@@ -216,12 +215,6 @@ function relayLine({ relay, isOwn, notebooks, waiting, word }: RelayStatus): str
 
 const marks = { "saved-here": "✓  ", "on-relay": "✓✓ ", "seen-elsewhere": "✓✓+" } as const;
 
-function mustKnowRelay(device: Device): void {
-  if (device.relayUrl === null) {
-    refuse("bad-relay", "This home knows no relay yet. Say --relay URL once.");
-  }
-}
-
 const mostFound = 50;
 
 /** One line for each note, and one for the piece of it that says it. */
@@ -278,16 +271,6 @@ async function edit(
   return done({ id, title, body, heads }, `${id}\n`);
 }
 
-async function onlyNotebook(device: Device): Promise<string> {
-  const own = (await device.notebooks()).filter((row) => row.role === "admin");
-  const [first] = own;
-  if (first === undefined)
-    refuse("no-such-notebook", "This device has no notebook of its own to share.");
-  if (own.length > 1)
-    refuse("bad-input", "There are several notebooks: say which one (see notebooks).");
-  return first.id;
-}
-
 function synced({ outcome, status: told }: Exchange, relay: string | null): Answer {
   const status = { ...told, relay };
   const waits =
@@ -334,8 +317,4 @@ function storageText(bytes: number, free: number | null): string {
 
 function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
-}
-
-function linesOf(lines: readonly string[]): string {
-  return lines.map((line) => `${line}\n`).join("");
 }

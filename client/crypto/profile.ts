@@ -6,6 +6,8 @@ import { parseAll, utf8, Writer } from "#relay/protocol/bytes.ts";
 import { inDomain } from "#relay/protocol/domain.ts";
 import type { Ed25519, SigningKey } from "./ed25519.ts";
 
+const colourVersion = 1;
+
 /** Longest display name, in UTF-8 bytes. */
 export const maxNameBytes = 120;
 
@@ -42,6 +44,53 @@ export function openProfile(
 
 function profileMessage(spaceId: Uint8Array, capPub: Uint8Array, name: string): Uint8Array {
   return inDomain("profile", spaceId, capPub, utf8(name));
+}
+
+/** Which of the eight hues a person is shown in, 0 to 7. */
+export const personColours = 8;
+
+/**
+ * ```
+ * 0 ver u8 = 1 | 1 colour u8 | 2 sig_cap 64
+ * ```
+ * Beside the name, not in it: whoever knows only names reads those as before.
+ */
+export function signColour(
+  ed: Ed25519,
+  capability: SigningKey,
+  spaceId: Uint8Array,
+  colour: number,
+): Uint8Array {
+  const message = colourMessage(spaceId, capability.publicKey, colour);
+  const signature = ed.sign(capability.seed, message);
+  return new Writer().u8(colourVersion).u8(colour).fixed(signature, 64).finish();
+}
+
+/** The colour, or null if the bytes are not one that this capability signed. */
+export function openColour(
+  ed: Ed25519,
+  capPub: Uint8Array,
+  spaceId: Uint8Array,
+  bytes: Uint8Array,
+): number | null {
+  const parsed = parseAll(bytes, (reader) => {
+    if (reader.u8() !== colourVersion) reader.refuse("unknown version");
+    const colour = reader.u8();
+    if (colour >= personColours) reader.refuse("no such colour");
+    return { colour, signature: reader.bytes(64) };
+  });
+  if (!parsed.ok) return null;
+  const { colour, signature } = parsed.value;
+  return ed.verify(capPub, colourMessage(spaceId, capPub, colour), signature) ? colour : null;
+}
+
+function colourMessage(spaceId: Uint8Array, capPub: Uint8Array, colour: number): Uint8Array {
+  return inDomain("person-colour", spaceId, capPub, new Writer().u8(colour).finish());
+}
+
+/** The colour of somebody who chose none. */
+export function colourOf(capPub: Uint8Array): number {
+  return (capPub[0] ?? 0) % personColours;
 }
 
 /** A display name as it may be kept: one line, no control characters, bounded. */

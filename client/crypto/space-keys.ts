@@ -304,13 +304,15 @@ export function openMeta(
 /**
  * The epoch keys a capability can open in a control log, oldest first, each checked against the
  * commitment its rotation signed. Empty when access was never given or has ended before epoch 1.
+ * @param held keys that are known already: opening one costs a millisecond, and there is one in every rotation
  */
 export function keysFor(
   spaceId: Uint8Array,
   records: readonly SignedControl[],
   capability: { readonly signPub: Uint8Array; readonly box: BoxKey },
+  held: readonly EpochKey[] = [],
 ): readonly EpochKey[] {
-  const found = new Map<number, Uint8Array>();
+  const found = new Map(held.map(({ epoch, key }) => [epoch, key]));
   const rotations = new Map<number, Extract<ControlBody, { type: "rotate" }>>();
   const indices: Uint8Array[] = [];
   let ownIx = -1;
@@ -323,13 +325,13 @@ export function keysFor(
       if (!known) indices.push(body.signPub);
       if (!equal(body.signPub, capability.signPub)) continue;
       if (!known) ownIx = indices.length - 1;
-      if (body.sealedKey === null) continue;
+      if (body.sealedKey === null || found.has(record.epochAfter)) continue;
       const key = openEpochKey(body.sealedKey, body.ephPub, capability.box, context);
       if (key !== null) found.set(record.epochAfter, key);
     } else if (body.type === "rotate") {
       rotations.set(record.epochAfter, body);
       const mine = body.keys.find((key) => key.capIx === ownIx);
-      if (mine === undefined) continue;
+      if (mine === undefined || found.has(record.epochAfter)) continue;
       const key = openEpochKey(mine.sealedKey, body.ephPub, capability.box, context);
       if (key !== null) found.set(record.epochAfter, key);
     }

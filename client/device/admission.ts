@@ -1,24 +1,25 @@
 /** Letting people in: sharing by link, and following one. */
 import type { Store } from "#crdt-store/store.ts";
 import { equal, toHex } from "#relay/protocol/bytes.ts";
-import { capabilityKinds, roles } from "#relay/protocol/control.ts";
+import { roles } from "#relay/protocol/control.ts";
 import { capabilityFrom, type HeldCapability } from "#client/crypto/capability.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
-import { formatLink, parseLink, type ShareLink } from "#client/crypto/link.ts";
+import { parseLink, type ShareLink } from "#client/crypto/link.ts";
 import { join, keysFor, openMeta } from "#client/crypto/space-keys.ts";
 import type { Clock, Random } from "#client/sync/ports.ts";
 import type { Space } from "#client/sync/space.ts";
 import { admitRecords, currentKey, topOf } from "./admitted-records.ts";
-import type { LinkPreview, Role } from "./api.ts";
+import type { LinkPreview, LinkTerms, Role } from "./api.ts";
 import type { DeviceDocuments } from "./documents.ts";
 import type { DeviceEvents } from "./events.ts";
 import { loadDisplayName } from "./identity.ts";
 import type { Indices } from "./indices.ts";
 import { decodeLinkMeta, encodeLinkMeta, nothingKnown, type LinkMeta } from "./link-meta.ts";
-import { mayAdminister, type Membership } from "./membership.ts";
+import type { People } from "./people.ts";
+import { linkState } from "./people-rows.ts";
 import type { Progress } from "./progress.ts";
 import { Refusal, refuse } from "./refusal.ts";
-import { appOf, hostOf, isMixedContent, relayOf, sameRelay } from "./relay-address.ts";
+import { hostOf, isMixedContent, relayOf, sameRelay } from "./relay-address.ts";
 import type { RelayDesk } from "./relay-desk.ts";
 import type { ControlLog, RelayQuestions } from "./relay-questions.ts";
 import type { Shelf } from "./shelf.ts";
@@ -34,7 +35,7 @@ export interface AdmissionPorts {
   readonly shelf: Shelf;
   readonly indices: Indices;
   readonly desk: RelayDesk;
-  readonly membership: Membership;
+  readonly people: People;
   readonly events: DeviceEvents;
   readonly progress: Progress;
   readonly documents: () => Promise<DeviceDocuments>;
@@ -60,39 +61,24 @@ export class Admission {
   }
 
   /** A link that lets whoever holds it in. It opens once this device has reached the relay. */
-  async share(notebook: string, role: "read" | "edit"): Promise<string> {
-    const { progress, shelf, desk, membership, ed, random } = this.#ports;
-    const space = shelf.mustNotebook(notebook);
-    const relay = desk.relayOf(space);
-    if (relay === null) {
-      refuse("bad-relay", "Sharing needs a relay, and this device knows none. Give it one first.");
-    }
-    if (!mayAdminister(space)) {
-      refuse("no-access", "Only an administrator of this notebook can share it.");
-    }
-    const secret = random(32);
-    const { sign, box } = capabilityFrom(ed, secret);
-    const capability = {
-      signPub: sign.publicKey,
-      boxPub: box.publicKey,
-      role: role === "edit" ? roles.edit : roles.read,
-      kind: capabilityKinds.link,
-      notAfter: 0,
-      maxJoins: 0,
-      meta: encodeLinkMeta({
-        name: shelf.facts(space.id).name,
+  async share(
+    notebook: string,
+    role: Role,
+    terms: LinkTerms,
+  ): Promise<{ readonly link: string; readonly id: string }> {
+    const { progress, desk, people } = this.#ports;
+    const { link, id, space } = await people.share(notebook, role, terms, (shared) =>
+      encodeLinkMeta({
+        name: this.#ports.shelf.facts(shared.id).name,
         from: loadDisplayName(this.#store),
-        notes: this.#notesIn(space.id),
+        notes: this.#notesIn(shared.id),
       }),
-    };
-    this.#store.transaction(() => membership.grant(space, capability));
-    membership.send(space);
+    );
     // Whoever is handed the link opens it at once: it should be there. Offline it is not waited for.
     const look = (): true | null =>
       desk.sessionOf(space)?.connected !== true || this.#isPublished(space) ? true : null;
     await progress.until(look, publishWithinMs);
-    const app = appOf(this.#ports.servedBy ?? relay);
-    return formatLink(app, { role, secret, spaceId: space.id, relay });
+    return { link, id };
   }
 
   /** Whether the relay has every control record and every change of a notebook. */
@@ -113,17 +99,16 @@ export class Admission {
       from: meta.from,
       role: link.role,
       notes: Math.max(meta.notes, this.#notesIn(link.spaceId)),
-      alreadyJoined: this.#ports.shelf.get(link.spaceId) !== undefined,
+      alreadyJoined: this.#isIn(link.spaceId),
     };
   }
 
   /** Follows a link; again is harmless. A device without a relay takes the link's for its own. */
   async join(text: string): Promise<{ notebook: string }> {
-    const { shelf } = this.#ports;
-    shelf.mustIdentity();
+    this.#ports.shelf.mustIdentity();
     const link = mustLink(text);
     const notebook = toHex(link.spaceId);
-    if (shelf.get(link.spaceId) !== undefined) return { notebook };
+    if (this.#isIn(link.spaceId)) return { notebook };
     await this.atRelayOf(link, text, (relay) => this.#joinAt(relay, link));
     return { notebook };
   }
@@ -153,8 +138,11 @@ export class Admission {
     );
     await this.#settleOnRelay(relay.url);
     const { genesis, certificates } = opened.log;
+    const known = shelf.get(link.spaceId);
     const space = this.#store.transaction(() => {
-      const joined = shelf.add("notebook", { genesis, capSecret, relay: desk.placeOf(relay.url) });
+      const place = { genesis, capSecret, relay: desk.placeOf(relay.url) };
+      const joined = known ?? shelf.add("notebook", place);
+      if (known !== undefined) shelf.takeAccess(known, capSecret);
       joined.absorb(records, certificates);
       joined.certifyDevice();
       shelf.saveFacts(link.spaceId, { name: linkMeta(opened).name, members: [] });
@@ -162,8 +150,16 @@ export class Admission {
       indices.introduce(documents, joined);
       return joined;
     });
-    desk.add(space);
+    desk.restart(space);
     events.notify("notebooks");
+  }
+
+  /** Whoever was removed, or has left, comes in again like anybody. */
+  #isIn(spaceId: Uint8Array): boolean {
+    return (
+      this.#ports.shelf.get(spaceId) !== undefined &&
+      this.#store.spaces.get(spaceId)?.state === "active"
+    );
   }
 
   /** Where the app came from need be no relay: one that never answered leaves its place to the first that did. */
@@ -233,12 +229,10 @@ export class Admission {
       "The notebook of this link is not at its relay: the link may be damaged, or its owner has not been online since making it.",
     );
     const capability = capabilityFrom(this.#ports.ed, link.secret);
+    mustLive(log, capability.sign.publicKey, this.#ports.clock.now());
     const key = currentKey(log, capability.sign.publicKey, capability.box);
     if (key === null) {
-      refuse(
-        "link-spent",
-        "This link does not open the notebook any more, or not yet. Ask for a new one.",
-      );
+      refuse("link-spent", "This link does not open the notebook. Ask for a new one.");
     }
     return { log, capability, key };
   }
@@ -278,6 +272,25 @@ function mustLink(text: string): NotebookLink {
     );
   }
   return { ...parsed.link, role };
+}
+
+/** What a person reads whom a link does not let in. */
+const endedLinkWords = {
+  spent: "This link has let in as many people as it may. Ask for a new one.",
+  expired: "This link has expired. Ask for a new one.",
+  revoked: "This link has been withdrawn. Ask for a new one.",
+  deleted: "The notebook of this link has been deleted.",
+} as const;
+
+/** Refuses with `link-spent` where the control log says that the link opens nothing any more. */
+function mustLive({ verified: { authority } }: ControlLog, signPub: Uint8Array, now: number): void {
+  const link = authority.capabilities.find((capability) => equal(capability.signPub, signPub));
+  if (authority.deleted) refuse("link-spent", endedLinkWords.deleted);
+  if (link === undefined) return;
+  const state = linkState(link, now);
+  // Whether its time is over the relay decides, whose clock it is, until somebody has ended it.
+  const isOver = state === "spent" || (state !== "live" && link.role === roles.none);
+  if (isOver) refuse("link-spent", endedLinkWords[state]);
 }
 
 /** What the sharer wrote with the link, sealed under the epoch of that time. */

@@ -31,7 +31,7 @@ export async function admitRecords<T extends Written>(
     if (answer.code === refusals.LINK_SPENT.code) {
       refuse(
         "link-spent",
-        "This link has been used up, withdrawn or has expired. Ask for a new one.",
+        "This link has just been used up, or its time is over. Ask for a new one.",
       );
     }
     if (answer.code !== refusals.CTRL_CONFLICT.code) {

@@ -65,13 +65,88 @@ export interface NotebookRow {
   readonly relay: string | null;
   /** The ids it had in former homes: whoever knew it by one of them means this notebook. */
   readonly former: readonly string[];
-  /** "ended": access was taken away; what was received stays readable. */
-  readonly state: "active" | "joining" | "ended";
+  /**
+   * "ended": access was taken away or given up; what was received stays readable. "deleted": somebody who manages it
+   * deleted it for everybody; one of them can bring it back for 30 days.
+   */
+  readonly state: "active" | "joining" | "ended" | "deleted";
+  /** When it was deleted, milliseconds since 1970; null while it is not. */
+  readonly deletedAt: number | null;
   /**
    * Others have newer changes than the relay gives to this device: since when, and when it last had all that another
    * member had (null: never known). Ms since 1970; null while nothing says so.
    */
   readonly doubt: { readonly since: number; readonly lastConfirmedAt: number | null } | null;
+}
+
+/** Somebody with access to a notebook. */
+export interface PersonRow {
+  /** Their capability key, 64 hex digits: another one in every notebook. */
+  readonly id: string;
+  /**
+   * As they signed it, or as they said when they joined, "" if neither. Where two are called alike, a piece of the
+   * fingerprint is added to both.
+   */
+  readonly name: string;
+  /** The name is signed by that key. */
+  readonly verified: boolean;
+  /** 0..7: which of the eight collaborator hues. */
+  readonly colour: number;
+  readonly self: boolean;
+  readonly role: Role;
+  /** Id of the link they came by. */
+  readonly via: string | null;
+  /** Of their key: 32 hex digits in groups of four, to be compared aloud. */
+  readonly fingerprint: string;
+  readonly devices: readonly { readonly id: string; readonly fingerprint: string }[];
+}
+
+export interface LinkRow {
+  /** Its capability key, 64 hex digits. */
+  readonly id: string;
+  readonly role: Role;
+  /** Milliseconds since 1970 by the relay's clock; null for never. */
+  readonly expiresAt: number | null;
+  /** How many people it lets in; null for any number. */
+  readonly maxJoins: number | null;
+  readonly joins: number;
+  readonly state: "live" | "spent" | "expired" | "revoked";
+  /** Known to the devices of whoever made it, while it lives. */
+  readonly link: string | null;
+}
+
+/** Days between renewals of a notebook's keys that nobody asks for; null for none. */
+export type RenewalDays = null | 7 | 30 | 90;
+
+export interface Sharing {
+  readonly people: readonly PersonRow[];
+  readonly links: readonly LinkRow[];
+  /** Whether this person may change any of it. */
+  readonly mayManage: boolean;
+  readonly renewal: { readonly everyDays: RenewalDays; readonly lastAt: number | null };
+}
+
+export interface LinkTerms {
+  /** Milliseconds since 1970. */
+  readonly expiresAt?: number | null;
+  /** 1: for one person. */
+  readonly maxJoins?: number | null;
+}
+
+/** Whose changes a note consists of, as far as signatures tell. */
+export interface NoteAuthor {
+  /** Their {@link PersonRow.id}; null where the device is nobody's who is known here. */
+  readonly person: string | null;
+  readonly name: string;
+  /** Signed by a device that this person alone has vouched for. */
+  readonly verified: boolean;
+  /** The device's key, 64 hex digits; "" where nobody signed. */
+  readonly device: string;
+  /** Of the device's key. */
+  readonly fingerprint: string;
+  readonly changes: number;
+  /** When the newest of them came to this device (ms since 1970); null where that is not known any more. */
+  readonly lastAt: number | null;
 }
 
 export type SyncWord =
@@ -290,6 +365,8 @@ export interface EmptiedTrash {
 
 export interface DeviceInfo {
   readonly displayName: string;
+  /** The hue the others see this person in, 0..7; null until one was chosen: each notebook then has its own. */
+  readonly colour: number | null;
   /** "unsaved": the words wait to be shown and confirmed; "saved": they are gone from this device. */
   readonly words: "unsaved" | "saved";
   /** Another device has removed this one: what is here stays readable, and nothing comes or goes any more. */
@@ -503,6 +580,8 @@ export type CallName = string;
 export interface DeviceApi {
   info(): Promise<DeviceInfo>;
   setDisplayName(name: string): Promise<void>;
+  /** The hue this person is shown in, 0..7, to all who share a notebook with them. */
+  setColour(colour: number): Promise<void>;
   /** Enters a relay that asks for an invitation, this device's own where none is named; needs the relay. The person's other devices enter with it. */
   redeemInvite(invite: string, relay?: string | null): Promise<void>;
   status(): Promise<SyncStatus>;
@@ -553,8 +632,17 @@ export interface DeviceApi {
   moveNote(id: string, notebook: string, call?: CallName): Promise<{ id: string }>;
   /** A notebook for this note alone, named like it, where it goes with all that was ever written in it: to be shared. */
   shareNote(id: string, call?: CallName): Promise<{ notebook: string; id: string }>;
-  /** Works offline; the link opens once this device has reached the relay. */
-  share(notebook: string, role: "read" | "edit"): Promise<{ link: string }>;
+  /** Who has access to a notebook, and by which links. */
+  sharing(notebook: string): Promise<Sharing>;
+  /**
+   * A link of its own, to be ended on its own. Works offline; the link opens once this device has reached the relay.
+   * No link makes an administrator: somebody who is in can be made one.
+   */
+  share(
+    notebook: string,
+    role: Role,
+    terms?: LinkTerms,
+  ): Promise<{ readonly link: string; readonly id: string }>;
   /** Ends a link (its capability key in hex); who came by it stays. */
   revokeLink(notebook: string, link: string): Promise<void>;
   /**
@@ -563,6 +651,15 @@ export interface DeviceApi {
    */
   removePerson(notebook: string, person: string): Promise<void>;
   setPersonRole(notebook: string, person: string, role: Role): Promise<void>;
+  /** How often this person's devices renew the notebook's keys by themselves, while they are online and idle. */
+  setRenewal(notebook: string, everyDays: RenewalDays): Promise<void>;
+  /** None of this person's devices follows the notebook any more; what is here stays readable. */
+  leaveNotebook(notebook: string): Promise<void>;
+  /** Closes a notebook for everybody. They keep what they have; it can be brought back for 30 days. */
+  deleteNotebook(notebook: string): Promise<void>;
+  restoreNotebook(notebook: string): Promise<void>;
+  /** Who wrote a note, by signature; whoever wrote last comes first. */
+  noteAuthors(id: string): Promise<readonly NoteAuthor[]>;
   previewLink(link: string): Promise<LinkPreview>;
   join(link: string): Promise<{ notebook: string }>;
   /**

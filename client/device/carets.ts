@@ -11,6 +11,8 @@ export interface CaretsPorts {
   readonly events: DeviceEvents;
   /** Whose device it is, for a person. */
   readonly nameOf: (space: Space, dev: Uint8Array) => string;
+  /** In which of the eight hues their caret is shown. */
+  readonly hueOf: (space: Space, dev: Uint8Array) => number;
 }
 
 export class Carets {
@@ -41,13 +43,13 @@ export class Carets {
 
   /** What the others told has changed: their carets, note by note. */
   changed(space: Space): void {
-    const { desk, events, nameOf } = this.#ports;
+    const { desk, events, nameOf, hueOf } = this.#ports;
     const peersByNote = new Map<string, PeerCursor[]>();
     for (const { id: peer, devPub, name, cursor } of desk.sessionOf(space)?.peers(space) ?? []) {
       if (cursor === null) continue;
       const { docId, field, anchor, head } = cursor;
       const id = documentIdToText(docId);
-      const hue = (space.capabilitiesOf(devPub)[0]?.[0] ?? 0) % 8;
+      const hue = hueOf(space, devPub);
       const shown = name === "" ? nameOf(space, devPub) : name;
       const peers = peersByNote.get(id) ?? [];
       peers.push({ peer, name: shown, hue, field, anchor, head });

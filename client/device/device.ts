@@ -8,10 +8,10 @@ import type { SearchIndex } from "#crdt-store/search-index.ts";
 import type { Store } from "#crdt-store/store.ts";
 import { isDiskFull } from "#crdt-store/store-error.ts";
 import { inviteTokenBytes } from "#relay/protocol/access.ts";
-import { equal, parseBase64url } from "#relay/protocol/bytes.ts";
+import { equal, parseBase64url, toHex } from "#relay/protocol/bytes.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import { wordsOf } from "#client/crypto/phrase.ts";
-import { cleanName } from "#client/crypto/profile.ts";
+import { cleanName, personColours } from "#client/crypto/profile.ts";
 import type { Keep } from "#client/sync/keep.ts";
 import type { Clock, Dial, Random, Timers } from "#client/sync/ports.ts";
 import { readFirstFromNowOn } from "#client/sync/reads-first.ts";
@@ -34,7 +34,9 @@ import type {
   FieldSplice,
   FoundByWords,
   LinkPreview,
+  LinkTerms,
   LogLine,
+  NoteAuthor,
   NotebookRow,
   NoteField,
   NoteRow,
@@ -42,18 +44,22 @@ import type {
   OpenedNote,
   RelayInfo,
   RemovedDevice,
+  RenewalDays,
   RetentionSettings,
   Role,
   SearchAnswer,
+  Sharing,
   StorageReport,
   SyncReport,
   SyncStatus,
   TrashedNote,
 } from "./api.ts";
 import { Arrival } from "./arrival.ts";
+import { Authors } from "./authors.ts";
 import { Background } from "./background.ts";
 import { Carets } from "./carets.ts";
 import { ConflictReview } from "./conflict-review.ts";
+import { Closing } from "./closing.ts";
 import { Compaction, defaultPackingLimits, type PackingLimits } from "./compaction.ts";
 import { DeviceLinks } from "./device-links.ts";
 import { DeviceRemoval } from "./device-removal.ts";
@@ -62,11 +68,12 @@ import { DeviceDocuments } from "./documents.ts";
 import { Endings } from "./endings.ts";
 import { DeviceEvents } from "./events.ts";
 import { failureWords } from "./failure-words.ts";
-import { loadDisplayName, loadEntropy, loadIdentity } from "./identity.ts";
+import { loadDisplayName, loadEntropy, loadIdentity, loadPersonColour } from "./identity.ts";
 import { takeNewIncarnation } from "./incarnation.ts";
 import type { Automerge } from "./index-document.ts";
 import { Homes } from "./homes.ts";
 import { Indices } from "./indices.ts";
+import { KeyCare } from "./key-care.ts";
 import { Materialiser } from "./materialiser.ts";
 import { Moving } from "./moving.ts";
 import { NoteRows } from "./note-rows.ts";
@@ -77,6 +84,7 @@ import { Notebooks } from "./notebooks.ts";
 import { Notes, type NoteText } from "./notes.ts";
 import { OwnDevices } from "./own-devices.ts";
 import { People } from "./people.ts";
+import { hueOfDevice } from "./people-rows.ts";
 import { Progress } from "./progress.ts";
 import { RecoveryWords, type WordAnswers } from "./recovery-words.ts";
 import { reAuthor } from "./re-author.ts";
@@ -161,6 +169,9 @@ export class Device implements DeviceApi {
   readonly #notebooks: Notebooks;
   readonly #membership: Membership;
   readonly #people: People;
+  readonly #closing: Closing;
+  readonly #keyCare: KeyCare;
+  readonly #authors: Authors;
   readonly #admission: Admission;
   readonly #words: RecoveryWords;
   readonly #ownDevices: OwnDevices;
@@ -172,6 +183,8 @@ export class Device implements DeviceApi {
   readonly #homes: Homes;
   readonly #carets: Carets;
   readonly #storage: StorageWatch;
+  /** Notebooks, by space in hex, whose wrong key was told of. */
+  readonly #toldMiskeyed = new Set<string>();
   #documents: Promise<DeviceDocuments> | null = null;
   /** Documents that the process before ended on, until they have been loaded with care. */
   readonly #suspects: Uint8Array[] = [];
@@ -237,15 +250,19 @@ export class Device implements DeviceApi {
     this.#retention = new Retention({ ...parts, background, notes: this.#notes });
     this.#notebooks = new Notebooks({ ...parts, changedHere });
     this.#membership = new Membership(parts);
-    this.#people = new People({ ...parts, membership: this.#membership });
-    this.#admission = new Admission({ ...parts, progress, servedBy, membership: this.#membership });
+    const withMembership = { ...parts, membership: this.#membership };
+    this.#people = new People({ ...withMembership, servedBy });
+    this.#closing = new Closing(withMembership);
+    this.#keyCare = new KeyCare({ ...withMembership, background });
+    this.#authors = new Authors(parts);
+    this.#admission = new Admission({ ...parts, progress, servedBy, people: this.#people });
     this.#words = new RecoveryWords(ports);
     this.#ownDevices = new OwnDevices({ ...parts, background });
     const managing = { ...parts, background, progress, membership: this.#membership };
     this.#deviceLinks = new DeviceLinks(managing);
     this.#renewal = new Renewal(managing);
     this.#removal = new DeviceRemoval({ ...managing, renewal: this.#renewal });
-    this.#endings = new Endings(managing);
+    this.#endings = new Endings({ ...managing, closing: this.#closing });
     const entering = { admission: this.#admission, removal: this.#removal };
     this.#vaultAccess = new VaultAccess({ ...managing, ...entering });
     this.#homes = new Homes({
@@ -257,7 +274,12 @@ export class Device implements DeviceApi {
       membership: this.#membership,
       changedHere,
     });
-    this.#carets = new Carets({ desk, events, nameOf });
+    this.#carets = new Carets({
+      desk,
+      events,
+      nameOf,
+      hueOf: (space, dev) => hueOfDevice(space, shelf, dev),
+    });
     const changed = (isFull: boolean): void => this.#storageChanged(isFull);
     this.#storage = new StorageWatch({ ...ports, changed });
   }
@@ -312,6 +334,7 @@ export class Device implements DeviceApi {
     this.#materialiser.soon();
     this.#compaction.soon();
     this.#retention.begin();
+    if (this.#ports.connect === "always") this.#keyCare.begin();
   }
 
   #storageChanged(isFull: boolean): void {
@@ -352,6 +375,7 @@ export class Device implements DeviceApi {
     this.#removal.close();
     this.#renewal.close();
     this.#deviceLinks.close();
+    this.#keyCare.close();
     this.#events.close();
     await this.#background.close();
     await this.#search.close();
@@ -364,6 +388,7 @@ export class Device implements DeviceApi {
   async info(): Promise<DeviceInfo> {
     return {
       displayName: loadDisplayName(this.#store),
+      colour: loadPersonColour(this.#store),
       words: loadEntropy(this.#store) === null ? "saved" : "unsaved",
       removed: this.#endings.isRemoved,
       durable: this.#ports.durable,
@@ -376,6 +401,15 @@ export class Device implements DeviceApi {
     const documents = await this.#loadedDocuments();
     this.#store.transaction(() => this.#indices.renamePerson(documents, clean));
     this.#desk.tellName();
+    this.#events.notify("notebooks");
+  }
+
+  async setColour(colour: number): Promise<void> {
+    if (!(Number.isInteger(colour) && colour >= 0 && colour < personColours)) {
+      refuse("bad-input", "There are eight colours, 0 to 7.");
+    }
+    const documents = await this.#loadedDocuments();
+    this.#store.transaction(() => this.#indices.colourPerson(documents, colour));
     this.#events.notify("notebooks");
   }
 
@@ -638,8 +672,16 @@ export class Device implements DeviceApi {
     return this.#notebooks.nest(notebook, parent);
   }
 
-  async share(notebook: string, role: "read" | "edit"): Promise<{ link: string }> {
-    return { link: await this.#admission.share(notebook, role) };
+  sharing(notebook: string): Promise<Sharing> {
+    return this.#people.sharing(notebook);
+  }
+
+  share(
+    notebook: string,
+    role: Role,
+    terms: LinkTerms = {},
+  ): Promise<{ readonly link: string; readonly id: string }> {
+    return this.#admission.share(notebook, role, terms);
   }
 
   async revokeLink(notebook: string, link: string): Promise<void> {
@@ -652,6 +694,28 @@ export class Device implements DeviceApi {
 
   async setPersonRole(notebook: string, person: string, role: Role): Promise<void> {
     this.#people.setRole(notebook, person, role);
+  }
+
+  async setRenewal(notebook: string, everyDays: RenewalDays): Promise<void> {
+    await this.#people.setRenewal(notebook, everyDays);
+    this.#keyCare.soon();
+  }
+
+  leaveNotebook(notebook: string): Promise<void> {
+    return this.#closing.leave(notebook);
+  }
+
+  deleteNotebook(notebook: string): Promise<void> {
+    return this.#closing.delete(notebook);
+  }
+
+  restoreNotebook(notebook: string): Promise<void> {
+    return this.#closing.restore(notebook);
+  }
+
+  async noteAuthors(id: string): Promise<readonly NoteAuthor[]> {
+    const { docId, space } = this.#notes.must(id);
+    return this.#authors.of(space, docId);
   }
 
   previewLink(link: string): Promise<LinkPreview> {
@@ -786,6 +850,7 @@ export class Device implements DeviceApi {
       },
       presence: (space) => this.#carets.changed(space),
       ended: (space) => this.#endings.ended(space),
+      miskeyed: (space) => this.#miskeyed(space),
       displaced: (space, records) => this.#membership.writeAnew(space, records),
       unpack: () => this.#background.add(() => this.#compaction.unpackMarked()),
       builtUpon: (docId, hashes) => this.#culprits.readmit(docId, hashes),
@@ -826,6 +891,7 @@ export class Device implements DeviceApi {
   #accessMoved(space: Space): void {
     if (space.kind !== "vault") {
       this.#renewal.changed(space);
+      this.#keyCare.soon();
       return;
     }
     this.#ownDevices.logMoved();
@@ -870,6 +936,21 @@ export class Device implements DeviceApi {
       }
       if (collision !== null) this.#mended(collision.doc);
     });
+  }
+
+  #miskeyed(space: Space): void {
+    const rotation = space.records.findLast(({ record }) => record.body.type === "rotate");
+    const signer = rotation === undefined ? "" : toHex(rotation.record.signerPub);
+    const { members, name } = this.#shelf.facts(space.id);
+    const who = members.find(({ cap }) => cap === signer)?.name ?? "whoever manages it";
+    const text = `${name} cannot be opened further: ${who} gave this device a key that is not the notebook's. Ask them to renew its keys. What you had received is still on this device.`;
+    if (this.#toldMiskeyed.has(space.hex)) return;
+    this.#toldMiskeyed.add(space.hex);
+    this.#log(
+      "error",
+      "A notebook's administrator gave this device a key that is not the notebook's.",
+    );
+    this.#events.emit({ type: "notice", text });
   }
 
   #forked(): void {

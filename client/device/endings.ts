@@ -5,7 +5,9 @@
  */
 import type { Store } from "#crdt-store/store.ts";
 import type { Space } from "#client/sync/space.ts";
+import { roles } from "#relay/protocol/control.ts";
 import type { Background } from "./background.ts";
+import type { Closing } from "./closing.ts";
 import type { DeviceEvents } from "./events.ts";
 import type { RelayDesk } from "./relay-desk.ts";
 import type { Shelf } from "./shelf.ts";
@@ -17,9 +19,16 @@ export interface EndingsPorts {
   readonly desk: RelayDesk;
   readonly events: DeviceEvents;
   readonly background: Background;
+  readonly closing: Closing;
 }
 
-const kept = "What you had received is still on this device.";
+/** @param unsent changes that the relay has not taken and will not take */
+function keptOf(unsent: number): string {
+  const received = "What you had received is still on this device";
+  if (unsent === 0) return `${received}.`;
+  const changes = unsent === 1 ? "one change" : `${unsent} changes`;
+  return `${received}, and so is what you wrote: ${changes} of it could not be sent any more.`;
+}
 
 export class Endings {
   readonly #ports: EndingsPorts;
@@ -54,7 +63,7 @@ export class Endings {
     this.#doubtful.clear();
     // What the vault said last is taken in in the background.
     background.add(async () => {
-      for (const space of certain) this.#notebookEnded(space);
+      for (const space of certain) await this.#notebookEnded(space);
     });
   }
 
@@ -69,13 +78,18 @@ export class Endings {
     events.notify("notebooks");
   }
 
-  #notebookEnded(space: Space): void {
-    const { shelf, events, desk } = this.#ports;
+  async #notebookEnded(space: Space): Promise<void> {
+    const { shelf, events, desk, closing } = this.#ports;
+    const hasLeft = await closing.hasLeft(space);
     const isToldBefore = this.#store.spaces.get(space.id)?.state === "ended";
-    if (isToldBefore || (space.currentKey !== null && !space.authority.deleted)) return;
-    shelf.markEnded(space);
+    const isOver =
+      space.role === roles.none || space.currentKey === null || space.authority.deleted;
+    if (isToldBefore || !isOver) return;
+    if (hasLeft) this.#store.transaction(() => shelf.leave(space));
+    else shelf.markEnded(space);
     events.notify("notebooks");
-    if (this.isRemoved) return;
+    if (this.isRemoved || hasLeft || space.authority.deleted) return;
+    const kept = keptOf(this.#store.outbox.depth(space.id));
     const isNewHome = shelf.unready().has(space.hex);
     const over = (what: string): string =>
       isNewHome

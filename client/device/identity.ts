@@ -14,6 +14,7 @@ const names = {
   relay: "device/relay",
   displayName: "device/name",
   deviceName: "device/own-name",
+  colour: "device/colour",
 } as const;
 
 /** The identity, or null on a device that has none yet. */
@@ -103,4 +104,13 @@ export function loadDeviceName(store: Store): string | null {
 
 export function saveDeviceName(store: Store, name: string): void {
   store.settings.put(names.deviceName, new TextEncoder().encode(name));
+}
+
+/** The hue the person chose, 0 to 7; null until they chose one. */
+export function loadPersonColour(store: Store): number | null {
+  return store.settings.get(names.colour)?.[0] ?? null;
+}
+
+export function savePersonColour(store: Store, colour: number): void {
+  store.settings.put(names.colour, new Uint8Array([colour]));
 }

@@ -6,6 +6,7 @@
  */
 import type * as AutomergeModule from "@automerge/automerge/slim";
 import { parseAll, Writer } from "#relay/protocol/bytes.ts";
+import { roles } from "#relay/protocol/control.ts";
 import { docIdBytes, genesisBytes, spaceIdBytes } from "#relay/protocol/genesis.ts";
 import { isRelayAddress, longestRelayAddress } from "#client/crypto/link.ts";
 import type { DeviceKey } from "./device-entry.ts";
@@ -74,6 +75,14 @@ export interface VaultIndex {
   [parent: ParentKey]: Uint8Array;
   /** A notebook that has a new home → the id of the space there. For the same reason. */
   [home: SuccessorKey]: Uint8Array;
+  /** The person's own hue → {@link packColour}. */
+  personColour?: Uint8Array;
+  /** A link made by this person, its capability in hex → {@link packOwnLink}. */
+  [link: OwnLinkKey]: Uint8Array;
+  /** A notebook whose keys are renewed by themselves → {@link packDays}. */
+  [age: KeyAgeKey]: Uint8Array;
+  /** A notebook that this person has left → {@link packMoment}. */
+  [left: LeftKey]: Uint8Array;
 }
 
 export const successorPrefix = "home ";
@@ -82,6 +91,31 @@ type SuccessorKey = `${typeof successorPrefix}${string}`;
 
 export function successorKey(spaceHex: string): SuccessorKey {
   return `${successorPrefix}${spaceHex}`;
+}
+
+export const ownLinkPrefix = "link ";
+
+type OwnLinkKey = `${typeof ownLinkPrefix}${string}`;
+
+export function ownLinkKey(capHex: string): OwnLinkKey {
+  return `${ownLinkPrefix}${capHex}`;
+}
+
+type KeyAgeKey = `key-age ${string}`;
+
+export function keyAgeKey(spaceHex: string): KeyAgeKey {
+  return `key-age ${spaceHex}`;
+}
+
+type LeftKey = `left ${string}`;
+
+export function leftKey(spaceHex: string): LeftKey {
+  return `left ${spaceHex}`;
+}
+
+/** A member's hue stands beside their name, under a key that no capability has. */
+export function memberColourKey(capHex: string): string {
+  return `${capHex} colour`;
 }
 
 export const parentPrefix = "parent ";
@@ -195,6 +229,47 @@ export function unpackMove(
   const parsed = parseAll(bytes, (reader) => {
     if (reader.u8() !== packVersion) reader.refuse("unknown version");
     return { space: reader.bytes(spaceIdBytes), doc: reader.bytes(docIdBytes) };
+  });
+  return parsed.ok ? parsed.value : null;
+}
+
+/** What shows a link again: `ver u8 | space 32 | secret 32 | role u8` (1 read, 2 edit). */
+export interface OwnLink {
+  readonly space: Uint8Array;
+  readonly secret: Uint8Array;
+  readonly role: "read" | "edit";
+}
+
+export function packOwnLink({ space, secret, role }: OwnLink): Uint8Array {
+  return new Writer()
+    .u8(packVersion)
+    .fixed(space, spaceIdBytes)
+    .fixed(secret, 32)
+    .u8(roles[role])
+    .finish();
+}
+
+export function unpackOwnLink(bytes: Uint8Array): OwnLink | null {
+  const parsed = parseAll(bytes, (reader) => {
+    if (reader.u8() !== packVersion) reader.refuse("unknown version");
+    const space = reader.bytes(spaceIdBytes);
+    const secret = reader.bytes(32);
+    const code = reader.u8();
+    const role = (["read", "edit"] as const).find((name) => roles[name] === code);
+    return { space, secret, role: role ?? reader.refuse("unknown role") };
+  });
+  return parsed.ok ? parsed.value : null;
+}
+
+/** A number of days: `ver u8 | days u16`. */
+export function packDays(days: number): Uint8Array {
+  return new Writer().u8(packVersion).u16(days).finish();
+}
+
+export function unpackDays(bytes: Uint8Array): number | null {
+  const parsed = parseAll(bytes, (reader) => {
+    if (reader.u8() !== packVersion) reader.refuse("unknown version");
+    return reader.u16();
   });
   return parsed.ok ? parsed.value : null;
 }

@@ -10,7 +10,7 @@ import { chainStart } from "#relay/protocol/domain.ts";
 import { docIdBytes, spaceIdBytes, spaceIdOf } from "#relay/protocol/genesis.ts";
 import { capabilityFrom } from "#client/crypto/capability.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
-import { openProfile, signProfile } from "#client/crypto/profile.ts";
+import { openColour, openProfile, signColour, signProfile } from "#client/crypto/profile.ts";
 import type { Clock } from "#client/sync/ports.ts";
 import { loadAccessKey, saveAccessKey } from "#client/sync/relay-access.ts";
 import type { Space } from "#client/sync/space.ts";
@@ -24,11 +24,20 @@ import {
   unpackFormer,
   type FormerAccess,
 } from "./former-access.ts";
-import { loadBackupKey, loadDisplayName, saveBackupKey, saveDisplayName } from "./identity.ts";
+import {
+  loadBackupKey,
+  loadDisplayName,
+  loadPersonColour,
+  saveBackupKey,
+  saveDisplayName,
+  savePersonColour,
+} from "./identity.ts";
 import {
   accessKeyName,
   accessPrefix,
   arrivalsIn,
+  leftKey,
+  memberColourKey,
   notebookIndexGenesis,
   packColour,
   packMoment,
@@ -47,6 +56,7 @@ import {
   vaultIndexGenesis,
   type Arrival,
   type NotebookIndex,
+  type VaultNotebook,
   type VaultIndex,
 } from "./index-document.ts";
 import { parentsIn, saveParents } from "./nesting.ts";
@@ -205,6 +215,7 @@ export class Indices {
         addedAt: createdAt,
         relay: relayUrl,
       });
+      if (vault[leftKey(space.hex)] !== undefined) delete vault[leftKey(space.hex)];
     });
   }
 
@@ -266,6 +277,27 @@ export class Indices {
     for (const space of this.#ports.shelf.spaces()) this.introduce(documents, space);
   }
 
+  /** The person's new hue, in the same way. */
+  colourPerson(documents: DeviceDocuments, colour: number): void {
+    savePersonColour(this.#store, colour);
+    this.editVault(documents, (vault) => {
+      vault.personColour = packColour(colour);
+    });
+    for (const space of this.#ports.shelf.spaces()) this.introduce(documents, space);
+  }
+
+  /** This person's devices do not follow the notebook any more, from now on. */
+  noteLeft(documents: DeviceDocuments, space: Space): void {
+    this.editVault(documents, (vault) => {
+      delete vault.notebooks[space.hex];
+      vault[leftKey(space.hex)] = packMoment(this.#ports.clock.now());
+    });
+  }
+
+  hasLeft(documents: DeviceDocuments, space: Space): boolean {
+    return hasLeft(this.vault(documents), space);
+  }
+
   /** The person's other devices enter that relay with the same key. */
   keepAccessKey(documents: DeviceDocuments, relayPub: Uint8Array): void {
     const secret = loadAccessKey(this.#store, relayPub);
@@ -322,18 +354,27 @@ export class Indices {
     if (changed.length > 0) this.#ports.events.notify("notes");
   }
 
-  /** This person's name in the notebook's member list, signed; only when it is not there already. */
+  /** This person's name and hue in the notebook's member list, signed; only what is not there already. */
   introduce(documents: DeviceDocuments, space: Space): void {
     const { ed, desk } = this.#ports;
     const name = loadDisplayName(this.#store);
+    const hue = loadPersonColour(this.#store);
     const { capability } = space;
-    if (space.kind === "vault" || name === "" || capability === null || !space.mayWrite) return;
+    if (space.kind === "vault" || capability === null || !space.mayWrite) return;
     const { publicKey } = capability.sign;
     const cap = toHex(publicKey);
-    const held = this.#loaded(documents, space).members[cap];
-    if (held !== undefined && openProfile(ed, publicKey, space.id, held) === name) return;
-    this.edit(documents, space, (index) => {
-      index.members[cap] = signProfile(ed, capability.sign, space.id, name);
+    const hueKey = memberColourKey(cap);
+    const { [cap]: heldName, [hueKey]: heldHue } = this.#loaded(documents, space).members;
+    const isNamed =
+      name === "" ||
+      (heldName !== undefined && openProfile(ed, publicKey, space.id, heldName) === name);
+    const isColoured =
+      hue === null ||
+      (heldHue !== undefined && openColour(ed, publicKey, space.id, heldHue) === hue);
+    if (isNamed && isColoured) return;
+    this.edit(documents, space, ({ members }) => {
+      if (!isNamed) members[cap] = signProfile(ed, capability.sign, space.id, name);
+      if (!isColoured) members[hueKey] = signColour(ed, capability.sign, space.id, hue);
     });
     this.project(space);
     desk.poke(space);
@@ -497,7 +538,19 @@ export class Indices {
     const name = textOf(index.name);
     const colour = index.colour === undefined ? null : unpackColour(index.colour);
     const known = name === "" ? shelf.facts(space.id).name : name;
-    shelf.saveFacts(space.id, { name: known, members, colour });
+    shelf.saveFacts(space.id, { name: known, members, hues: this.#huesIn(space, index), colour });
+  }
+
+  #huesIn(space: Space, { members }: NotebookIndex): Readonly<Record<string, number>> {
+    return Object.fromEntries(
+      space.authority.capabilities.flatMap(({ signPub }) => {
+        const cap = toHex(signPub);
+        const packed = members[memberColourKey(cap)];
+        const hue =
+          packed === undefined ? null : openColour(this.#ports.ed, signPub, space.id, packed);
+        return hue === null ? [] : [[cap, hue] as const];
+      }),
+    );
   }
 
   /** A notebook belongs to the relay that the vault says. */
@@ -517,6 +570,9 @@ export class Indices {
       saveDisplayName(this.#store, name);
       desk.tellName();
     }
+    const { personColour } = this.#vault;
+    const hue = personColour === undefined ? null : unpackColour(personColour);
+    if (hue !== null) savePersonColour(this.#store, hue);
     saveParents(this.#store, parentsIn(this.#vault));
     this.#projectPins(this.#vault);
     this.#projectAccessKeys(this.#vault);
@@ -526,26 +582,46 @@ export class Indices {
     for (const packed of Object.values(this.#vault.notebooks)) {
       const access = unpackNotebook(packed);
       if (access === null) continue;
-      const id = spaceIdOf(access.genesis);
-      const known = shelf.get(id);
       // Nobody is there any more, and this device has written nothing there.
-      if (known === undefined && left.has(toHex(id))) continue;
-      const isRenewed = known !== undefined && !shelf.uses(known, access.capSecret);
-      const space = this.#store.transaction(() => {
-        const held = known ?? shelf.add("notebook", access);
-        if (isRenewed) shelf.takeAccess(held, access.capSecret);
-        for (const former of formers) {
-          if (equal(former.space, id)) shelf.keepFormer(held, former.capSecret);
-        }
-        held.certifyDevice();
-        return held;
-      });
-      if (known === undefined) desk.add(space);
-      else this.#place(space, access.relay);
-      if (isRenewed) desk.restart(space);
-      this.#ports.accessChanged(space);
+      const id = spaceIdOf(access.genesis);
+      if (shelf.get(id) === undefined && left.has(toHex(id))) continue;
+      this.#projectAccess(access, formers);
     }
+    this.#projectLeft(this.#vault);
     events.notify("notebooks");
+  }
+
+  #projectLeft(vault: VaultIndex): void {
+    const { shelf, desk } = this.#ports;
+    for (const space of shelf.spaces()) {
+      // Where this person's own access is being ended, that has to reach the relay first.
+      const isUnderWay = this.#store.spaces.hasUnconfirmedControl(space.id);
+      if (hasLeft(vault, space) && space.capability !== null && !isUnderWay) {
+        this.#store.transaction(() => shelf.leave(space));
+        desk.forget(space);
+      }
+    }
+  }
+
+  /** A notebook, or another secret for one, that came with another device of this person. */
+  #projectAccess(access: VaultNotebook, formers: readonly FormerAccess[]): void {
+    const { shelf, desk } = this.#ports;
+    const id = spaceIdOf(access.genesis);
+    const known = shelf.get(id);
+    const isRenewed = known !== undefined && !shelf.uses(known, access.capSecret);
+    const space = this.#store.transaction(() => {
+      const held = known ?? shelf.add("notebook", access);
+      if (isRenewed) shelf.takeAccess(held, access.capSecret);
+      for (const former of formers) {
+        if (equal(former.space, id)) shelf.keepFormer(held, former.capSecret);
+      }
+      held.certifyDevice();
+      return held;
+    });
+    if (known === undefined) desk.add(space);
+    else this.#place(space, access.relay);
+    if (isRenewed) desk.restart(space);
+    this.#ports.accessChanged(space);
   }
 }
 
@@ -558,6 +634,10 @@ function formersIn(vault: VaultIndex): readonly FormerAccess[] {
     if (!key.startsWith(formerPrefix) || !(packed instanceof Uint8Array)) return [];
     return unpackFormer(packed) ?? [];
   });
+}
+
+function hasLeft(vault: Readonly<VaultIndex>, { hex }: Space): boolean {
+  return vault[leftKey(hex)] !== undefined && vault.notebooks[hex] === undefined;
 }
 
 /** The documents that a vault has pinned. */

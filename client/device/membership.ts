@@ -186,6 +186,7 @@ export class Membership {
 
 const mayNotManage = "Only an administrator of this notebook can change who has access.";
 
+/** Whether this person may change who has access. */
 export function mayAdminister(space: Space): boolean {
   return space.administrator !== null && space.currentKey !== null;
 }

@@ -5,6 +5,7 @@ import { cleanName } from "#client/crypto/profile.ts";
 import { loadKeep, saveKeep, type Keep } from "#client/sync/keep.ts";
 import type { Space } from "#client/sync/space.ts";
 import type { CallName, NotebookRow } from "./api.ts";
+import { stateOf } from "./closing.ts";
 import type { DeviceDocuments } from "./documents.ts";
 import type { DeviceEvents } from "./events.ts";
 import { notebookColours } from "./index-document.ts";
@@ -66,7 +67,7 @@ export class Notebooks {
         parent: this.#parent(parents, space),
         relay: relayUrl,
         former: shelf.predecessorsOf(space).map(({ hex }) => hex),
-        state,
+        ...stateOf(space, state),
         doubt: doubts.get(space.hex) ?? null,
       };
     });

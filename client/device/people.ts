@@ -1,22 +1,57 @@
 /** Who has access to a notebook, and what an administrator does about it. */
 import type { Store } from "#crdt-store/store.ts";
-import { roleOf } from "#relay/protocol/authority.ts";
-import { equal, parseHex, toHex } from "#relay/protocol/bytes.ts";
+import { toHex } from "#relay/protocol/bytes.ts";
 import { capabilityKinds, roles } from "#relay/protocol/control.ts";
+import { capabilityFrom } from "#client/crypto/capability.ts";
+import type { Ed25519 } from "#client/crypto/ed25519.ts";
+import { formatLink } from "#client/crypto/link.ts";
 import type { Lowering } from "#client/crypto/space-keys.ts";
+import type { Clock, Random } from "#client/sync/ports.ts";
 import type { Space } from "#client/sync/space.ts";
-import type { Role } from "./api.ts";
+import type { LinkTerms, RenewalDays, Role, Sharing } from "./api.ts";
+import type { DeviceDocuments } from "./documents.ts";
+import {
+  ownLinkKey,
+  packDays,
+  packOwnLink,
+  keyAgeKey,
+  unpackOwnLink,
+  type OwnLink,
+  type VaultIndex,
+} from "./index-document.ts";
+import type { Indices } from "./indices.ts";
+import { lastRenewalAt, renewalChoices, renewalDaysIn } from "./key-care.ts";
 import { mayAdminister, type Membership } from "./membership.ts";
+import {
+  administrators,
+  find,
+  isSelf,
+  linksIn,
+  linksInHandsOf,
+  mustPerson,
+  peopleIn,
+} from "./people-rows.ts";
 import { refuse } from "./refusal.ts";
+import { appOf } from "./relay-address.ts";
+import type { RelayDesk } from "./relay-desk.ts";
 import type { Shelf } from "./shelf.ts";
 
 export interface PeoplePorts {
   readonly store: Store;
+  readonly ed: Ed25519;
+  readonly clock: Clock;
+  readonly random: Random;
   readonly shelf: Shelf;
+  readonly desk: RelayDesk;
+  readonly indices: Indices;
   readonly membership: Membership;
+  /** Where the app was served from, null if it was not. */
+  readonly servedBy: string | null;
+  readonly documents: () => Promise<DeviceDocuments>;
 }
 
-type Member = Space["authority"]["capabilities"][number];
+/** As the wire has it: u16. */
+const mostJoins = 65_535;
 
 export class People {
   readonly #ports: PeoplePorts;
@@ -25,6 +60,78 @@ export class People {
   constructor(ports: PeoplePorts) {
     this.#ports = ports;
     this.#store = ports.store;
+  }
+
+  async sharing(notebook: string): Promise<Sharing> {
+    const { shelf, indices, documents, clock } = this.#ports;
+    const space = shelf.mustNotebook(notebook);
+    const vault = indices.vault(await documents());
+    const people = peopleIn(space, shelf, this.#store);
+    const links = linksIn(space, clock.now()).map((row) => ({
+      ...row,
+      link: row.state === "live" ? this.#linkAgain(vault, space, row.id) : null,
+    }));
+    const everyDays = renewalDaysIn(vault, space);
+    return {
+      people,
+      links,
+      mayManage: mayAdminister(space),
+      renewal: { everyDays, lastAt: lastRenewalAt(space) },
+    };
+  }
+
+  /** The link again, for the devices of whoever made it. */
+  #linkAgain(vault: Readonly<VaultIndex>, space: Space, id: string): string | null {
+    const packed = vault[ownLinkKey(id)];
+    const own = packed === undefined ? null : unpackOwnLink(packed);
+    const relay = this.#ports.desk.relayOf(space);
+    return own === null || relay === null ? null : this.#linkText(relay, own);
+  }
+
+  #linkText(relay: string, { space, secret, role }: OwnLink): string {
+    const app = appOf(this.#ports.servedBy ?? relay);
+    return formatLink(app, { role, secret, spaceId: space, relay });
+  }
+
+  /** A link that lets whoever holds it in, kept in the vault so that it can be shown again. */
+  async share(
+    notebook: string,
+    role: Role,
+    terms: LinkTerms,
+    meta: (space: Space) => Uint8Array,
+  ): Promise<{ readonly link: string; readonly id: string; readonly space: Space }> {
+    const { ed, random, clock, desk, indices, documents, membership } = this.#ports;
+    if (role === "admin") {
+      refuse(
+        "bad-input",
+        "A link lets people read or write. Whoever is to manage the notebook joins first and is made a manager then.",
+      );
+    }
+    const limits = mustTerms(terms, clock.now());
+    const relay = desk.relayOf(this.#ports.shelf.mustNotebook(notebook));
+    if (relay === null) {
+      refuse("bad-relay", "Sharing needs a relay, and this device knows none. Give it one first.");
+    }
+    const space = this.#administered(notebook);
+    const loaded = await documents();
+    const own = { space: space.id, secret: random(32), role };
+    const { sign, box } = capabilityFrom(ed, own.secret);
+    const id = toHex(sign.publicKey);
+    this.#store.transaction(() => {
+      membership.grant(space, {
+        signPub: sign.publicKey,
+        boxPub: box.publicKey,
+        role: roles[role],
+        kind: capabilityKinds.link,
+        ...limits,
+        meta: meta(space),
+      });
+      indices.editVault(loaded, (vault) => {
+        vault[ownLinkKey(id)] = packOwnLink(own);
+      });
+    });
+    membership.send(space);
+    return { link: this.#linkText(relay, own), id, space };
   }
 
   /** Ends somebody's access, and that of the links they can still open it with. Again is harmless. */
@@ -72,6 +179,21 @@ export class People {
     this.#renew(space, [{ signPub: found.signPub, role: roles.none }]);
   }
 
+  async setRenewal(notebook: string, everyDays: RenewalDays): Promise<void> {
+    const { indices, documents } = this.#ports;
+    const space = this.#administered(notebook);
+    if (everyDays !== null && !renewalChoices.includes(everyDays)) {
+      refuse("bad-input", "Keys are renewed every 7, 30 or 90 days, or never by themselves.");
+    }
+    const loaded = await documents();
+    this.#store.transaction(() =>
+      indices.editVault(loaded, (vault) => {
+        if (everyDays === null) delete vault[keyAgeKey(space.hex)];
+        else vault[keyAgeKey(space.hex)] = packDays(everyDays);
+      }),
+    );
+  }
+
   #renew(space: Space, lowered: readonly Lowering[]): void {
     const { membership } = this.#ports;
     this.#store.transaction(() => membership.renewKeys(space, lowered));
@@ -89,43 +211,16 @@ export class People {
   }
 }
 
-/**
- * The links that a member can open: the one they came by, and those they made. Whoever is to be out
- * must not come in again by them.
- */
-function linksInHandsOf(space: Space, signPub: Uint8Array): readonly Uint8Array[] {
-  const { capabilities } = space.authority;
-  const via = find(space, toHex(signPub))?.via ?? null;
-  const came = via === null ? undefined : capabilities[via];
-  const made = space.records.flatMap(({ record: { body, signerPub } }) =>
-    body.type === "grant" && body.kind === capabilityKinds.link && equal(signerPub, signPub)
-      ? [body.signPub]
-      : [],
-  );
-  const links = came === undefined ? made : [came.signPub, ...made];
-  return links.filter((link) => roleOf(space.authority, link) !== roles.none);
-}
-
-function find({ authority }: Space, id: string): Member | undefined {
-  const key = parseHex(id);
-  return key === null
-    ? undefined
-    : authority.capabilities.find(({ signPub }) => equal(signPub, key));
-}
-
-function mustPerson(space: Space, id: string): Member {
-  const found = find(space, id);
-  return found === undefined || found.kind === capabilityKinds.link
-    ? refuse("bad-input", "Nobody in this notebook is called that.")
-    : found;
-}
-
-function administrators({ authority }: Space): readonly Member[] {
-  return authority.capabilities.filter(
-    ({ kind, role }) => kind !== capabilityKinds.link && role === roles.admin,
-  );
-}
-
-function isSelf(space: Space, signPub: Uint8Array): boolean {
-  return space.capability !== null && equal(space.capability.sign.publicKey, signPub);
+/** A link's end, as its GRANT carries it. */
+function mustTerms(
+  { expiresAt = null, maxJoins = null }: LinkTerms,
+  now: number,
+): { readonly notAfter: number; readonly maxJoins: number } {
+  if (expiresAt !== null && !(Number.isSafeInteger(expiresAt) && expiresAt > now)) {
+    refuse("bad-input", "A link can only end at a moment that is still to come.");
+  }
+  const isCount =
+    maxJoins === null || (Number.isInteger(maxJoins) && maxJoins >= 1 && maxJoins <= mostJoins);
+  if (!isCount) refuse("bad-input", `A link lets in 1 to ${mostJoins} people, or any number.`);
+  return { notAfter: expiresAt ?? 0, maxJoins: maxJoins ?? 0 };
 }

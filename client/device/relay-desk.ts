@@ -213,6 +213,13 @@ export class RelayDesk {
     return this.#sessions.size > 1 ? `${hostOf(url)}: ${text}` : text;
   }
 
+  /** Does not synchronise a space any more. */
+  forget(space: Space): void {
+    this.sessionOf(space)?.remove(space);
+    this.#carriers.delete(space.hex);
+    this.#closeUnused();
+  }
+
   /** Seals what waits, in the caller's transaction, if it can go at once. */
   sealAhead(space: Space): void {
     this.sessionOf(space)?.sealAhead(space);
@@ -230,7 +237,9 @@ export class RelayDesk {
 
   /** Access to this space is another than before. */
   restart(space: Space): void {
-    this.sessionOf(space)?.restart(space);
+    const session = this.sessionOf(space);
+    if (session === null) this.add(space);
+    else session.restart(space);
   }
 
   /** The cursor of this space was set back: its log is to be read from there. */

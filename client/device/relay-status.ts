@@ -17,7 +17,7 @@ export interface StatusPorts {
 }
 
 export function syncStatus({ store, desk, durable, servedBy }: StatusPorts): SyncStatus {
-  const depths = depthsIn(store);
+  const depths = depthsIn(desk, store);
   const used = relaysOf(desk, store).map(({ url, session, spaces }) => ({
     url,
     session: session === null ? null : stateOf(session, isMixedContent(servedBy, url)),
@@ -73,17 +73,21 @@ export function areUpToDate(desk: RelayDesk, store: Store): boolean {
   const concerning = new Set(relaysOf(desk, store).map(({ url }) => url));
   const isSettled = ({ url, session }: RelayInUse): boolean =>
     session?.upToDate === true || (!concerning.has(url) && session?.failing !== false);
-  return used.length > 0 && used.every(isSettled) && depthsIn(store).size === 0;
+  return used.length > 0 && used.every(isSettled) && depthsIn(desk, store).size === 0;
 }
 
 /** What waits in the spaces that people see, by their ids in hex. */
-function depthsIn(store: Store): ReadonlyMap<string, number> {
+function depthsIn(desk: RelayDesk, store: Store): ReadonlyMap<string, number> {
   const left = leftIn(store);
+  // What was written where this person may write no more stays here, and waits for nothing.
+  const closed = new Set(
+    desk.inUse().flatMap(({ spaces }) => spaces.flatMap((s) => (s.mayWrite ? [] : [s.hex]))),
+  );
   return new Map(
     store.outbox
       .depths()
       .map(({ space, waiting }) => [toHex(space), waiting] as const)
-      .filter(([hex]) => !left.has(hex)),
+      .filter(([hex]) => !left.has(hex) && !closed.has(hex)),
   );
 }
 

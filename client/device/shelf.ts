@@ -33,6 +33,8 @@ interface NotebookFacts {
   readonly name: string;
   /** Their capability keys in hex. */
   readonly members: readonly { readonly cap: string; readonly name: string }[];
+  /** The hues members chose, by capability key. */
+  readonly hues?: Readonly<Record<string, number>>;
   /** 0..7. */
   readonly colour?: number | null;
 }
@@ -346,6 +348,13 @@ export class Shelf {
     return current !== null && equal(current, capSecret);
   }
 
+  /** This person's access is given up, in the caller's transaction; what had been received stays. */
+  leave(space: Space): void {
+    this.#store.spaces.update(space.id, { capSecret: null, state: "ended" });
+    this.#store.settings.remove(formerSecretsSetting(space.hex));
+    space.hold([]);
+  }
+
   /** The newest first. */
   #formerSecrets(space: Uint8Array): readonly Uint8Array[] {
     const packed = this.#store.settings.get(formerSecretsSetting(toHex(space))) ?? new Uint8Array();
@@ -470,7 +479,17 @@ export function roleName(space: Space): Role {
 
 /** Refuses with `no-access`. */
 export function mustWrite(space: Space): void {
-  if (!space.mayWrite) refuse("no-access", "You can read this notebook but not change it.");
+  if (space.mayWrite) return;
+  if (space.authority.deleted) {
+    refuse("no-access", "This notebook has been deleted. What is here can still be read.");
+  }
+  if (space.role === roles.none) {
+    refuse(
+      "no-access",
+      "You no longer have access to this notebook. What is here can still be read.",
+    );
+  }
+  refuse("no-access", "You can read this notebook but not change it.");
 }
 
 /** What admits one more device of the same person to the vault. */

@@ -134,6 +134,7 @@ function listener(progress: () => void): SessionListener {
     members: nothing,
     presence: nothing,
     ended: nothing,
+    miskeyed: nothing,
     forked: nothing,
     builtUpon: nothing,
     twin: nothing,

@@ -450,7 +450,7 @@ export class Fetcher {
     this.#ports.ask(question, (reply) => {
       if (!this.#isCurrent(run) || reply === null) return;
       if (reply.type === "controlData") {
-        space.absorb(reply.records, reply.certificates);
+        this.#ports.receiver.absorb(space, reply.records, reply.certificates);
         this.#listener.members(space);
       }
       pull.asking = false;

@@ -5,7 +5,13 @@
 import type { Store } from "#crdt-store/store.ts";
 import { equal, toHex } from "#relay/protocol/bytes.ts";
 import { parseControl } from "#relay/protocol/control.ts";
-import { entryKinds, parseEntry, parseStub, type Entry } from "#relay/protocol/entry.ts";
+import {
+  entryKinds,
+  entryMessage,
+  parseEntry,
+  parseStub,
+  type Entry,
+} from "#relay/protocol/entry.ts";
 import { noDocument } from "#relay/protocol/genesis.ts";
 import { maxMessageBytes } from "#relay/protocol/limits.ts";
 import type { Cover } from "#relay/protocol/snapshot.ts";
@@ -74,19 +80,18 @@ export class Receiver {
 
   /**
    * @param secondChance the control log was fetched since this item came: who is unknown now stays unknown
-   * @returns "broken" for what no honest relay sends
+   * @returns "broken" for what no honest relay sends, "withheld" where it keeps back who has access now
    */
   takeIn(
     space: Space,
     item: LogItem,
     secondChance: boolean,
-  ): TakenIn | "broken" | "unknown-author" | Twin {
+  ): TakenIn | "broken" | "unknown-author" | Twin | "withheld" {
     switch (item.kind) {
       case "control": {
         const parsed = parseControl(item.bytes);
         if (!parsed.ok) return "broken";
-        const { displaced } = space.absorb([item], []);
-        if (displaced.length > 0) this.#listener.displaced(space, displaced);
+        this.absorb(space, [item], []);
         return { docId: noDocument, entryId: parsed.value.hash, changes: [], control: true };
       }
       case "stub": {
@@ -113,7 +118,7 @@ export class Receiver {
     entry: Entry,
     pos: number,
     secondChance: boolean,
-  ): TakenIn | "unknown-author" | Twin {
+  ): TakenIn | "unknown-author" | Twin | "withheld" {
     const { docId, entryId } = entry;
     const nothing = { docId, entryId, changes: [], control: false };
     this.#noteTail(space, entry, entry.bytes.length);
@@ -159,6 +164,18 @@ export class Receiver {
     return null;
   }
 
+  /** Control records and certificates, and ours anew on top of what others wrote in their place, at once. */
+  absorb(
+    space: Space,
+    records: Parameters<Space["absorb"]>[0],
+    certificates: readonly Uint8Array[],
+  ): void {
+    this.#store.transaction(() => {
+      const { displaced } = space.absorb(records, certificates);
+      if (displaced.length > 0) this.#listener.displaced(space, displaced);
+    });
+  }
+
   /**
    * A body that was left out and is fetched now.
    *
@@ -179,6 +196,12 @@ export class Receiver {
       return [];
     }
     const taken = this.#judge(space, entry, item.pos, secondChance);
+    // Its place in the log is passed already: nothing is gained by waiting there.
+    if (taken === "withheld") {
+      this.#setAside(space, entry, item.pos, "its author is not known here");
+      this.#store.awaited.arrived(docId, item.pos);
+      return [];
+    }
     if (taken === "unknown-author" || "type" in taken) return taken;
     this.#store.awaited.arrived(docId, item.pos);
     return taken.changes;
@@ -314,7 +337,7 @@ export class Receiver {
     entry: Entry,
     pos: number,
     secondChance: boolean,
-  ): TakenIn | "unknown-author" | Twin {
+  ): TakenIn | "unknown-author" | Twin | "withheld" {
     const { docId, entryId } = entry;
     const nothing = { docId, entryId, changes: [], control: false };
     const verdict = judgeEntry(entry, pos, space);
@@ -336,6 +359,10 @@ export class Receiver {
         return nothing;
       case "unknown-author":
         if (!secondChance) return "unknown-author";
+        if (isOfLaterEpoch(space, entry)) {
+          this.#noteWithheld(space);
+          return "withheld";
+        }
         this.#setAside(space, entry, pos, "its author is not known here");
         return nothing;
       case "bad":
@@ -343,6 +370,15 @@ export class Receiver {
         this.#setAside(space, entry, pos, verdict.why);
         return nothing;
     }
+  }
+
+  /** Somebody writes under a key that the control log, asked for just now, does not have. */
+  #noteWithheld(space: Space): void {
+    if (!space.noteLaterEpoch()) return;
+    this.#listener.log(
+      "warning",
+      "The relay keeps back who has access to a notebook now. Nothing more is sent there until it tells; it is kept here.",
+    );
   }
 
   /** What only this device's memory can hold against a good entry, null if nothing. */
@@ -463,4 +499,13 @@ export class Receiver {
     });
     this.#listener.log("warning", `One change could not be applied and is kept aside: ${reason}.`);
   }
+}
+
+/** Whether a member has signed that there is a later epoch than the log has. */
+function isOfLaterEpoch(space: Space, { epoch, devPub, entryId, signature }: Entry): boolean {
+  return (
+    epoch > space.authority.epoch &&
+    space.capabilitiesOf(devPub).length > 0 &&
+    space.ed.verify(devPub, entryMessage(entryId), signature)
+  );
 }

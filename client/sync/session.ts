@@ -4,7 +4,7 @@
  */
 import type { SealedEntry } from "#crdt-store/outbox.ts";
 import { equal, toHex } from "#relay/protocol/bytes.ts";
-import { parseControl } from "#relay/protocol/control.ts";
+import { parseControl, roles } from "#relay/protocol/control.ts";
 import { chainNext, chainTag } from "#relay/protocol/domain.ts";
 import { refusalClass, refusals } from "#relay/protocol/errors.ts";
 import { maxMessageBytes, maxPushEntries } from "#relay/protocol/limits.ts";
@@ -60,6 +60,8 @@ export interface SessionListener {
   members(space: Space): void;
   presence(space: Space): void;
   ended(space: Space): void;
+  /** An administrator's rotation has a key for us that is not the one it commits to. */
+  miskeyed(space: Space): void;
   /** Records of ours that others overtook: to be written anew on top of the log. */
   displaced(space: Space, records: readonly DisplacedRecord[]): void;
   /** Packs are marked to become rows again: the relay may have lost some of them. */
@@ -230,12 +232,13 @@ export class SyncSession {
     return [...this.#runs.values()].every(
       ({ state, space }) =>
         state.phase === "ended" ||
+        state.phase === "closed" ||
         (state.phase === "live" &&
           state.caughtUp &&
           !state.holding &&
           !state.pushing &&
           !this.#putBack.isOpen(space) &&
-          (!space.mayWrite || !this.#ports.store.outbox.isBusy(space.id))),
+          (!space.maySend || !this.#ports.store.outbox.isBusy(space.id))),
     );
   }
 
@@ -418,7 +421,7 @@ export class SyncSession {
    */
   sealAhead(space: Space): void {
     const run = this.#runs.get(space.hex);
-    if (run?.state.phase !== "live" || run.state.pushing || !space.mayWrite) return;
+    if (run?.state.phase !== "live" || run.state.pushing || !space.maySend) return;
     const { store, random } = this.#ports;
     sealWaiting(store, space, random, this.#link.limits.entryBytes, maxPushEntries);
   }
@@ -520,7 +523,7 @@ export class SyncSession {
     };
     this.#link.ask(question, (reply) => {
       if (reply?.type !== "controlData" || reply.more) return;
-      this.#absorb(space, reply.records, reply.certificates);
+      this.#receiver.absorb(space, reply.records, reply.certificates);
       this.#listener.members(space);
       const run = this.#runs.get(space.hex);
       if (run?.state.subscribed === true) run.presence.open();
@@ -612,7 +615,7 @@ export class SyncSession {
       givingBack: this.#putBack.isOpen(run.space),
       changesWaiting: outbox.hasWork(run.space.id),
       mayWrite:
-        run.space.mayWrite &&
+        run.space.maySend &&
         (run.state.caughtUp || !readsFirst(this.#ports.store)) &&
         !isRightLostAgain(this.#ports.store, run.space.authority),
       logHeld: run.space.records.length > 0,
@@ -645,7 +648,7 @@ export class SyncSession {
   #retryWhileStuck(run: SpaceRun): void {
     const { chance, timers } = this.#ports;
     if (run.state.caughtUp) run.retries = 0;
-    if (run.state.phase !== "stuck") {
+    if (run.state.phase !== "stuck" && run.state.phase !== "closed") {
       run.retryDue?.();
       run.retryDue = null;
     } else if (run.retryDue === null) {
@@ -724,24 +727,12 @@ export class SyncSession {
         this.#spaceEvent(run, { type: "control-acked", status: errorCode(reply) });
         return;
       }
-      this.#absorb(space, reply.records, []);
+      this.#receiver.absorb(space, reply.records, []);
       const isUnvouched = reply.status === refusals.LINK_SPENT.code && this.#putBack.isOpen(space);
       if (isUnvouched) this.#listener.unvouched(space);
       this.#listener.members(space);
       this.#accessAnswered(reply.status);
       this.#spaceEvent(run, { type: "control-acked", status: reply.status });
-    });
-  }
-
-  /** What another wrote in the place of our records, and ours anew on top of it, at once. */
-  #absorb(
-    space: Space,
-    records: Parameters<Space["absorb"]>[0],
-    certificates: readonly Uint8Array[],
-  ): void {
-    this.#ports.store.transaction(() => {
-      const { displaced } = space.absorb(records, certificates);
-      if (displaced.length > 0) this.#listener.displaced(space, displaced);
     });
   }
 
@@ -785,10 +776,12 @@ export class SyncSession {
       if (reply === null) return;
       if (reply.type !== "controlData") {
         const isLost = errorCode(reply) === refusals.NO_SPACE.code;
+        // What was deleted long ago has been forgotten there, and is not brought back by who was only away.
+        const isOver = isLost && space.authority.deleted;
         this.#spaceEvent(
           run,
           isLost
-            ? { type: "control-received", found: false, keyed: true }
+            ? { type: "control-received", found: isOver, keyed: !isOver }
             : { type: "control-refused" },
         );
         return;
@@ -798,7 +791,7 @@ export class SyncSession {
         const parsed = parseControl(bytes);
         return parsed.ok ? [parsed.value.record.ctrlSeq] : [];
       });
-      this.#absorb(space, reply.records, reply.certificates);
+      this.#receiver.absorb(space, reply.records, reply.certificates);
       const end = told.at(-1) ?? fromSeq - 1;
       const next = (isWhole ? end : space.confirmedSeq) + 1;
       if (reply.more && next > fromSeq) {
@@ -812,9 +805,20 @@ export class SyncSession {
       }
       if (isWhole && end < space.confirmedSeq) this.#putBack.controlLost(space, end);
       this.#listener.members(space);
-      const keyed = space.currentKey !== null && !space.authority.deleted;
-      this.#spaceEvent(run, { type: "control-received", found: true, keyed });
+      this.#spaceEvent(run, this.#accessIn(space));
     });
+  }
+
+  /** What the control log of a space, read to its end, means for this device. */
+  #accessIn(space: Space): SpaceEvent {
+    const { isMiskeyed, authority, role } = space;
+    if (isMiskeyed) {
+      this.#listener.miskeyed(space);
+      return { type: "control-refused" };
+    }
+    if (authority.deleted && role !== roles.none) return { type: "control-closed" };
+    // Whoever ended their own access knows the key, having made it.
+    return { type: "control-received", found: true, keyed: role !== roles.none };
   }
 
   #subscribe(run: SpaceRun): void {
@@ -1061,6 +1065,11 @@ export class SyncSession {
           trouble = { type: "log-broken" };
           return;
         }
+        if (outcome === "withheld") {
+          run.held = [];
+          trouble = { type: "epoch-withheld" };
+          return;
+        }
         if (outcome === "unknown-author") {
           run.held = items.slice(ix);
           trouble = { type: "author-unknown" };
@@ -1104,14 +1113,20 @@ export class SyncSession {
       run.presence.frontierMoved();
     }
     if (twin !== null) this.#listener.twin(run.space, twin);
-    if (trouble !== null) this.#spaceEvent(run, trouble);
+    if (trouble !== null) this.#inTrouble(run, trouble);
     else this.#listener.progress();
+  }
+
+  #inTrouble(run: SpaceRun, trouble: SpaceEvent): void {
+    if (trouble.type === "epoch-withheld") this.#unsubscribe(run);
+    this.#spaceEvent(run, trouble);
   }
 
   /** Members, roles or keys have changed, and with them perhaps what was to be written here. */
   #controlTakenIn(run: SpaceRun): void {
     this.#listener.members(run.space);
     if (this.#work(run).controlQueued) this.#spaceEvent(run, { type: "control-queued" });
+    this.#spaceEvent(run, { type: "changes-waiting" });
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import type { Store } from "#crdt-store/store.ts";
 import { admitControl, openAuthority, roleOf, type Authority } from "#relay/protocol/authority.ts";
-import { equal, toHex } from "#relay/protocol/bytes.ts";
+import { equal, parseAll, toHex, Writer } from "#relay/protocol/bytes.ts";
 import {
   certificateMessage,
   encodeCertificate,
@@ -81,6 +81,7 @@ export class Space implements IntakeKnowledge {
   #judged: readonly JudgedRecord[] = [];
   #records: readonly SignedControl[] = [];
   #capabilitiesByDevice = new Map<string, readonly Uint8Array[]>();
+  #devicesByCapability = new Map<string, readonly Uint8Array[]>();
   #keys: readonly EpochKey[] = [];
 
   constructor(
@@ -155,9 +156,11 @@ export class Space implements IntakeKnowledge {
     this.#authority = judged.at(-1)?.authority ?? this.#opening;
     this.#records = judged.map(({ signed }) => signed);
     this.#capabilitiesByDevice = new Map();
+    this.#devicesByCapability = new Map();
     for (const { dev, cap } of store.spaces.certificates(this.id)) {
       const known = this.capabilitiesOf(dev);
       this.#capabilitiesByDevice.set(toHex(dev), [...known, cap]);
+      this.#devicesByCapability.set(toHex(cap), [...this.devicesOf(cap), dev]);
     }
     this.#keys = this.#committedKeys();
   }
@@ -286,6 +289,37 @@ export class Space implements IntakeKnowledge {
     return this.role >= roles.edit && this.currentKey !== null && !this.#authority.deleted;
   }
 
+  /**
+   * Whether what is written may leave: not while a member is known to write in a later epoch than the
+   * log has, since that may have ended somebody's access.
+   */
+  get maySend(): boolean {
+    return this.mayWrite && this.#epochDue() <= this.#authority.epoch;
+  }
+
+  /** There is a rotation that the log has not; answers whether that was news. Any one more settles it. */
+  noteLaterEpoch(): boolean {
+    const due = this.#authority.epoch + 1;
+    if (due <= this.#epochDue()) return false;
+    this.#context.store.settings.put(this.#epochDueSetting, new Writer().u32(due).finish());
+    return true;
+  }
+
+  #epochDue(): number {
+    const held = this.#context.store.settings.get(this.#epochDueSetting);
+    const parsed = held === null ? null : parseAll(held, (reader) => reader.u32());
+    return parsed?.ok === true ? parsed.value : 0;
+  }
+
+  get #epochDueSetting(): string {
+    return `notebook-epoch/${this.hex}`;
+  }
+
+  /** This device has access, and the key that it was given for the epoch is not the one committed to. */
+  get isMiskeyed(): boolean {
+    return this.role !== roles.none && this.#authority.epoch > 0 && this.currentKey === null;
+  }
+
   /** How far the log has been read here; the start of the chain before the first entry. */
   get cursor(): { readonly pos: number; readonly chain: Uint8Array } {
     return this.#context.store.inbox.cursor(this.id) ?? { pos: 0, chain: chainStart(this.id) };
@@ -303,6 +337,11 @@ export class Space implements IntakeKnowledge {
 
   capabilitiesOf(devPub: Uint8Array): readonly Uint8Array[] {
     return this.#capabilitiesByDevice.get(toHex(devPub)) ?? [];
+  }
+
+  /** The devices that a capability has certified. */
+  devicesOf(capPub: Uint8Array): readonly Uint8Array[] {
+    return this.#devicesByCapability.get(toHex(capPub)) ?? [];
   }
 
   keyOf(epoch: number): Uint8Array | null {
@@ -442,10 +481,9 @@ export class Space implements IntakeKnowledge {
   #fileKeys(): void {
     const { spaces } = this.#context.store;
     for (const { sign, box } of this.#held) {
-      for (const { epoch, key } of keysFor(this.id, this.#records, {
-        signPub: sign.publicKey,
-        box,
-      })) {
+      const capability = { signPub: sign.publicKey, box };
+      for (const { epoch, key } of keysFor(this.id, this.#records, capability, this.#keys)) {
+        if (this.keyOf(epoch) !== null) continue;
         spaces.putKey(this.id, keyCommitOf(this.id, epoch, key), epoch, key);
       }
     }

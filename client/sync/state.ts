@@ -19,6 +19,8 @@ export type SpacePhase =
   | "live"
   /** Nothing more can be done now; it is tried again after a while, and by the next connection. */
   | "stuck"
+  /** The space is deleted. It is looked at again, since an administrator may bring it back. */
+  | "closed"
   /** Access was taken away. What was received stays. */
   | "ended";
 
@@ -60,8 +62,12 @@ export type SpaceEvent =
   | { readonly type: "certificate-acked"; readonly status: number }
   | { readonly type: "subscribed"; readonly status: number }
   | { readonly type: "control-received"; readonly found: boolean; readonly keyed: boolean }
-  /** The relay would not give the control log now. */
+  /** The relay would not give the control log now, or what it gave does not let this device go on. */
   | { readonly type: "control-refused" }
+  /** The space is deleted. */
+  | { readonly type: "control-closed" }
+  /** An entry names an epoch that the relay, asked again, has no record of. */
+  | { readonly type: "epoch-withheld" }
   | { readonly type: "caught-up" }
   | { readonly type: "rekeyed" }
   /** An entry names a device or an epoch that this device has not heard of. */
@@ -115,7 +121,7 @@ export function stepSpace(state: SpaceState, event: SpaceEvent, work: SpaceWork)
       return stay(state.phase === "ended" ? state : offlineSpace);
     case "control-queued":
       // While on the way, the path passes the queue by itself.
-      return state.phase === "live"
+      return state.phase === "live" || state.phase === "closed"
         ? { state: { ...state, phase: "publishing" }, effects: [{ type: "push-control" }] }
         : stay(state);
     case "control-acked":
@@ -148,6 +154,11 @@ export function stepSpace(state: SpaceState, event: SpaceEvent, work: SpaceWork)
     case "control-refused":
       if (state.holding) return stay({ ...state, holding: false, phase: "stuck" });
       return stay(state.phase === "fetching" ? { ...state, phase: "stuck" } : state);
+    case "control-closed":
+      if (state.phase !== "fetching" && !state.holding) return stay(state);
+      return stay({ ...offlineSpace, phase: "closed" });
+    case "epoch-withheld":
+      return state.subscribed ? stay({ ...offlineSpace, phase: "stuck" }) : stay(state);
     case "caught-up":
       return state.subscribed ? stay({ ...state, caughtUp: true, detours: 0 }) : stay(state);
     case "rekeyed":
@@ -171,7 +182,9 @@ export function stepSpace(state: SpaceState, event: SpaceEvent, work: SpaceWork)
     case "changes-waiting":
       return pushIfPossible(state, work);
     case "retry":
-      return state.phase === "stuck" ? advance({ ...state, detours: 0 }, work) : stay(state);
+      return state.phase === "stuck" || state.phase === "closed"
+        ? advance({ ...state, detours: 0 }, work)
+        : stay(state);
     case "push-acked": {
       if (!state.pushing) return stay(state);
       const settled = { ...state, pushing: false };
@@ -200,7 +213,7 @@ function subscribed(state: SpaceState, status: number, work: SpaceWork): Step {
   if (status === refusals.CURSOR_AHEAD.code || status === refusals.CHAIN_MISMATCH.code) {
     return detour(state, [{ type: "step-back" }, { type: "subscribe" }], "subscribing");
   }
-  if (status === refusals.NO_SPACE.code) {
+  if (status === refusals.NO_SPACE.code || status === refusals.SPACE_DELETED.code) {
     return detour(state, [{ type: "get-control" }], "fetching");
   }
   return stay({ ...state, phase: "stuck" });
@@ -222,7 +235,7 @@ function controlReceived(
     return { state: { ...offlineSpace, phase: "ended" }, effects: [{ type: "report-ended" }] };
   }
   // Elsewhere on the path another answer is awaited, which takes the next step.
-  const step = state.phase === "fetching" ? advance(going, work) : stay(going);
+  const step = state.phase === "fetching" ? advance(going, work) : pushIfPossible(going, work);
   return state.holding
     ? { state: step.state, effects: [...step.effects, { type: "resume-intake" }] }
     : step;
@@ -244,9 +257,9 @@ function advance(state: SpaceState, work: SpaceWork): Step {
 }
 
 function pushIfPossible(state: SpaceState, work: SpaceWork): Step {
-  if (state.phase !== "live" || state.pushing || !work.changesWaiting || !work.mayWrite) {
-    return stay(state);
-  }
+  const isBusy = state.phase !== "live" || state.pushing || state.holding;
+  // While the log is asked who has access now, nothing leaves under a key that may be over.
+  if (isBusy || !work.changesWaiting || !work.mayWrite) return stay(state);
   return { state: { ...state, pushing: true }, effects: [{ type: "push" }] };
 }
 

@@ -26,6 +26,7 @@ export type Domain =
   | "index"
   | "kc"
   | "origin"
+  | "person-colour"
   | "profile"
   | "renewal"
   | "root"

@@ -18,14 +18,19 @@ import type {
   DeviceRefusal,
   Draft,
   LinkPreview,
+  LinkTerms,
+  NoteAuthor,
   NoteDocument,
   NoteRow,
   NoteSync,
   NotebookRow,
   PeerCursor,
   RelayInfo,
+  RenewalDays,
   RetentionSettings,
+  Role,
   SearchAnswer,
+  Sharing,
   StorageReport,
   SyncReport,
   SyncStatus,
@@ -46,6 +51,9 @@ export class FakeDevice implements DeviceApi {
   readonly drafts: Draft[] = [];
   readonly commits: Commit[] = [];
   readonly cursors: Parameters<DeviceApi["setCursor"]>[2][] = [];
+  /** What {@link sharing} tells, by notebook; nobody and nothing until it is set. */
+  readonly sharings = new Map<string, Sharing>();
+  authors: readonly NoteAuthor[] = [];
   readonly shares: { notebook: string; role: string }[] = [];
   readonly searches: string[] = [];
   link: LinkPreview = {
@@ -56,7 +64,13 @@ export class FakeDevice implements DeviceApi {
     notes: 3,
     alreadyJoined: false,
   };
-  infoNow: DeviceInfo = { displayName: "", words: "unsaved", removed: false, durable: true };
+  infoNow: DeviceInfo = {
+    displayName: "",
+    colour: null,
+    words: "unsaved",
+    removed: false,
+    durable: true,
+  };
   statusNow: SyncStatus = {
     word: "saved-here",
     waiting: 0,
@@ -148,9 +162,28 @@ export class FakeDevice implements DeviceApi {
       former: [],
       state: "active",
       doubt: null,
+      deletedAt: null,
       ...fields,
     });
     return id;
+  }
+
+  sharingOf(notebook: string): Sharing {
+    return (
+      this.sharings.get(notebook) ?? {
+        people: [],
+        links: [],
+        mayManage: true,
+        renewal: { everyDays: null, lastAt: null },
+      }
+    );
+  }
+
+  #setState(id: string, state: NotebookRow["state"]): void {
+    const row = this.#notebooks.get(id);
+    const deletedAt = state === "deleted" ? this.#now() : null;
+    if (row !== undefined) this.#notebooks.set(id, { ...row, state, deletedAt });
+    this.emit({ type: "notebooks" });
   }
 
   addNote(input: NoteInput = {}): string {
@@ -234,6 +267,9 @@ export class FakeDevice implements DeviceApi {
   info = this.#method("info", () => this.infoNow);
   setDisplayName = this.#method("setDisplayName", (name: string) => {
     this.infoNow = { ...this.infoNow, displayName: name };
+  });
+  setColour = this.#method("setColour", (colour: number) => {
+    this.infoNow = { ...this.infoNow, colour };
   });
   /** Invitations that were redeemed. */
   readonly redeemed: string[] = [];
@@ -336,15 +372,44 @@ export class FakeDevice implements DeviceApi {
     this.setRow(id, { notebook });
     return { notebook, id };
   });
-  share = this.#method("share", (notebook: string, role: "read" | "edit") => {
+  sharing = this.#method("sharing", (notebook: string) => this.sharingOf(notebook));
+  share = this.#method("share", (notebook: string, role: Role, terms: LinkTerms = {}) => {
     this.shares.push({ notebook, role });
     const row = this.#notebooks.get(notebook);
     if (row !== undefined) this.#notebooks.set(notebook, { ...row, shared: true });
-    return { link: `https://notes.example/#1e.${"s".repeat(43)}.${"i".repeat(43)}` };
+    const before = this.sharingOf(notebook);
+    const id = before.links.length.toString(16).padStart(64, "0");
+    const link = `https://notes.example/#1e.${"s".repeat(43)}.${"i".repeat(43)}`;
+    const { expiresAt = null, maxJoins = null } = terms;
+    const made = { id, role, expiresAt, maxJoins, joins: 0, state: "live" as const, link };
+    this.sharings.set(notebook, { ...before, links: [...before.links, made] });
+    return { link, id };
   });
-  revokeLink = this.#method("revokeLink", (_notebook: string, _link: string) => {});
-  removePerson = this.#method("removePerson", (_notebook: string, _person: string) => {});
-  setPersonRole = this.#method("setPersonRole", (_notebook: string, _person: string) => {});
+  revokeLink = this.#method("revokeLink", (notebook: string, id: string) => {
+    const before = this.sharingOf(notebook);
+    const links = before.links.map((row) =>
+      row.id === id ? { ...row, state: "revoked" as const, link: null } : row,
+    );
+    this.sharings.set(notebook, { ...before, links });
+  });
+  removePerson = this.#method("removePerson", (notebook: string, id: string) => {
+    const before = this.sharingOf(notebook);
+    const people = before.people.filter((row) => row.id !== id);
+    this.sharings.set(notebook, { ...before, people });
+  });
+  setPersonRole = this.#method("setPersonRole", (notebook: string, id: string, role: Role) => {
+    const before = this.sharingOf(notebook);
+    const people = before.people.map((row) => (row.id === id ? { ...row, role } : row));
+    this.sharings.set(notebook, { ...before, people });
+  });
+  setRenewal = this.#method("setRenewal", (notebook: string, everyDays: RenewalDays) => {
+    const before = this.sharingOf(notebook);
+    this.sharings.set(notebook, { ...before, renewal: { ...before.renewal, everyDays } });
+  });
+  leaveNotebook = this.#method("leaveNotebook", (id: string) => this.#setState(id, "ended"));
+  deleteNotebook = this.#method("deleteNotebook", (id: string) => this.#setState(id, "deleted"));
+  restoreNotebook = this.#method("restoreNotebook", (id: string) => this.#setState(id, "active"));
+  noteAuthors = this.#method("noteAuthors", () => this.authors);
   previewLink = this.#method("previewLink", () => this.link);
   join = this.#method("join", () => {
     const { notebook, name, role } = this.link;

@@ -7,7 +7,13 @@ export type Reachability =
 /** Who this device is and whether it answers. */
 export class DeviceState {
   readonly #device: DeviceApi;
-  info = $state.raw<DeviceInfo>({ displayName: "", words: "saved", removed: false, durable: true });
+  info = $state.raw<DeviceInfo>({
+    displayName: "",
+    colour: null,
+    words: "saved",
+    removed: false,
+    durable: true,
+  });
   reachability = $state.raw<Reachability>({ kind: "connecting" });
 
   constructor(device: DeviceApi) {

@@ -29,7 +29,13 @@ export function startDevice(): Promise<RunningDevice> {
     setOnline: () => Promise.resolve(),
     setVisible: () => Promise.resolve(),
     info: () =>
-      Promise.resolve({ displayName: leader, words: "saved", removed: false, durable: true }),
+      Promise.resolve({
+        displayName: leader,
+        colour: null,
+        words: "saved",
+        removed: false,
+        durable: true,
+      }),
     syncLog: () => Promise.resolve(gone.map((text) => ({ at: 0, level: "info" as const, text }))),
     createNotebook: async (name) => {
       for (const listener of listeners) listener({ type: "notebooks" });

@@ -45,12 +45,6 @@ describe("a line", () => {
     expect(complaintAbout("search")).toBe("search needs something to look for.");
     expect(commandOf("cat", "A")).toEqual({ name: "cat", id: "A" });
     expect(commandOf("edit", "A")).toEqual({ name: "edit", id: "A", base: null });
-    expect(commandOf("share")).toEqual({ name: "share", role: "edit", notebook: null });
-    expect(commandOf("share", "N", "--role", "read")).toEqual({
-      name: "share",
-      role: "read",
-      notebook: "N",
-    });
     expect(commandOf("join", "L")).toEqual({ name: "join", link: "L" });
     expect(commandOf("redeem", "I")).toEqual({ name: "redeem", invite: "I", relay: null });
     expect(commandOf("redeem", "I", "https://other.example/notes/")).toEqual({

@@ -1,35 +1,12 @@
 /** Administrators change who has access, one after the other and at once, online and not. */
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { loadEngines, type Engines } from "#tests/support/world.ts";
-import { linkIds, logOf, PeopleWorld, type Person } from "./people-world.ts";
+import { linkIds, logOf, setupThree, type Person } from "./people-world.ts";
 
 let engines: Engines;
 beforeAll(async () => {
   engines = await loadEngines();
 });
-
-let people: PeopleWorld | null = null;
-afterEach(async () => {
-  await people?.end();
-  people = null;
-});
-
-/** Ana's notebook with a note, Ben and Cem who came by one link and may write. */
-async function setupThree(seed: string) {
-  const world = await PeopleWorld.start(seed, engines);
-  people = world;
-  const [ana, ben, cem] = [
-    await world.person("Ana"),
-    await world.person("Ben"),
-    await world.person("Cem"),
-  ];
-  const [row] = await ana.device.notebooks();
-  if (row === undefined) throw new Error("a first notebook");
-  const notebook = row.id;
-  const { id: note } = await ana.device.createNote({ title: "Tent", body: "one" });
-  const link = await world.invite(ana, notebook, "edit", ben, cem);
-  return { world, ana, ben, cem, notebook, note, link };
-}
 
 function epochs(notebook: string, ...members: readonly Person[]): readonly number[] {
   return members.map((member) => member.space(notebook).currentKey?.epoch ?? 0);
@@ -37,7 +14,8 @@ function epochs(notebook: string, ...members: readonly Person[]): readonly numbe
 
 describe("removing somebody", { timeout: 60_000 }, () => {
   it("gives everybody who stays a new key, and the removed one none", async () => {
-    const { world, ana, ben, cem, notebook, note } = await setupThree("remove");
+    await using three = await setupThree("remove", engines);
+    const { world, ana, ben, cem, notebook, note } = three;
     await ana.device.removePerson(notebook, cem.idIn(notebook));
     await world.settle();
     expect(epochs(notebook, ana, ben, cem)).toEqual([2, 2, 0]);
@@ -55,7 +33,8 @@ describe("removing somebody", { timeout: 60_000 }, () => {
   });
 
   it("ends the link they came by, so that they cannot come in again", async () => {
-    const { world, ana, cem, notebook, link } = await setupThree("no way back");
+    await using three = await setupThree("no way back", engines);
+    const { world, ana, cem, notebook, link } = three;
     await ana.device.removePerson(notebook, cem.idIn(notebook));
     await world.settle();
     const dora = await world.person("Dora");
@@ -64,7 +43,8 @@ describe("removing somebody", { timeout: 60_000 }, () => {
   });
 
   it("is nobody's business who does not manage the notebook, and again is harmless", async () => {
-    const { world, ana, ben, cem, notebook } = await setupThree("not admin");
+    await using three = await setupThree("not admin", engines);
+    const { world, ana, ben, cem, notebook } = three;
     const ids = { ana: ana.idIn(notebook), cem: cem.idIn(notebook) };
     expect(await world.refusalOf(ben.device.removePerson(notebook, ids.ana))).toBe("no-access");
     expect(await world.refusalOf(ana.device.removePerson(notebook, ids.ana))).toBe("bad-input");
@@ -75,7 +55,8 @@ describe("removing somebody", { timeout: 60_000 }, () => {
   });
 
   it("is done offline, and what was written meanwhile goes out under the new key", async () => {
-    const { world, ana, ben, cem, notebook, note } = await setupThree("offline");
+    await using three = await setupThree("offline", engines);
+    const { world, ana, ben, cem, notebook, note } = three;
     ana.goOffline();
     await world.settle();
     await ana.write(note, " before");
@@ -97,7 +78,8 @@ describe("removing somebody", { timeout: 60_000 }, () => {
 
 describe("two administrators at once", { timeout: 60_000 }, () => {
   it("removing each other: one is out, the other stays, and nothing waits", async () => {
-    const { world, ana, ben, cem, notebook } = await setupThree("each other");
+    await using three = await setupThree("each other", engines);
+    const { world, ana, ben, cem, notebook } = three;
     await ana.device.setPersonRole(notebook, ben.idIn(notebook), "admin");
     await world.settle();
     const ids = [ana.idIn(notebook), ben.idIn(notebook)] as const;
@@ -117,7 +99,8 @@ describe("two administrators at once", { timeout: 60_000 }, () => {
   });
 
   it("removing two others: both are out, with one key for those who stay", async () => {
-    const { world, ana, ben, cem, notebook, note } = await setupThree("two others");
+    await using three = await setupThree("two others", engines);
+    const { world, ana, ben, cem, notebook, note } = three;
     const dora = await world.person("Dora");
     await world.invite(ana, notebook, "edit", dora);
     await ana.device.setPersonRole(notebook, ben.idIn(notebook), "admin");
@@ -141,7 +124,8 @@ describe("two administrators at once", { timeout: 60_000 }, () => {
   });
 
   it("removing the same person: it is done once", async () => {
-    const { world, ana, ben, cem, notebook } = await setupThree("same");
+    await using three = await setupThree("same", engines);
+    const { world, ana, ben, cem, notebook } = three;
     await ana.device.setPersonRole(notebook, ben.idIn(notebook), "admin");
     await world.settle();
     ben.goOffline();
@@ -158,7 +142,8 @@ describe("two administrators at once", { timeout: 60_000 }, () => {
 
 describe("a role", { timeout: 60_000 }, () => {
   it("is raised and lowered, and a notebook keeps somebody who manages it", async () => {
-    const { world, ana, ben, notebook, note } = await setupThree("roles");
+    await using three = await setupThree("roles", engines);
+    const { world, ana, ben, notebook, note } = three;
     const ids = { ana: ana.idIn(notebook), ben: ben.idIn(notebook) };
     expect(await world.refusalOf(ana.device.setPersonRole(notebook, ids.ana, "edit"))).toBe(
       "refused",
@@ -180,7 +165,8 @@ describe("a role", { timeout: 60_000 }, () => {
 
 describe("a link", { timeout: 60_000 }, () => {
   it("is ended alone: who came by it stays, and another link still lives", async () => {
-    const { world, ana, ben, notebook, note, link } = await setupThree("revoke");
+    await using three = await setupThree("revoke", engines);
+    const { world, ana, ben, notebook, note, link } = three;
     const other = await world.invite(ana, notebook, "read");
     const [first] = linkIds(ana, notebook);
     await ana.device.revokeLink(notebook, first ?? "");

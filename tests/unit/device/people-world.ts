@@ -116,6 +116,13 @@ export class PeopleWorld {
     return this.world.timeline.advance(ms);
   }
 
+  /** Lets a long time pass while none of these devices runs; they are open again after it. */
+  async passClosed(ms: number, ...people: readonly Person[]): Promise<void> {
+    for (const { sim } of people) await sim.kill();
+    await this.pass(ms);
+    for (const person of people) await person.reopen();
+  }
+
   /** Long enough for everything that is under way, with room for retries. */
   settle(): Promise<void> {
     return this.pass(40_000);
@@ -155,6 +162,47 @@ export class PeopleWorld {
   async end(): Promise<void> {
     await this.world.end();
   }
+}
+
+export interface Three extends AsyncDisposable {
+  readonly world: PeopleWorld;
+  readonly ana: Person;
+  readonly ben: Person;
+  readonly cem: Person;
+  readonly notebook: string;
+  readonly note: string;
+  readonly link: string;
+}
+
+/** Ana's notebook with a note that says "one", Ben and Cem who came by one link. */
+export async function setupThree(
+  seed: string,
+  engines: Engines,
+  role: "read" | "edit" = "edit",
+): Promise<Three> {
+  const world = await PeopleWorld.start(seed, engines);
+  const ana = await world.person("Ana");
+  const ben = await world.person("Ben");
+  const cem = await world.person("Cem");
+  const notebook = await firstNotebook(ana);
+  const { id: note } = await ana.device.createNote({ title: "Tent", body: "one" });
+  const link = await world.invite(ana, notebook, role, ben, cem);
+  return {
+    world,
+    ana,
+    ben,
+    cem,
+    notebook,
+    note,
+    link,
+    [Symbol.asyncDispose]: () => world.end(),
+  };
+}
+
+export async function firstNotebook({ device }: Person): Promise<string> {
+  const [row] = await device.notebooks();
+  if (row === undefined) throw new Error("there is a first notebook");
+  return row.id;
 }
 
 /** The control log as a device keeps it: what each record is, and whether the relay has it. */

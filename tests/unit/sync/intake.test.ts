@@ -102,7 +102,7 @@ describe("a forged entry is refused, and why is told:", () => {
     ).toContain("another space");
   });
 
-  it("an author who may only read", () => {
+  it("57: an author who may only read, whatever the relay lets through", () => {
     const { authority } = space.founded;
     const [first] = authority.capabilities;
     if (first === undefined) throw new Error("a founder has a capability");
@@ -116,7 +116,7 @@ describe("a forged entry is refused, and why is told:", () => {
     ).toContain("may not write");
   });
 
-  it("an author who had been removed before, though not one who was removed after", () => {
+  it("56: an author who had been removed before, though not one who was removed after", () => {
     const { authority } = space.founded;
     const closedAt = (endPos: number) =>
       space.knowledge({
