@@ -29,11 +29,37 @@ describe.each(["light", "dark"] as const)("the app in the %s theme", (colorSchem
       "# Beds\n\n- [ ] order **seeds** and `soil`\n\nSee [wiki](https://example.org).\n> quoted",
     );
     expect(await faults(page)).toEqual([]);
+    await parts(page).share.click();
+    expect(await faults(page)).toEqual([]);
+    await page.keyboard.press("Escape");
     await shareNote(page, "Ana");
+    await parts(page).share.click();
+    await page
+      .getByRole("button", { name: /^Revoke the link/ })
+      .first()
+      .click();
+    await page
+      .getByRole("button", { name: /^QR code of the link/ })
+      .first()
+      .click();
+    expect(await faults(page)).toEqual([]);
+    await page.keyboard.press("Escape");
+    await page
+      .getByRole("button", { name: /^More about “/ })
+      .last()
+      .click();
+    expect(await faults(page)).toEqual([]);
+    await page.keyboard.press("Escape");
     await page
       .getByRole("button", { name: /24 words|Show the words/ })
       .first()
       .click();
+    expect(await faults(page)).toEqual([]);
+    await page.getByRole("button", { name: "I have saved them" }).click();
+    await page
+      .getByRole("textbox", { name: /^Word / })
+      .first()
+      .waitFor();
     expect(await faults(page)).toEqual([]);
     await page.keyboard.press("Escape");
     await parts(page).status.click();
@@ -48,6 +74,13 @@ describe.each(["light", "dark"] as const)("the app in the %s theme", (colorSchem
     expect(await faults(page)).toEqual([]);
     await page.keyboard.press("Escape");
     await page.getByRole("button", { name: "Settings" }).first().click();
+    expect(await faults(page)).toEqual([]);
+    await page.getByRole("button", { name: "Add a device…" }).click();
+    await page.getByRole("img", { name: /as a QR code/ }).waitFor();
+    expect(await faults(page)).toEqual([]);
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await page.getByRole("button", { name: "Settings" }).first().click();
+    await page.getByRole("button", { name: "A device was stolen…" }).click();
     expect(await faults(page)).toEqual([]);
     await page.keyboard.press("Escape");
     await page.keyboard.press("Control+k");

@@ -18,7 +18,6 @@ import type {
   DeviceRefusal,
   Draft,
   LinkPreview,
-  LinkTerms,
   NoteAuthor,
   NoteDocument,
   NoteRow,
@@ -30,7 +29,6 @@ import type {
   RetentionSettings,
   Role,
   SearchAnswer,
-  Sharing,
   StorageReport,
   SyncReport,
   SyncStatus,
@@ -39,6 +37,8 @@ import { defaultLimits } from "#relay/protocol/limits.ts";
 import { hostOf } from "#client/device/relay-address.ts";
 import { plainPreview, plainTitle } from "#client/notes/markdown.ts";
 import { tagsOf } from "#client/notes/tags.ts";
+
+import { FakeSharing } from "./fake-sharing.ts";
 
 interface FakeNote {
   document: A.Doc<NoteDocument>;
@@ -51,10 +51,8 @@ export class FakeDevice implements DeviceApi {
   readonly drafts: Draft[] = [];
   readonly commits: Commit[] = [];
   readonly cursors: Parameters<DeviceApi["setCursor"]>[2][] = [];
-  /** What {@link sharing} tells, by notebook; nobody and nothing until it is set. */
-  readonly sharings = new Map<string, Sharing>();
-  authors: readonly NoteAuthor[] = [];
-  readonly shares: { notebook: string; role: string }[] = [];
+  readonly shares: Parameters<DeviceApi["share"]>[] = [];
+  readonly people = new FakeSharing();
   readonly searches: string[] = [];
   link: LinkPreview = {
     notebook: "b".repeat(64),
@@ -166,24 +164,6 @@ export class FakeDevice implements DeviceApi {
       ...fields,
     });
     return id;
-  }
-
-  sharingOf(notebook: string): Sharing {
-    return (
-      this.sharings.get(notebook) ?? {
-        people: [],
-        links: [],
-        mayManage: true,
-        renewal: { everyDays: null, lastAt: null },
-      }
-    );
-  }
-
-  #setState(id: string, state: NotebookRow["state"]): void {
-    const row = this.#notebooks.get(id);
-    const deletedAt = state === "deleted" ? this.#now() : null;
-    if (row !== undefined) this.#notebooks.set(id, { ...row, state, deletedAt });
-    this.emit({ type: "notebooks" });
   }
 
   addNote(input: NoteInput = {}): string {
@@ -372,43 +352,38 @@ export class FakeDevice implements DeviceApi {
     this.setRow(id, { notebook });
     return { notebook, id };
   });
-  sharing = this.#method("sharing", (notebook: string) => this.sharingOf(notebook));
-  share = this.#method("share", (notebook: string, role: Role, terms: LinkTerms = {}) => {
-    this.shares.push({ notebook, role });
-    const row = this.#notebooks.get(notebook);
-    if (row !== undefined) this.#notebooks.set(notebook, { ...row, shared: true });
-    const before = this.sharingOf(notebook);
-    const id = before.links.length.toString(16).padStart(64, "0");
-    const link = `https://notes.example/#1e.${"s".repeat(43)}.${"i".repeat(43)}`;
-    const { expiresAt = null, maxJoins = null } = terms;
-    const made = { id, role, expiresAt, maxJoins, joins: 0, state: "live" as const, link };
-    this.sharings.set(notebook, { ...before, links: [...before.links, made] });
-    return { link, id };
+  sharing = this.#method("sharing", (notebook: string) =>
+    this.people.of(notebook, this.#notebooks.get(notebook)?.role),
+  );
+  share = this.#method("share", (...args: Parameters<DeviceApi["share"]>) => {
+    const [notebook, role, { expiresAt = null, maxJoins = null } = {}] = args;
+    this.shares.push(args);
+    this.#changeNotebook(notebook, { shared: true });
+    const { id, link } = this.people.addLink(notebook, { role, expiresAt, maxJoins });
+    return { id, link: link ?? "" };
   });
-  revokeLink = this.#method("revokeLink", (notebook: string, id: string) => {
-    const before = this.sharingOf(notebook);
-    const links = before.links.map((row) =>
-      row.id === id ? { ...row, state: "revoked" as const, link: null } : row,
-    );
-    this.sharings.set(notebook, { ...before, links });
+  revokeLink = this.#method("revokeLink", (notebook: string, link: string) => {
+    this.people.setLink(notebook, link, { state: "revoked", link: null });
   });
-  removePerson = this.#method("removePerson", (notebook: string, id: string) => {
-    const before = this.sharingOf(notebook);
-    const people = before.people.filter((row) => row.id !== id);
-    this.sharings.set(notebook, { ...before, people });
+  removePerson = this.#method("removePerson", (notebook: string, person: string) => {
+    this.people.setPerson(notebook, person, null);
   });
-  setPersonRole = this.#method("setPersonRole", (notebook: string, id: string, role: Role) => {
-    const before = this.sharingOf(notebook);
-    const people = before.people.map((row) => (row.id === id ? { ...row, role } : row));
-    this.sharings.set(notebook, { ...before, people });
+  setPersonRole = this.#method("setPersonRole", (notebook: string, person: string, role: Role) => {
+    this.people.setPerson(notebook, person, { role });
   });
   setRenewal = this.#method("setRenewal", (notebook: string, everyDays: RenewalDays) => {
-    const before = this.sharingOf(notebook);
-    this.sharings.set(notebook, { ...before, renewal: { ...before.renewal, everyDays } });
+    this.people.set(notebook, { renewal: { everyDays, lastAt: null } });
   });
-  leaveNotebook = this.#method("leaveNotebook", (id: string) => this.#setState(id, "ended"));
-  deleteNotebook = this.#method("deleteNotebook", (id: string) => this.#setState(id, "deleted"));
-  restoreNotebook = this.#method("restoreNotebook", (id: string) => this.#setState(id, "active"));
+  leaveNotebook = this.#method("leaveNotebook", (id: string) => {
+    this.#changeNotebook(id, { state: "ended" });
+  });
+  deleteNotebook = this.#method("deleteNotebook", (id: string) => {
+    this.#changeNotebook(id, { state: "deleted", deletedAt: this.#now() });
+  });
+  restoreNotebook = this.#method("restoreNotebook", (id: string) => {
+    this.#changeNotebook(id, { state: "active", deletedAt: null });
+  });
+  authors: readonly NoteAuthor[] = [];
   noteAuthors = this.#method("noteAuthors", () => this.authors);
   previewLink = this.#method("previewLink", () => this.link);
   join = this.#method("join", () => {

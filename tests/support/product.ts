@@ -137,11 +137,20 @@ export async function typeAfter(page: Page, after: string, text: string): Promis
   await page.keyboard.type(text);
 }
 
+/** What a link is to allow, as the sheet says it; what is left out stays as the sheet proposes it. */
+export interface LinkTerms {
+  readonly role?: "can read" | "can edit";
+  readonly for?: "one person" | "several people";
+}
+
 /** Makes a link to the notebook of the open note and returns it. */
-export async function shareNote(page: Page, name: string): Promise<string> {
+export async function shareNote(page: Page, name: string, terms: LinkTerms = {}): Promise<string> {
   await parts(page).share.click();
   const nameField = page.getByRole("textbox", { name: "Your name, for those you share with" });
   if (await nameField.isVisible()) await nameField.fill(name);
+  const { role, for: uses } = terms;
+  if (role) await page.getByLabel("Whoever has the link").selectOption(role);
+  if (uses) await page.getByLabel("It is for").selectOption(uses);
   await page.getByRole("button", { name: "Make a link" }).click();
   const link = await page.getByRole("textbox", { name: "Share link" }).inputValue();
   await page.getByRole("button", { name: "Done" }).click();

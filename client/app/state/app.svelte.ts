@@ -18,6 +18,7 @@ import { CurrentNote } from "./open-note.svelte.ts";
 import { isRefusal, sentenceOf } from "./refusal.ts";
 import { RelayState } from "./relay.svelte.ts";
 import { SearchState } from "./search.svelte.ts";
+import { SharingState } from "./sharing.svelte.ts";
 import { outOfSpace, markdownFileName } from "./storage-words.ts";
 import { StorageState } from "./storage.svelte.ts";
 import { SyncState } from "./sync-status.svelte.ts";
@@ -40,6 +41,7 @@ export class App {
   readonly sync: SyncState;
   readonly storage: StorageState;
   readonly relay: RelayState;
+  readonly sharing: SharingState;
   readonly devices: DevicesState;
   readonly bin: TrashState;
   readonly current: CurrentNote;
@@ -88,12 +90,13 @@ export class App {
       reopened: () => this.restarted(),
     });
     this.device = new DeviceState(parts.device);
-    this.notes = new Notes(parts.device, () => this.notebooks.sharedIds);
+    this.notes = new Notes(parts.device, () => this.notebooks.all);
     this.notebooks = new Notebooks(parts.device, parts.preferences);
     this.search = new SearchState(parts.device);
     this.sync = new SyncState(parts.device, () => this.current.ahead);
     this.storage = new StorageState(parts);
     this.relay = new RelayState(parts.device);
+    this.sharing = new SharingState(parts.device);
     this.devices = new DevicesState(parts.device);
     this.bin = new TrashState(parts.device);
     this.current = new CurrentNote(parts, () => this.#noteSaved());
@@ -193,6 +196,7 @@ export class App {
         return;
       case "notebooks":
         this.attempt(() => this.#loadNotebooks());
+        void this.sharing.refresh();
         return;
       case "status": {
         const wasFull = this.sync.status.full;
@@ -348,6 +352,43 @@ export class App {
     const { id } = await this.parts.device.createNotebook(name);
     await this.notebooks.load();
     return id;
+  }
+
+  /** For sharing it alone: with its history in a notebook of its own. Resolves to the id of that notebook. */
+  async giveOwnNotebook(note: NoteRow): Promise<string> {
+    await this.#saveFirst();
+    const own = await this.parts.device.shareNote(note.id);
+    await Promise.all([this.notes.load(), this.notebooks.load()]);
+    if (this.current.id === note.id) await this.current.open(own.id);
+    return own.notebook;
+  }
+
+  async leaveNotebook(notebook: NotebookRow): Promise<void> {
+    await this.#saveFirst();
+    await this.parts.device.leaveNotebook(notebook.id);
+    await this.reload();
+    this.notices.show(`You have left “${this.notebookName(notebook)}”.`);
+  }
+
+  /** For everybody in it; it can be brought back for 30 days. */
+  async deleteNotebook(notebook: NotebookRow): Promise<void> {
+    await this.#saveFirst();
+    const holdsCurrent = this.openRow?.notebook === notebook.id;
+    await this.parts.device.deleteNotebook(notebook.id);
+    await this.reload();
+    const { filter } = this.notes;
+    if (filter.type === "notebook" && filter.id === notebook.id) this.showNotes({ type: "all" });
+    if (holdsCurrent) await this.current.close();
+    this.notices.show(`“${this.notebookName(notebook)}” is deleted.`, {
+      label: "Undo",
+      run: () => this.attempt(() => this.restoreNotebook(notebook)),
+    });
+  }
+
+  async restoreNotebook(notebook: NotebookRow): Promise<void> {
+    await this.parts.device.restoreNotebook(notebook.id);
+    await this.reload();
+    this.notices.show(`“${this.notebookName(notebook)}” is back.`);
   }
 
   /** What is still here of a notebook that ended, in an own one. Resolves to how many notes were copied. */

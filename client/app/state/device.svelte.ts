@@ -28,6 +28,11 @@ export class DeviceState {
     return this.#device.redeemInvite(invite);
   }
 
+  async setColour(colour: number): Promise<void> {
+    await this.#device.setColour(colour);
+    await this.load();
+  }
+
   async rename(name: string): Promise<void> {
     await this.#device.setDisplayName(name);
     await this.load();

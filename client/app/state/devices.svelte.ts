@@ -35,6 +35,12 @@ export class DevicesState {
     return removed;
   }
 
+  /** Lets somebody in under the key they ask for, and ends what they used before. */
+  async grant(notebook: string, renewed: string): Promise<void> {
+    await this.#device.grantRenewal(notebook, renewed);
+    await this.load();
+  }
+
   /** From the words alone: every other device is shut out. */
   async shutOthersOut(words: string): Promise<RemovedDevice> {
     const removed = await this.#device.shutOthersOut(words);

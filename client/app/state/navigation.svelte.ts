@@ -1,8 +1,11 @@
 import type { NotebookRow, NoteRow } from "#client/device/api.ts";
 
 export type Sheet =
-  /** As they were when the sheet opened: making a link may move the note to another notebook and id. */
-  | { readonly type: "share"; readonly note: NoteRow; readonly notebook: NotebookRow }
+  /**
+   * As they were when the sheet opened: making a link may move the note to another notebook and id. Without a note the
+   * notebook as a whole is meant.
+   */
+  | { readonly type: "share"; readonly note: NoteRow | null; readonly notebook: NotebookRow }
   | { readonly type: "words" }
   | { readonly type: "restore" }
   | { readonly type: "settings" }

@@ -1,5 +1,5 @@
 /** Which notes a list shows and what a row says about its note. */
-import type { NoteRow, NoteState } from "#client/device/api.ts";
+import type { NotebookRow, NoteRow, NoteState } from "#client/device/api.ts";
 import { isWithinTag, tagKey } from "#client/notes/tags.ts";
 
 export type NoteFilter =
@@ -12,19 +12,22 @@ export type NoteFilter =
   /** With those below it. */
   | { readonly type: "tag"; readonly name: string };
 
-/**
- * Pinned ones first, then the newest; notes in the trash appear nowhere but there.
- * @param shared ids of the notebooks that others can open
- */
+/** Pinned ones first, then the newest; notes in the trash appear nowhere but there, those of a deleted notebook nowhere. */
 export function selectRows(
   rows: readonly NoteRow[],
   filter: NoteFilter,
-  shared: ReadonlySet<string> = new Set(),
+  notebooks: readonly NotebookRow[] = [],
 ): NoteRow[] {
-  return rows.filter((row) => isShownBy(row, filter, shared)).toSorted(byPinAndTime);
+  const notebookById = new Map(notebooks.map((notebook) => [notebook.id, notebook]));
+  return rows
+    .filter((row) => {
+      const notebook = notebookById.get(row.notebook);
+      return notebook?.state !== "deleted" && isShownBy(row, filter, notebook?.shared === true);
+    })
+    .toSorted(byPinAndTime);
 }
 
-function isShownBy(row: NoteRow, filter: NoteFilter, shared: ReadonlySet<string>): boolean {
+function isShownBy(row: NoteRow, filter: NoteFilter, shared: boolean): boolean {
   if (row.trashed || filter.type === "trash") return row.trashed && filter.type === "trash";
   switch (filter.type) {
     case "all":
@@ -32,7 +35,7 @@ function isShownBy(row: NoteRow, filter: NoteFilter, shared: ReadonlySet<string>
     case "pinned":
       return row.pinned;
     case "shared":
-      return shared.has(row.notebook);
+      return shared;
     case "notebook":
       return row.notebook === filter.id;
     case "tag": {

@@ -5,16 +5,15 @@ import { branchesOf } from "./notebook-tree.ts";
 
 const foldedName = "folded-notebooks";
 
-/** The notebooks this person can open. */
+/** The notebooks this person can open, and those that were deleted and can be brought back. */
 export class Notebooks {
   readonly #device: DeviceApi;
   readonly #preferences: Preferences;
-  rows = $state.raw<readonly NotebookRow[]>([]);
+  all = $state.raw<readonly NotebookRow[]>([]);
   /** Those whose parts are not listed, in this window. */
   #folded = $state.raw<ReadonlySet<string>>(new Set());
-  readonly sharedIds: ReadonlySet<string> = $derived(
-    new Set(this.rows.flatMap(({ id, shared }) => (shared ? [id] : []))),
-  );
+  readonly rows = $derived(this.all.filter(({ state }) => state !== "deleted"));
+  readonly deleted = $derived(this.all.filter(({ state }) => state === "deleted"));
   readonly tree = $derived(branchesOf(this.rows, this.#folded));
 
   constructor(device: DeviceApi, preferences: Preferences) {
@@ -43,7 +42,7 @@ export class Notebooks {
   }
 
   async load(): Promise<void> {
-    this.rows = await this.#device.notebooks();
+    this.all = await this.#device.notebooks();
   }
 }
 

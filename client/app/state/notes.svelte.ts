@@ -1,4 +1,4 @@
-import type { DeviceApi, NoteRow } from "#client/device/api.ts";
+import type { DeviceApi, NotebookRow, NoteRow } from "#client/device/api.ts";
 
 import { selectRows } from "./note-rows.ts";
 import type { NoteFilter } from "./note-rows.ts";
@@ -9,18 +9,18 @@ export class Notes {
   rows = $state.raw<readonly NoteRow[]>([]);
   filter = $state.raw<NoteFilter>({ type: "all" });
   loaded = $state(false);
-  readonly shown = $derived.by(() => selectRows(this.rows, this.filter, this.#shared()));
+  readonly shown = $derived.by(() => selectRows(this.rows, this.filter, this.#notebooks()));
   readonly #rowById = $derived(new Map(this.rows.map((row) => [row.id, row])));
 
   #loading: Promise<void> | null = null;
   #again: Promise<void> | null = null;
 
-  readonly #shared: () => ReadonlySet<string>;
+  readonly #notebooks: () => readonly NotebookRow[];
 
-  /** @param shared ids of the notebooks that others can open */
-  constructor(device: DeviceApi, shared: () => ReadonlySet<string>) {
+  /** @param notebooks all of them, those that were deleted, too */
+  constructor(device: DeviceApi, notebooks: () => readonly NotebookRow[]) {
     this.#device = device;
-    this.#shared = shared;
+    this.#notebooks = notebooks;
   }
 
   row(id: string | null): NoteRow | null {

@@ -33,3 +33,18 @@ export function timeAgo(at: number, now: number, locale?: string): string {
   }
   return `on ${then.toLocaleDateString(locale, { day: "numeric", month: "long", year: "numeric" })}`;
 }
+
+/** A day to come, for a sentence: "today at 14:32", "5 December", "3 March 2027". */
+export function dayOf(at: number, now: number, locale?: string): string {
+  const then = new Date(at);
+  const today = new Date(now);
+  if (then.toDateString() === today.toDateString()) {
+    return `today at ${then.toLocaleTimeString(locale, { hour: "2-digit", minute: "2-digit" })}`;
+  }
+  const sameYear = then.getFullYear() === today.getFullYear();
+  return then.toLocaleDateString(locale, {
+    day: "numeric",
+    month: "long",
+    ...(sameYear ? {} : { year: "numeric" }),
+  });
+}

@@ -52,24 +52,44 @@ describe("notebooks in the sidebar", () => {
     expect(app.notebooks.row(home)?.colour).toBe(2);
     await choose(named("[role=dialog] select", "Lies in"), "Garden");
     expect(app.notebooks.row(home)?.parent).toBe(garden);
+    await choose(named("[role=dialog] select", "On this device"), "recent notes");
+    expect(app.notebooks.row(home)?.keep).toBe("recent");
   });
 
-  it("stay in front when they get a new home", async () => {
-    const { device, app, garden } = await setupNotebooks();
+  it("that are deleted leave the list and come back by one click", async () => {
+    const { app, garden } = await setupNotebooks();
     app.showNotes({ type: "notebook", id: garden });
-    const after = device.addNotebook("Garden", { former: [garden] });
-    device.emit({ type: "notebooks" });
+    app.navigation.drawerOpen = true;
     await shown();
-    expect(app.notes.filter).toEqual({ type: "notebook", id: after });
+    await click(".side button", "More about “Garden”");
+    await click(".side button", "Delete");
+    expect(app.notebooks.row(garden)).toBeNull();
+    expect(app.notes.filter).toEqual({ type: "all" });
+    const notice = app.notices.list.find(({ text }) => text === "“Garden” is deleted.");
+    notice?.action?.run();
+    await shown();
+    expect(app.notebooks.row(garden)?.state).toBe("active");
   });
 
-  it("that others only let one read cannot be renamed or coloured", async () => {
+  it("that are deleted can be brought back in Settings, too", async () => {
+    const { app, device, garden } = await setupNotebooks();
+    await device.deleteNotebook(garden);
+    await shown();
+    app.navigation.drawerOpen = false;
+    app.navigation.show({ type: "settings" });
+    await shown();
+    await click("dialog button", "Bring back Garden");
+    expect(app.notebooks.row(garden)?.state).toBe("active");
+  });
+
+  it("that others only let one read cannot be renamed, coloured or deleted", async () => {
     const { device } = await setupNotebooks();
     device.addNotebook("Theirs", { role: "read", shared: true });
     device.emit({ type: "notebooks" });
     await shown();
     await click(".side button", "More about “Theirs”");
     expect(document.querySelector("[role=dialog] input")).toBeNull();
+    expect(textOf(document.querySelector("[role=dialog][aria-label]"))).not.toContain("Delete");
   });
 });
 

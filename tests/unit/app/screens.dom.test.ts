@@ -94,48 +94,6 @@ describe("the window", () => {
   });
 });
 
-describe("sharing", () => {
-  it("names what goes along, and moves the note away when only it is meant", async () => {
-    const { app, device } = await setupScreen((made) => {
-      made.addNote({ title: "Plan", body: "Hello", updatedAt: 2 });
-      made.addNote({ title: "Diary", updatedAt: 1 });
-    });
-    await click("button", "Share");
-    expect(textOf(document.querySelector("dialog"))).toContain("2 notes go along: Plan, Diary");
-    const name = document.querySelector<HTMLElement>("dialog input.input");
-    if (name === null) throw new Error("the name is asked for the first time");
-    await type(name, "Mara");
-    await submit("dialog form");
-
-    expect(device.infoNow.displayName).toBe("Mara");
-    expect(device.shares).toEqual([{ notebook: app.openRow?.notebook, role: "edit" }]);
-    expect(device.shares[0]?.notebook).not.toBe(device.firstNotebook());
-    expect(app.current.note?.text("body")).toBe("Hello");
-    expect(app.notes.rows.find(({ title }) => title === "Diary")?.notebook).toBe(
-      device.firstNotebook(),
-    );
-    const link = named("input", "Share link");
-    expect(link).toHaveProperty("value", expect.stringContaining("#1e."));
-    expect(textOf(document.querySelector("dialog"))).toContain("The link is a key");
-  });
-
-  it("keeps the sheet, says why the device refuses, and moves the note only once", async () => {
-    const { device, app } = await setupScreen((made) => {
-      made.addNote({ title: "Plan", updatedAt: 2 });
-      made.addNote({ title: "Diary", updatedAt: 1 });
-      made.infoNow = { ...made.infoNow, displayName: "Mara" };
-    });
-    device.refusals.set("share", { code: "refused", message: "The relay is full." });
-    await click("button", "Share");
-    await submit("dialog form");
-    expect(textOf(document.querySelector("dialog [role=alert]"))).toBe("The relay is full.");
-    await submit("dialog form");
-    expect(named("input", "Share link")).toBeTruthy();
-    expect(app.notebooks.rows).toHaveLength(2);
-    expect(app.notes.rows).toHaveLength(2);
-  });
-});
-
 describe("somebody's link", () => {
   it("says who, what and how before anything is joined", async () => {
     const { app, device } = await setupScreen((made) => {
