@@ -47,7 +47,7 @@ export class Actor {
   readonly #world: World;
   readonly #chance: Chance;
   readonly #promises: Promises;
-  readonly #role: Role;
+  #role: Role;
   readonly #automerge: Engines["automerge"];
   readonly #nextWord: () => string;
   words: readonly string[] | null = null;
@@ -96,7 +96,7 @@ export class Actor {
       if (!isOver) this.#world.timeline.after(tryAgainMs, watch);
     };
     watch();
-    this.#try("arrive", async () => {
+    this.attempt("arrive", async () => {
       await this.#becomeRole(device, others);
       this.hasArrived = true;
     }).then(again, again);
@@ -125,23 +125,30 @@ export class Actor {
     await device.join(link);
   }
 
+  /** Its disk is empty: it becomes one more device of whoever has the words of `root`. */
+  comeBack(root: SimDevice, others: ReadonlyMap<SimDevice, Actor>): void {
+    this.#role = { type: "own device", of: root };
+    this.hasArrived = false;
+    this.arrive(others);
+  }
+
   /** One random thing a person does. */
   act(): void {
     const device = this.sim.running?.device;
     if (device === undefined || !device.hasIdentity) return;
     const drawn = this.#chance.next();
-    if (drawn < 0.14) void this.#try("create a note", () => this.#createNote(device));
-    else if (drawn < 0.54) void this.#try("edit", () => this.#edit(device));
-    else if (drawn < 0.82) void this.#try("type", () => this.#type(device));
-    else if (drawn < 0.9) void this.#try("trash or restore", () => this.#trash(device));
-    else if (drawn < 0.94) void this.#try("rename", () => this.#rename(device));
-    else if (drawn < 0.96) void this.#try("move", () => this.#move(device));
+    if (drawn < 0.14) void this.attempt("create a note", () => this.#createNote(device));
+    else if (drawn < 0.54) void this.attempt("edit", () => this.#edit(device));
+    else if (drawn < 0.82) void this.attempt("type", () => this.#type(device));
+    else if (drawn < 0.9) void this.attempt("trash or restore", () => this.#trash(device));
+    else if (drawn < 0.94) void this.attempt("rename", () => this.#rename(device));
+    else if (drawn < 0.96) void this.attempt("move", () => this.#move(device));
     else if (drawn < 0.97) {
-      void this.#try("new notebook", async () => {
+      void this.attempt("new notebook", async () => {
         await device.createNotebook(`Notebook-secret of ${this.sim.name}`);
       });
     } else if (drawn < 0.98) {
-      void this.#try("new name", () =>
+      void this.attempt("new name", () =>
         device.setDisplayName(`Name-secret ${this.sim.name} ${this.#chance.below(9)}`),
       );
     } else if (drawn < 0.99) void device.setVisible(this.#chance.happens(0.5));
@@ -149,7 +156,7 @@ export class Actor {
   }
 
   /** A refusal is an answer; whatever else is thrown while the device lives is a fault. */
-  async #try(what: string, act: () => Promise<void>): Promise<void> {
+  async attempt(what: string, act: () => Promise<void>): Promise<void> {
     const { running } = this.sim;
     this.#world.trace.add(`${this.sim.name}: ${what}`);
     try {

@@ -1,12 +1,14 @@
 /**
  * Seeds from the command line, as many processes as there are cores:
- * `npm run test:simulation -- --seeds 2000 [--from 1]`, or one with all that happened: `-- --seed 17 --trace`.
+ * `npm run test:simulation -- --seeds 2000 [--from 1] [--story short]`, or one with all that happened:
+ * `-- --seed 17 --trace`. In the long story people come and go; `--safe-relay` keeps the relay's disk whole.
  */
 import { fork, type ChildProcess } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { loadEngines } from "#tests/support/world.ts";
+import { loadEngines, type Engines } from "#tests/support/world.ts";
+import { deeds, runLongStory, type LongOutcome } from "./long-story.ts";
 import { runStory, type Outcome } from "./story.ts";
 
 const shownEvents = 40;
@@ -14,7 +16,9 @@ const shownProblems = 10;
 
 const { values } = parseArgs({
   options: {
-    seeds: { type: "string", default: "200" },
+    story: { type: "string", default: "long" },
+    "safe-relay": { type: "boolean", default: false },
+    seeds: { type: "string", default: "500" },
     from: { type: "string", default: "1" },
     seed: { type: "string" },
     trace: { type: "boolean", default: false },
@@ -28,13 +32,20 @@ interface Report {
   readonly seed: string;
   readonly failed: boolean;
   readonly words: number;
+  /** How often what was done; nothing of the short story. */
+  readonly done: Partial<LongOutcome["done"]>;
   readonly text: string;
+}
+
+async function run(seed: string, engines: Engines): Promise<Outcome & Partial<LongOutcome>> {
+  if (values.story === "short") return runStory({ seed, engines });
+  return runLongStory({ seed, engines, safeRelay: values["safe-relay"] });
 }
 
 if (values.worker) await serve();
 else if (values.seed === undefined) await runMany(Number(values.from), Number(values.seeds));
 else {
-  const outcome = await runStory({ seed: values.seed, engines: await loadEngines() });
+  const outcome = await run(values.seed, await loadEngines());
   console.log(textOf(outcome, values.trace ? Infinity : shownEvents));
   process.exitCode = outcome.problems.length === 0 ? 0 : 1;
 }
@@ -42,11 +53,12 @@ else {
 async function serve(): Promise<void> {
   const engines = await loadEngines();
   process.on("message", (seed: string) => {
-    void runStory({ seed, engines }).then((outcome) => {
+    void run(seed, engines).then((outcome) => {
       process.send?.({
         seed,
         failed: outcome.problems.length > 0,
         words: outcome.words,
+        done: outcome.done ?? {},
         text: textOf(outcome, shownEvents),
       } satisfies Report);
     });
@@ -66,6 +78,11 @@ async function runMany(from: number, count: number): Promise<void> {
   for (const { text } of failed) console.log(text);
   const words = reports.reduce((sum, report) => sum + report.words, 0);
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  const done = deeds.flatMap((deed) => {
+    const times = reports.reduce((sum, report) => sum + (report.done[deed] ?? 0), 0);
+    return times === 0 ? [] : [`${deed} ${times}`];
+  });
+  if (done.length > 0) console.log(done.join(", "));
   const names = failed.length === 0 ? "" : ` (${failed.map(({ seed }) => seed).join(", ")})`;
   console.log(
     `${reports.length} seeds, ${failed.length} failed${names}, ${words} words written, ${seconds} s`,
@@ -75,9 +92,13 @@ async function runMany(from: number, count: number): Promise<void> {
 
 /** A process that takes one seed after the other until none is left. */
 function work(waiting: string[], reports: Report[]): Promise<void> {
-  const child: ChildProcess = fork(fileURLToPath(import.meta.url), ["--worker"], {
-    execArgv: ["--import", "tsx"],
-  });
+  const child: ChildProcess = fork(
+    fileURLToPath(import.meta.url),
+    ["--worker", ...storyOptions()],
+    {
+      execArgv: ["--import", "tsx"],
+    },
+  );
   return new Promise((resolve) => {
     child.on("message", (report: Report | null) => {
       if (report !== null) reports.push(report);
@@ -87,6 +108,10 @@ function work(waiting: string[], reports: Report[]): Promise<void> {
     });
     child.on("exit", () => resolve());
   });
+}
+
+function storyOptions(): string[] {
+  return ["--story", values.story, ...(values["safe-relay"] ? ["--safe-relay"] : [])];
 }
 
 function textOf(outcome: Outcome, events: number): string {

@@ -8,6 +8,7 @@ import { parseHex, toHex } from "#relay/protocol/bytes.ts";
 import type { Chance } from "#tests/support/sim-chance.ts";
 import { calm, type Weather } from "#tests/support/sim-network.ts";
 import { World, type Engines, type SimDevice } from "#tests/support/world.ts";
+import { firstDifference, tellSpace } from "./agreement.ts";
 import { Actor, Promises, secrets } from "./cast.ts";
 
 export interface StoryOptions {
@@ -355,7 +356,7 @@ class Story {
 }
 
 /** Probabilities drawn once for a run: some runs lose much, some cut late, some are only slow. */
-function stormy(chance: Chance): Weather {
+export function stormy(chance: Chance): Weather {
   const part = (most: number): number => (chance.happens(0.5) ? 0 : chance.next() * most);
   return {
     latency: [1, chance.between(10, 400)],
@@ -365,40 +366,4 @@ function stormy(chance: Chance): Weather {
     cuts: part(0.04),
     swallows: part(0.01),
   };
-}
-
-/** What a device holds of a space, in lines that must be the same on every device. */
-function tellSpace(store: Store, id: Uint8Array): string {
-  const cursor = store.inbox.cursor(id);
-  const control = store.spaces.control(id).map((row) => `control ${row.pos} ${toHex(row.hash)}`);
-  const positions = store.changes.lastPositions();
-  const changes = store.documents
-    .ofSpace(id)
-    .flatMap(({ doc }) => {
-      // Whatever a device has packed and whatever it has not.
-      const rows = store.changes.ofDocument(doc).map(({ hash }) => hash);
-      const { pos, unplaced } = positions.get(toHex(doc)) ?? { pos: null, unplaced: 0 };
-      return [
-        `document ${toHex(doc)} at ${pos}, ${unplaced} not there`,
-        ...[...rows, ...store.changes.packedHashes(doc)].map(
-          (hash) => `change ${toHex(doc)} ${toHex(hash)}`,
-        ),
-      ];
-    })
-    .toSorted();
-  return [
-    `cursor ${cursor?.pos} ${cursor === null ? "" : toHex(cursor.chain)}`,
-    ...control,
-    ...changes,
-  ].join("\n");
-}
-
-function firstDifference(one: string, other: string): string {
-  const others = new Set(other.split("\n"));
-  const ones = new Set(one.split("\n"));
-  const only = [
-    ...[...ones].filter((line) => !others.has(line)).map((line) => `  + ${line}`),
-    ...[...others].filter((line) => !ones.has(line)).map((line) => `  - ${line}`),
-  ];
-  return only.slice(0, 12).join("\n");
 }

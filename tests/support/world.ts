@@ -13,6 +13,7 @@ import type { SqliteEngine } from "#crdt-store/files/engine.ts";
 import { MemoryFiles, type FileContents } from "#crdt-store/files/memory.ts";
 import { loadNodeEngine } from "#crdt-store/files/node.ts";
 import { openStore, type Store } from "#crdt-store/store.ts";
+import { toHex } from "#relay/protocol/bytes.ts";
 import { defaultLimits, type Limits } from "#relay/protocol/limits.ts";
 import { openAccess } from "#tests/support/open-access.ts";
 import { Relay } from "#relay/relay.ts";
@@ -93,7 +94,9 @@ export class World {
   /** Secrets that were seen on the wire. */
   readonly leaks: string[] = [];
   readonly #options: WorldOptions;
-  readonly #secrets: readonly Buffer[];
+  readonly #secrets: Buffer[];
+  /** Those that are bytes, by their hex. */
+  readonly #keys = new Set<string>();
 
   constructor(options: WorldOptions) {
     this.#options = options;
@@ -132,9 +135,27 @@ export class World {
     return device;
   }
 
+  /** From now on these bytes must not leave a device either. */
+  addSecret(key: Uint8Array): void {
+    const hex = toHex(key);
+    if (this.#keys.has(hex)) return;
+    this.#keys.add(hex);
+    this.#secrets.push(Buffer.from(key));
+  }
+
+  /** Whether the devices' files are. */
+  get isEncrypted(): boolean {
+    return this.#options.encrypted;
+  }
+
+  /** Those that are there, a key by its hex. */
   secretsIn(bytes: Uint8Array): string[] {
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-    return this.#secrets.flatMap((secret) => (buffer.includes(secret) ? [secret.toString()] : []));
+    return this.#secrets.flatMap((secret) => {
+      if (!buffer.includes(secret)) return [];
+      const hex = secret.toString("hex");
+      return [this.#keys.has(hex) ? `the key ${hex}` : secret.toString()];
+    });
   }
 
   /** Frees what a run holds. */
@@ -294,6 +315,13 @@ export class SimDevice {
   /** The bytes of its files. */
   bytes(): FileContents | null {
     return this.#process?.files.remains() ?? this.#disk;
+  }
+
+  /** While nothing runs: its files are gone. */
+  lose(): void {
+    if (this.#process !== null) throw new Error(`${this.name} runs`);
+    this.#disk = null;
+    this.#world.trace.add(`${this.name} has lost its disk`);
   }
 
   /** While nothing runs: its files become these, whatever happened to them. */

@@ -1,0 +1,65 @@
+/** That the long story repeats, that it does something, and that it can fail. */
+import { beforeAll, describe, expect, it } from "vitest";
+import type { Store } from "#crdt-store/store.ts";
+import { toHex } from "#relay/protocol/bytes.ts";
+import { loadEngines, World, type Engines } from "#tests/support/world.ts";
+import { runLongStory } from "./long-story.ts";
+
+let engines: Engines;
+beforeAll(async () => {
+  engines = await loadEngines();
+});
+
+/** In it people are removed who do not come back. */
+const removing = "102";
+
+describe("the long story", { timeout: 300_000 }, () => {
+  it("follows from its seed, and people come and go in it", async () => {
+    const first = await runLongStory({ seed: removing, engines, safeRelay: true });
+    const second = await runLongStory({ seed: removing, engines, safeRelay: true });
+    expect(first.problems).toEqual([]);
+    expect(first.done["removed a person"]).toBeGreaterThan(0);
+    expect(first.done.joined).toBeGreaterThan(0);
+    expect(first.done["came back by the words"]).toBeGreaterThan(0);
+    expect(second.trace).toEqual(first.trace);
+    expect(second.digest).toBe(first.digest);
+  });
+
+  it("fails when a key reaches those who have no access any more", async () => {
+    const tamper = handKeysToThoseWhoLeft();
+    const { problems } = await runLongStory({ seed: removing, engines, safeRelay: true, tamper });
+    expect(problems.join("\n")).toMatch(/holds a key of .* from after its access ended/);
+  });
+
+  it("knows a key wherever it stands", async () => {
+    const world = new World({ seed: "key", engines, encrypted: false, secrets: [] });
+    const key = world.chance.bytes(32);
+    world.addSecret(key);
+    expect(world.secretsIn(new Uint8Array([1, ...key, 2]))).toEqual([`the key ${toHex(key)}`]);
+    expect(world.secretsIn(world.chance.bytes(64))).toEqual([]);
+    await world.end();
+  });
+});
+
+/** A device that learns that its access has ended is given the keys that others have. */
+function handKeysToThoseWhoLeft(): (store: Store, device: string) => void {
+  const stores = new Map<string, Store>();
+  return (store, device) => {
+    stores.set(device, store);
+    const update = store.spaces.update.bind(store.spaces);
+    store.spaces.update = (space, changes) => {
+      update(space, changes);
+      if (changes.state !== "ended") return;
+      for (const [name, other] of stores) {
+        if (name === device) continue;
+        try {
+          for (const { keyCommit, epoch, key } of other.spaces.keys(space)) {
+            store.spaces.putKey(space, keyCommit, epoch, key);
+          }
+        } catch {
+          // It does not run at the moment.
+        }
+      }
+    };
+  };
+}

@@ -1,0 +1,87 @@
+/** Who may do what in a space in the end, by its control log: reckoned here, not asked of the devices. */
+import type { Store } from "#crdt-store/store.ts";
+import { admitControl, openAuthority, type Authority } from "#relay/protocol/authority.ts";
+import { equal, toHex } from "#relay/protocol/bytes.ts";
+import { parseControl, roles, type RoleCode } from "#relay/protocol/control.ts";
+import { capabilityFrom } from "#client/crypto/capability.ts";
+import type { Ed25519 } from "#client/crypto/ed25519.ts";
+
+export interface OpenStore {
+  readonly name: string;
+  readonly store: Store;
+}
+
+/** What the log says of a device's access. */
+export interface Standing {
+  readonly role: RoleCode;
+  /** The last epoch whose key it was given; null where the log does not know it. */
+  readonly lastEpoch: number | null;
+}
+
+export interface SpaceRights {
+  readonly id: Uint8Array;
+  readonly authority: Authority;
+  /** Of every device that holds the space, by its name. */
+  readonly standings: ReadonlyMap<string, Standing>;
+}
+
+/** @param id of a space that some of them hold; the longest log that the relay has confirmed counts */
+export function rightsIn(stores: readonly OpenStore[], id: Uint8Array, ed: Ed25519): SpaceRights {
+  const members = stores.filter(({ store }) => store.spaces.get(id) !== null);
+  const logs = members.map(({ store }) => authorityIn(store, id));
+  const [first, ...rest] = logs;
+  if (first === undefined) throw new Error("nobody holds this space");
+  const authority = rest.reduce(
+    (longest, log) => (log.ctrlSeq > longest.ctrlSeq ? log : longest),
+    first,
+  );
+  const standings = new Map(
+    members.map(({ name, store }) => [name, standingOf(store, authority, ed)] as const),
+  );
+  return { id, authority, standings };
+}
+
+function authorityIn(store: Store, id: Uint8Array): Authority {
+  const { genesis = new Uint8Array(0) } = store.spaces.get(id) ?? {};
+  const opened = openAuthority(genesis, () => true);
+  if (!opened.ok) throw new Error(opened.why);
+  let { authority } = opened;
+  for (const { bytes, pos } of store.spaces.control(id)) {
+    const parsed = parseControl(bytes);
+    if (pos === null || !parsed.ok) break;
+    const verdict = admitControl(authority, parsed.value, pos, null, () => true);
+    if (!verdict.ok) break;
+    ({ authority } = verdict);
+  }
+  return authority;
+}
+
+function standingOf(store: Store, authority: Authority, ed: Ed25519): Standing {
+  const { capabilities, closed, epoch } = authority;
+  const known = secretsOf(store, authority.spaceId).flatMap((secret) => {
+    const { publicKey } = capabilityFrom(ed, secret).sign;
+    const ix = capabilities.findIndex(({ signPub }) => equal(signPub, publicKey));
+    const capability = capabilities[ix];
+    return capability === undefined ? [] : [{ ix, role: capability.role }];
+  });
+  const role = known.reduce<RoleCode>(
+    (most, capability) => (capability.role > most ? capability.role : most),
+    roles.none,
+  );
+  if (known.length === 0) return { role, lastEpoch: null };
+  if (role !== roles.none) return { role, lastEpoch: epoch };
+  const had = [...closed].filter(([, ended]) =>
+    known.some(({ ix }) => (ended.roles[ix] ?? roles.none) !== roles.none),
+  );
+  return { role, lastEpoch: Math.max(0, ...had.map(([ended]) => ended)) };
+}
+
+/** The one in use, and those it has replaced. */
+function secretsOf(store: Store, space: Uint8Array): readonly Uint8Array[] {
+  const current = store.spaces.get(space)?.capSecret ?? null;
+  const former = store.settings.get(`notebook-access/${toHex(space)}`) ?? new Uint8Array(0);
+  return [
+    ...(current === null ? [] : [current]),
+    ...Array.from({ length: former.length / 32 }, (_, ix) => former.slice(32 * ix, 32 * ix + 32)),
+  ];
+}
