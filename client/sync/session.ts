@@ -866,6 +866,8 @@ export class SyncSession {
     } else this.#putBack.subscribed(space);
     // A relay put back to an older state lacks records that it once had: they go there again.
     if (result.ctrlSeq < space.confirmedSeq) space.unconfirmAfter(result.ctrlSeq);
+    // A record made between our asking for them and our adopting the head stands below the cursor: it never comes by itself.
+    else if (result.ctrlSeq > space.confirmedSeq) this.#meetStranger(space);
   }
 
   /** Everything there is of this space has been seen here. */
