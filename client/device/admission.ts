@@ -89,8 +89,8 @@ export class Admission {
 
   /** What following the link would do; changes nothing. */
   async preview(text: string): Promise<LinkPreview> {
-    this.#ports.shelf.mustIdentity();
     const link = mustLink(text);
+    this.#ports.shelf.mustIdentity();
     const opened = await this.atRelayOf(link, text, (relay) => this.#read(relay, link));
     const meta = linkMeta(opened);
     return {
@@ -105,8 +105,8 @@ export class Admission {
 
   /** Follows a link; again is harmless. A device without a relay takes the link's for its own. */
   async join(text: string): Promise<{ notebook: string }> {
-    this.#ports.shelf.mustIdentity();
     const link = mustLink(text);
+    this.#ports.shelf.mustIdentity();
     const notebook = toHex(link.spaceId);
     if (this.#isIn(link.spaceId)) return { notebook };
     await this.atRelayOf(link, text, (relay) => this.#joinAt(relay, link));
