@@ -127,7 +127,7 @@ describe("sharing a notebook", () => {
     await eve.goto("about:blank");
     await eve.goto(toRead);
     await sentence.waitFor();
-    expect(await sentence.innerText()).toMatch(/revoked|no longer|ended/);
+    expect(await sentence.innerText()).toMatch(/withdrawn/);
     await typeAfter(ana, "Dan too.", " The end.");
     await expect
       .poll(() => bodyText(ben))
