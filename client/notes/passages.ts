@@ -62,7 +62,7 @@ export function sharedPassages(
       ours: made("ours", cluster),
       theirs: made("theirs", cluster),
     }))
-    .filter((passage) => !isSameDeletion(passage))
+    .filter((passage) => isChangedByBoth(passage) && !isSameDeletion(passage))
     .slice(0, most);
 }
 
@@ -165,6 +165,11 @@ function rebuilt(
     at = gap.a1;
   }
   return [...lines, ...base.slice(at, to)];
+}
+
+/** Who took away an empty line has changed nothing that anybody reads. */
+function isChangedByBoth({ base, ours, theirs }: SharedPassage): boolean {
+  return ours !== base && theirs !== base;
 }
 
 /** Both took the same piece away: nothing is there to be looked at. */

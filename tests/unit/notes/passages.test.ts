@@ -87,6 +87,8 @@ describe("a passage that both changed", () => {
         expect(turned).toEqual(seen);
         for (const passage of seen) expect(passage.ours).not.toBe(passage.base);
       }),
+      // What others made of an empty line that was taken away here.
+      { examples: [["\n  z\na\na\na\na", "  z", "a\na\na\na\na\na"]] },
     );
   });
 
