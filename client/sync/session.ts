@@ -754,8 +754,10 @@ export class SyncSession {
     this.#link.ask({ type: "certPut", certificate: first.bytes }, (reply) => {
       if (reply === null) return;
       const status = reply.type === "certAck" ? reply.status : errorCode(reply);
-      // What somebody else's capability may not certify any more is not ours to insist on.
-      const isGivenUp = status !== 0 && !equal(first.dev, run.space.device.publicKey);
+      // What a capability may not certify any more, somebody else's or a former one of ours, is not to be insisted on.
+      const inUse = run.space.capability?.sign.publicKey;
+      const isOurs = inUse !== undefined && equal(first.cap, inUse);
+      const isGivenUp = status !== 0 && !(isOurs && equal(first.dev, run.space.device.publicKey));
       if (status === 0 || (isGivenUp && refusalClass(status) !== "retry")) {
         store.spaces.markCertificatePushed(run.space.id, first.dev, first.cap);
         if (waiting.length > 1) {
