@@ -1,5 +1,5 @@
 /** Several tabs of one browser over one store: what happens to typing when the tab that leads goes. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Page } from "playwright";
@@ -404,6 +404,8 @@ describe("the broker", () => {
     await first.close();
     await typeAfter(other, "B: before", " alone");
     process.kill(pid, "SIGKILL");
+    // Before the browser knows of the death it may send the new tab to the dead process, and wait there.
+    await expect.poll(() => existsSync(`/proc/${pid}`), soon).toBe(false);
     const third = await openAnother(person, product.address);
     await typeAfter(third, "C:", " third");
     const text = expected([" before", " before alone", " third"]);
