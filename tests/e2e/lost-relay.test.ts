@@ -52,8 +52,10 @@ class Relay implements AsyncDisposable {
   }
 }
 
+/** Of the relay alone: of each device that reads the relay's notes they are told as well. */
 function noticesOf(watch: Watch): readonly unknown[] {
-  return watch.events.flatMap(({ type, text }) => (type === "notice" ? [text] : []));
+  const texts = watch.events.flatMap(({ type, text }) => (type === "notice" ? [text] : []));
+  return texts.filter((text) => String(text).startsWith("The relay"));
 }
 
 async function append(home: Home, id: string, text: string): Promise<void> {
