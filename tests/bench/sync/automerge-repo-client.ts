@@ -88,22 +88,36 @@ export class AutomergeRepoClient implements Library {
     return handle.url;
   }
 
+  /** Until the socket is closed: the server takes the end of an old one for the end of the one that follows it. */
   async disconnect(): Promise<void> {
+    const socket = this.#adapter?.socket;
+    const closed = new Promise((resolve) => socket?.addEventListener("close", resolve));
     this.#adapter?.disconnect();
+    await closed;
   }
 
-  /** It tells nobody that nothing was missing: a note is up to date when the server has spoken of it. */
+  /**
+   * A server to which nothing is new says nothing: notes are up to date when it has been told how each stands, and has
+   * answered a ping after that.
+   */
   async reconnect(): Promise<void> {
     const adapter = this.#adapter;
-    const peerId = this.#mustRepo().peerId;
+    if (adapter === null) throw new Error("not connected yet");
     const waiting = new Set<string>(this.#handles.map((handle) => handle.documentId));
+    const send = adapter.send.bind(adapter);
     await new Promise<void>((resolve) => {
-      adapter?.on("message", (message) => {
-        if (!("documentId" in message) || message.documentId === undefined) return;
-        waiting.delete(message.documentId);
+      adapter.send = (message) => {
+        send(message);
+        if (!("documentId" in message) || !waiting.delete(message.documentId ?? "")) return;
         if (waiting.size === 0) resolve();
-      });
-      adapter?.connect(peerId);
+      };
+      adapter.connect(this.#mustRepo().peerId);
+    });
+    adapter.send = send;
+    const { socket } = adapter;
+    await new Promise<void>((resolve) => {
+      socket?.on("pong", () => resolve());
+      socket?.ping();
     });
   }
 
