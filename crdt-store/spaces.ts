@@ -40,8 +40,9 @@ export interface EpochKey {
   readonly key: Uint8Array;
 }
 
-const spaceColumns = `id, kind, genesis, cap_secret AS capSecret, role, state, relay_url AS relayUrl,
-  created_at AS createdAt`;
+/** A damaged address is none: the vault tells it again. */
+const spaceColumns = `id, kind, genesis, cap_secret AS capSecret, role, state,
+  CASE typeof(relay_url) WHEN 'text' THEN relay_url END AS relayUrl, created_at AS createdAt`;
 
 /** The spaces, their control logs and certificates as received, and their keys. */
 export class Spaces {

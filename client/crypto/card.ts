@@ -23,12 +23,17 @@ const mostTags = 64;
 /** Before padding; with header, signature and padding it stays below the relay's 4 KiB. */
 const mostPlainBytes = 3_200;
 
+/** A clock that is set wrong, or a damaged row, may say anything. */
+function moment(ms: number): number {
+  return Number.isSafeInteger(ms) && ms > 0 ? ms : 0;
+}
+
 /** Padded like an entry. Tags that do not fit are left out. */
 export function encodeCard(card: Card): Uint8Array {
   const start = new Writer()
     .u8(cardVersion)
-    .u64(card.createdAt)
-    .u64(card.updatedAt)
+    .u64(moment(card.createdAt))
+    .u64(moment(card.updatedAt))
     .text16(cut(card.title))
     .text16(cut(card.preview))
     .finish();

@@ -24,6 +24,14 @@ describe("a card", () => {
     );
   });
 
+  it("is made of a row whose times are no times, too", () => {
+    for (const wrong of [-1, 0.5, Number.NaN, 2 ** 60]) {
+      const made = { title: "Milk", preview: "", tags: [], createdAt: wrong, updatedAt: wrong };
+      const value = { ...made, createdAt: 0, updatedAt: 0 };
+      expect(parseCard(encodeCard(made))).toEqual({ ok: true, value });
+    }
+  });
+
   it("is a value or a refusal, whatever the bytes", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 400 }), (bytes) => {
