@@ -19,7 +19,7 @@ afterEach(async () => {
 const lazy = { changes: 500, bytes: 1 << 20, quietMs: 3_000 };
 const eager = { changes: 1, bytes: 1, quietMs: 100 };
 
-describe("a relay whose disk", () => {
+describe("a relay whose disk (attack 38)", () => {
   it.each([
     { loss: "was put back to an older copy", packing: lazy },
     { loss: "was emptied", packing: lazy },
@@ -85,7 +85,7 @@ describe("a relay whose disk", () => {
   );
 });
 
-describe("what only somebody else had written, who is away", () => {
+describe("what only somebody else had written, who is away (attack 38)", () => {
   it.each([
     { loss: "an older copy", packing: lazy },
     { loss: "an empty disk", packing: lazy },

@@ -1,14 +1,26 @@
 /** Relays that lie, and devices that find out, lose nothing and say so (PROTOCOL §9). Numbers are those of the attack list. */
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { parseDocumentId } from "#crdt-store/document-id.ts";
-import type { Store } from "#crdt-store/store.ts";
-import type { Device } from "#client/device/device.ts";
 import { admitControl, openAuthority, roleOf } from "#relay/protocol/authority.ts";
-import { equal, parseHex, toHex } from "#relay/protocol/bytes.ts";
+import { parseHex, toHex } from "#relay/protocol/bytes.ts";
 import { parseControl, roles } from "#relay/protocol/control.ts";
 import type { Message } from "#relay/protocol/messages.ts";
-import { scripted, SelectiveRelay, writerOf, type Item } from "#tests/support/lying-relay.ts";
+import { scripted, SelectiveRelay, type Item } from "#tests/support/lying-relay.ts";
 import { loadEngines, World, type Engines, type SimDevice } from "#tests/support/world.ts";
+import {
+  append,
+  bodyOf,
+  deviceOf,
+  doubtsOf,
+  isBy,
+  keyOf,
+  logOf,
+  reconnect,
+  rowOf,
+  storeOf,
+  threeDevices,
+  type Cast,
+} from "./three-devices.ts";
 
 let engines: Engines;
 beforeAll(async () => {
@@ -21,110 +33,15 @@ afterEach(async () => {
   world = null;
 });
 
-interface Cast {
-  readonly made: World;
-  readonly devices: readonly [SimDevice, SimDevice, SimDevice];
-  /** In the first notebook of all three. */
-  readonly note: string;
-  readonly notices: ReadonlyMap<SimDevice, string[]>;
-}
-
-/** Three devices of one person, up to date, with one note that says "one". */
-async function threeDevices(seed: string): Promise<Cast> {
-  const made = new World({ seed, engines, encrypted: false, secrets: [] });
-  world = made;
-  await made.relay.start();
-  const devices = [made.addDevice("ada"), made.addDevice("bob"), made.addDevice("cyd")] as const;
-  const [ada, bob, cyd] = devices;
-  const words = ada.open().create().join(" ");
-  await made.timeline.advance(2_000);
-  for (const device of [bob, cyd]) {
-    device.open();
-    await made.timeline.advance(2_000);
-    const restored = deviceOf(device).restore(words);
-    await made.timeline.advance(5_000);
-    await restored;
-  }
-  const notices = new Map<SimDevice, string[]>();
-  for (const device of devices) {
-    const told: string[] = [];
-    notices.set(device, told);
-    deviceOf(device).subscribe((event) => {
-      if (event.type === "notice") told.push(event.text);
-    });
-  }
-  const { id: note } = await deviceOf(ada).createNote({ title: "Milk", body: "one" });
-  await made.timeline.advance(3_000);
-  return { made, devices, note, notices };
-}
-
-function deviceOf(sim: SimDevice): Device {
-  return running(sim).device;
-}
-
-function storeOf(sim: SimDevice): Store {
-  return running(sim).store;
-}
-
-function running(sim: SimDevice): { readonly device: Device; readonly store: Store } {
-  if (sim.running === null) throw new Error(`${sim.name} does not run`);
-  return sim.running;
-}
-
-async function append(sim: SimDevice, note: string, insert: string): Promise<void> {
-  const { body, heads } = await deviceOf(sim).readNote(note);
-  await deviceOf(sim).spliceNote(note, heads, [
-    { field: "body", at: body.length, remove: 0, insert },
-  ]);
-}
-
-async function bodyOf(sim: SimDevice, note: string): Promise<string> {
-  return (await deviceOf(sim).readNote(note)).body;
-}
-
-async function rowOf(sim: SimDevice, note: string) {
-  const row = (await deviceOf(sim).notes()).find(({ id }) => id === note);
-  if (row === undefined) throw new Error("the note is not listed");
-  return row;
-}
-
-async function doubtsOf(sim: SimDevice) {
-  return (await deviceOf(sim).notebooks()).flatMap(({ doubt }) => doubt ?? []);
-}
-
-/** The next connection of a device begins now. */
-async function reconnect({ made }: Cast, sim: SimDevice): Promise<void> {
-  made.network.part(sim.name, "refuse");
-  await made.timeline.advance(5_000);
-  made.network.join(sim.name);
-  await deviceOf(sim).setOnline(true);
-  await made.timeline.advance(10_000);
-}
-
-/** The key a device writes a note's space with. */
-function keyOf(sim: SimDevice, note: string): Uint8Array {
-  const { store } = running(sim);
-  const doc = parseDocumentId(note);
-  if (doc === undefined) throw new Error("no id");
-  const signer = store.changes.ofDocument(doc).find(({ local }) => local)?.signer;
-  if (signer == null) throw new Error(`${sim.name} has written nothing there`);
-  return signer;
-}
-
-function isBy(item: Item, device: Uint8Array): boolean {
-  const writer = writerOf(item);
-  return writer !== null && equal(writer, device);
-}
-
-function logOf(sim: SimDevice): readonly string[] {
-  return storeOf(sim)
-    .syncLog.all()
-    .map(({ text }) => text);
+async function threeOf(seed: string): Promise<Cast> {
+  const cast = await threeDevices(seed, engines);
+  world = cast.made;
+  return cast;
 }
 
 describe("a relay that leaves an entry out", () => {
   it("and renumbers what follows is found out by what depends on it, and another member gives it (attack 36)", async () => {
-    const cast = await threeDevices("attack 36");
+    const cast = await threeOf("attack 36");
     const { made, devices, note } = cast;
     const [ada, bob, cyd] = devices;
     const { timeline, network } = made;
@@ -153,7 +70,7 @@ describe("a relay that leaves an entry out", () => {
   });
 
   it("and does not renumber is asked again, and nothing else happens (attack 36)", async () => {
-    const cast = await threeDevices("attack 36, a hole");
+    const cast = await threeOf("attack 36, a hole");
     const { made, devices, note, notices } = cast;
     const [ada, bob] = devices;
     const author = keyOf(ada, note);
@@ -181,7 +98,7 @@ describe("a relay that leaves an entry out", () => {
 
 describe("a relay that keeps the newest entries back (attack 37)", () => {
   it("is doubted once another member says how far they have read, and no more when it gives them", async () => {
-    const cast = await threeDevices("attack 37");
+    const cast = await threeOf("attack 37");
     const { made, devices, note } = cast;
     const [ada, bob] = devices;
     const { timeline, network } = made;
@@ -210,7 +127,7 @@ describe("a relay that keeps the newest entries back (attack 37)", () => {
   });
 
   it("is not doubted when nothing happens for an hour", async () => {
-    const { made, devices, note } = await threeDevices("idle");
+    const { made, devices, note } = await threeOf("idle");
     const [ada, bob, cyd] = devices;
     await append(ada, note, " two");
     for (let minutes = 0; minutes < 60; minutes += 1) {
@@ -229,7 +146,7 @@ describe("a relay that keeps the newest entries back (attack 37)", () => {
 
 describe("a relay that shows two devices two logs (attack 39)", () => {
   it("is found out by both as soon as one entry crosses over; both keep all they get, and the proof", async () => {
-    const cast = await threeDevices("attack 39");
+    const cast = await threeOf("attack 39");
     const { made, devices, note, notices } = cast;
     const [ada, bob] = devices;
     const { timeline, network } = made;
@@ -293,7 +210,7 @@ describe("a relay that sends the right entries the wrong way (attack 40)", () =>
     { how: "in another order", meddle: (items) => items.toReversed() },
     { how: "twice", meddle: (items) => items.flatMap((item) => [item, item]) },
   ])("$how is understood all the same", async ({ how, meddle }) => {
-    const cast = await threeDevices(`attack 40 ${how}`);
+    const cast = await threeOf(`attack 40 ${how}`);
     const { made, devices, note } = cast;
     const [ada, bob] = devices;
     made.network.part(bob.name, "refuse");
@@ -324,7 +241,7 @@ describe("a relay that sends the right entries the wrong way (attack 40)", () =>
 
 describe("a relay that puts an entry's content into another (attack 41)", () => {
   it("has it set aside; the note is whole when it tells the truth again", async () => {
-    const cast = await threeDevices("attack 41");
+    const cast = await threeOf("attack 41");
     const { made, devices, note } = cast;
     const [ada, bob] = devices;
     const { timeline, network } = made;
@@ -383,7 +300,7 @@ describe("what answers in place of the relay (attack 43)", () => {
       forge: (welcome) => ({ ...welcome, limits: { ...welcome.limits, entryBytes: 1 << 30 } }),
     },
   ])("$what is not talked to", async ({ what, forge }) => {
-    const cast = await threeDevices(`attack 43 ${what}`);
+    const cast = await threeOf(`attack 43 ${what}`);
     const { made, devices, note } = cast;
     const [ada, bob] = devices;
     let isForging = true;
@@ -409,7 +326,7 @@ describe("a relay that acknowledges what it does not store (attack 44)", () => {
   it.each([{ later: "nothing else" }, { later: "another entry at that place" }])(
     "is given it again when its log shows $later",
     async ({ later }) => {
-      const cast = await threeDevices(`attack 44 ${later}`);
+      const cast = await threeOf(`attack 44 ${later}`);
       const { made, devices, note } = cast;
       const [ada, bob, cyd] = devices;
       const { timeline, network } = made;

@@ -9,6 +9,7 @@ import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import type { PackingLimits } from "#client/device/compaction.ts";
 import { Device } from "#client/device/device.ts";
 import type { Automerge } from "#client/device/index-document.ts";
+import type { SnapshotLimits } from "#client/device/snapshot-maker.ts";
 import type { SqliteEngine } from "#crdt-store/files/engine.ts";
 import { MemoryFiles, type FileContents } from "#crdt-store/files/memory.ts";
 import { loadNodeEngine } from "#crdt-store/files/node.ts";
@@ -74,6 +75,8 @@ export interface WorldOptions {
   readonly limits?: Partial<Limits>;
   /** When devices pack the changes of a document; by default when it is worth it. */
   readonly packing?: PackingLimits;
+  /** When each device sums a document up for the relay; by default when it is worth it. */
+  readonly snapshots?: (device: string) => SnapshotLimits;
   /** Strings that must never leave a device. */
   readonly secrets: readonly string[];
   /** Applied to each store a device gets: to plant a fault on purpose. */
@@ -356,6 +359,9 @@ export class SimDevice {
       durable: true,
       connect: "always",
       ...(this.#options.packing === undefined ? {} : { packing: this.#options.packing }),
+      ...(this.#options.snapshots === undefined
+        ? {}
+        : { snapshots: this.#options.snapshots(this.name) }),
       openScratchStore: async () =>
         openStore({ engine: sqlite, files: new MemoryFiles(), key: null, clock: timeline, random }),
       openSearchIndex: null,

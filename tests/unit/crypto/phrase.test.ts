@@ -63,7 +63,7 @@ describe("a mistake in the words is named:", () => {
     expect(message).toBe(`Word 7 (“${typed}”) is not in the list. ${asked}`);
   });
 
-  it("[63] that one is wrong, or two are swapped", () => {
+  it("that one is wrong, or two are swapped (attack 63)", () => {
     const wrong = { ok: false, message: expect.stringContaining("do not belong together") };
     expect(parsePhrase(known.with(0, "zoo").join(" "))).toEqual(wrong);
     expect(parsePhrase(known.with(0, "art").with(23, "abandon").join(" "))).toEqual(wrong);

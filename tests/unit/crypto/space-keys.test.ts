@@ -194,7 +194,7 @@ describe("a fresh key", () => {
     expect(roleOf(state, link.sign.publicKey)).toBe(roles.edit);
   });
 
-  it("55: that is not the one committed to is no key, whoever sealed it", () => {
+  it("that is not the one committed to is no key, whoever sealed it (attack 55)", () => {
     const { signed } = without([]);
     const { body } = signed.record;
     if (body.type !== "rotate") throw new Error("it is a rotation");

@@ -134,7 +134,7 @@ function epochOf(bytes: Uint8Array): number {
 }
 
 describe("a relay that helps one against the others", { timeout: 60_000 }, () => {
-  it("56: slips in what a removed member writes under the old key, and nobody believes it", async () => {
+  it("slips in what a removed member writes under the old key, and nobody believes it (attack 56)", async () => {
     await using three = await setupThree("old epoch", engines);
     const { world, ana, ben, cem, notebook, note } = three;
     const spaceId = ana.space(notebook).id;
@@ -156,7 +156,7 @@ describe("a relay that helps one against the others", { timeout: 60_000 }, () =>
     expect(await ben.reads(note)).toBe("one");
   });
 
-  it("57: slips in what a reader writes, which the relay itself would refuse, and nobody believes it", async () => {
+  it("slips in what a reader writes, which the relay itself would refuse, and nobody believes it (attack 57)", async () => {
     await using three = await setupThree("forging reader", engines);
     const { world, ana, ben, cem, notebook, note } = three;
     const spaceId = ana.space(notebook).id;
@@ -193,7 +193,7 @@ describe("a relay that helps one against the others", { timeout: 60_000 }, () =>
     expect(await ben.reads(note)).toBe("one forged");
   });
 
-  it("45: keeps a removal back, which a member's later entry tells, and nothing leaves under the old key", async () => {
+  it("keeps a removal back, which a member's later entry tells, and nothing leaves under the old key (attack 45)", async () => {
     await using three = await setupThree("withheld", engines);
     const { world, ana, ben, cem, notebook, note } = three;
     const spaceId = ana.space(notebook).id;
@@ -234,7 +234,7 @@ describe("a relay that helps one against the others", { timeout: 60_000 }, () =>
 });
 
 describe("what was sealed before a rotation", { timeout: 60_000 }, () => {
-  it("58: 500 edits of it are sealed anew, and all arrive once, in their order", async () => {
+  it("is sealed anew, 500 edits of it, and all arrive once, in their order (attack 58)", async () => {
     await using three = await setupThree("stale", engines);
     const { world, ana, ben, cem, notebook, note } = three;
     ben.goOffline();

@@ -36,7 +36,7 @@ async function removed(own: OwnWorld, by: OwnDevice, name: string) {
 }
 
 describe("a removed device", { timeout: 120_000 }, () => {
-  it("is told once, keeps what it has, and neither fetches nor sends anything more (68)", async () => {
+  it("is told once, keeps what it has, and neither fetches nor sends anything more (attack 68)", async () => {
     await using made = await setup("told");
     const { own, desk, phone, garden, note } = made;
     phone.goOffline();

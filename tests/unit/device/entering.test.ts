@@ -24,7 +24,7 @@ async function setup(seed: string) {
 }
 
 describe("the words", { timeout: 120_000 }, () => {
-  it("[63] tell what they lead to, and change nothing", async () => {
+  it("tell what they lead to, and change nothing (attack 63)", async () => {
     await using made = await setup("preview");
     const { own, desk, words } = made;
     const second = await own.restored("second", words);
@@ -42,7 +42,7 @@ describe("the words", { timeout: 120_000 }, () => {
     expect(await desk.names()).toEqual(["(words)", "desk", "second"]);
   });
 
-  it("[63] of nobody are told apart, before and instead of restoring, and make no second vault", async () => {
+  it("of nobody are told apart, before and instead of restoring, and make no second vault (attack 63)", async () => {
     await using made = await setup("nobody");
     const { own } = made;
     const empty = await own.empty("empty");
@@ -164,7 +164,7 @@ describe("the link that another device shows", { timeout: 120_000 }, () => {
   });
 });
 
-describe("a stolen device (68)", { timeout: 120_000 }, () => {
+describe("a stolen device (attack 68)", { timeout: 120_000 }, () => {
   async function setupTheft(seed: string) {
     const made = await setup(seed);
     const thief = await made.own.restored("stolen", made.words);

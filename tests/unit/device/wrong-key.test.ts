@@ -49,7 +49,7 @@ function cheat(ana: Person, notebook: string, victim: string): void {
 }
 
 describe("a key that is not the notebook's", { timeout: 60_000 }, () => {
-  it("55: is refused with the administrator's name, ends nobody's access, and is made good by the next", async () => {
+  it("is refused with the administrator's name, ends nobody's access, and is made good by the next (attack 55)", async () => {
     await using three = await setupThree("wrong key", engines);
     const { world, ana, ben, cem, notebook, note } = three;
     cheat(ana, notebook, ben.idIn(notebook));
