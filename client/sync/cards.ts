@@ -44,6 +44,8 @@ export interface CardMakerPorts {
   /** Spaces whose log is being read here, all that is to be sent in them sent; by their hex. */
   readonly quiet: (spaceHex: string) => Space | null;
   readonly ask: (message: Message, reply: (message: Message | null) => void) => void;
+  /** Nothing is due any more that somebody waited for. */
+  readonly sent: () => void;
 }
 
 /** Cards are made this long after the last thing happened. */
@@ -62,6 +64,8 @@ export class CardMaker {
   #lookedUpTo = 0;
   #cancel: (() => void) | null = null;
   #asking = false;
+  /** Somebody waits until all that is due is sent. */
+  #hurries = false;
 
   constructor(ports: CardMakerPorts) {
     this.#ports = ports;
@@ -83,14 +87,17 @@ export class CardMaker {
     this.#cancel?.();
     this.#cancel = null;
     this.#asking = false;
+    this.#hurries = false;
   }
 
   /** Sends what is due without waiting for a pause; whether there was nothing. */
   sendAll(): boolean {
+    this.#hurries = true;
     if (this.#asking) return false;
     this.#cancel?.();
     this.#cancel = null;
     this.#makeSome();
+    this.#hurries = this.#asking;
     return !this.#asking;
   }
 
@@ -109,9 +116,18 @@ export class CardMaker {
       this.#asking = false;
       if (reply === null) return;
       const results = reply.type === "pushAck" ? reply.results : [];
-      for (const [ix, { described }] of batch.entries()) {
-        const status = results[ix]?.status ?? (reply.type === "error" ? reply.code : 0);
-        this.#answered(described, status);
+      const statuses = batch.map(
+        (_, ix) => results[ix]?.status ?? (reply.type === "error" ? reply.code : 0),
+      );
+      this.#store.transaction(() => {
+        for (const [ix, { described }] of batch.entries()) {
+          this.#answered(described, statuses[ix] ?? 0);
+        }
+      });
+      // A relay that asks to slow down is not hurried.
+      if (this.#hurries && !statuses.some(isForNow)) {
+        this.#goOn();
+        return;
       }
       this.#cancel ??= this.#ports.timers.after(betweenMs, () => {
         this.#cancel = null;
@@ -120,10 +136,17 @@ export class CardMaker {
     });
   }
 
+  #goOn(): void {
+    this.#makeSome();
+    if (this.#asking) return;
+    this.#hurries = false;
+    this.#ports.sent();
+  }
+
   #answered(described: Described, status: number): void {
     const key = toHex(described.doc);
     if (status === 0) this.#store.cards.keeps(described.doc, described.pos);
-    else if (refusalClass(status) === "retry") return;
+    else if (isForNow(status)) return;
     // What is refused for another reason is made again after the next change.
     this.#madeAt.set(key, this.#ports.clock.now());
     this.#due.delete(key);
@@ -192,4 +215,8 @@ export class CardMaker {
     const ext = encodeCardExt(pos);
     return sealEntry(space.ed, space.device, header, ext, key.key, encodeCard(card)).bytes;
   }
+}
+
+function isForNow(status: number): boolean {
+  return status !== 0 && refusalClass(status) === "retry";
 }

@@ -196,6 +196,7 @@ export class SyncSession {
       random: ports.random,
       quiet: (hex) => this.#quietSpace(hex),
       ask: (message, reply) => this.#link.ask(message, reply),
+      sent: () => listener.progress(),
     });
   }
 
