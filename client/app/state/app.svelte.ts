@@ -90,7 +90,7 @@ export class App {
       reopened: () => this.restarted(),
     });
     this.device = new DeviceState(parts.device);
-    this.notes = new Notes(parts.device, () => this.notebooks.all);
+    this.notes = new Notes(parts.device, parts.timers, () => this.notebooks.all);
     this.notebooks = new Notebooks(parts.device, parts.preferences);
     this.search = new SearchState(parts.device);
     this.sync = new SyncState(parts.device, () => this.current.ahead);
@@ -139,9 +139,9 @@ export class App {
   }
 
   /** A note that was deleted for ever, here or in another tab or by its window, is on the screen no longer. */
-  async #loadNotes(): Promise<void> {
+  async #loadNotes(load = () => this.notes.load()): Promise<void> {
     const before = this.openRow;
-    await this.notes.load();
+    await load();
     if (before?.trashed !== true || before.id !== this.current.id || this.openRow !== null) return;
     this.navigation.pane = "list";
     await this.current.close();
@@ -187,7 +187,7 @@ export class App {
         return;
       case "notes":
         this.attempt(async () => {
-          await this.#loadNotes();
+          await this.#loadNotes(() => this.notes.loadInTurn());
           if (this.#awaitsNote) await this.#openNewestToCome();
         });
         return;

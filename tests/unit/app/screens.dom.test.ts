@@ -73,6 +73,46 @@ describe("the window", () => {
     expect(app.current.title).toBe("Two");
   });
 
+  it("has of ten thousand notes in fifty notebooks only those in sight in the page", async () => {
+    const notes = 10_000;
+    const { app } = await setupScreen((device) => {
+      const notebooks = Array.from({ length: 50 }, (_, ix) => device.addNotebook(`No. ${ix}`));
+      device.addNote({ title: "Note 0", updatedAt: notes });
+      const rows = device.notes;
+      device.notes = async () => {
+        const [first] = await rows();
+        if (first === undefined) throw new Error("a note was added");
+        const others = Array.from({ length: notes - 1 }, (_, ix) => ({
+          ...first,
+          id: `note-${ix + 1}`,
+          title: `Note ${ix + 1}`,
+          updatedAt: notes - ix - 1,
+          notebook: notebooks[ix % notebooks.length] ?? "",
+        }));
+        return [first, ...others];
+      };
+    });
+    expect(app.notes.shown).toHaveLength(notes);
+    const rows = [...document.querySelectorAll('[aria-label="Notes"] li')];
+    expect(rows.slice(0, 2).map((row) => textOf(row.querySelector(".title")))).toEqual([
+      "Note 0",
+      "Note 1",
+    ]);
+    expect(rows.length).toBeLessThan(100);
+    expect(rows[1]?.getAttribute("aria-setsize")).toBe(String(notes));
+    expect(rows[1]?.getAttribute("aria-posinset")).toBe("2");
+    const list = document.querySelector<HTMLElement>('[aria-label="Notes"]');
+    const scroll = list?.parentElement;
+    if (list == null || scroll == null) throw new Error("a list that scrolls");
+    scroll.scrollTop = Number.parseInt(list.style.height, 10) / 2;
+    scroll.dispatchEvent(new Event("scroll"));
+    await shown();
+    const half = [...list.querySelectorAll(".title")].map((title) => textOf(title));
+    expect(half).toContain("Note 5000");
+    expect(half).not.toContain("Note 1");
+    expect(half.length).toBeLessThan(100);
+  });
+
   it("makes a note with Control Alt N", async () => {
     const { app, device } = await setupScreen((made) => made.addNote({ title: "One" }));
     window.dispatchEvent(
