@@ -25,12 +25,13 @@ export async function fillRelay(
   perNotebook: number,
 ): Promise<readonly string[]> {
   const dir = mkdtempSync(join(tmpdir(), "sealeaf-writer-"));
-  const { device, close } = await openHome({
+  const home = await openHome({
     dir,
     relay: relayUrl,
     connect: "always",
     keyReader: noPassphrase,
   });
+  const { device } = home;
   try {
     const words = device.create();
     let notebook = "";
@@ -44,7 +45,7 @@ export async function fillRelay(
     if (!isThere) throw new Error(`not at the relay: ${JSON.stringify(await device.status())}`);
     return words;
   } finally {
-    await close();
+    await home.close();
     rmSync(dir, { recursive: true, force: true });
   }
 }

@@ -17,6 +17,8 @@ export interface TcpProxy extends AsyncDisposable {
   readonly port: number;
   /** Connections accepted so far, whatever became of them. */
   accepted(): number;
+  /** Bytes that have come for those who connect. */
+  delivered(): number;
   setMode(mode: ProxyMode): void;
   close(): Promise<void>;
 }
@@ -24,6 +26,7 @@ export interface TcpProxy extends AsyncDisposable {
 export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   let mode: ProxyMode = "pass";
   let accepted = 0;
+  let delivered = 0;
   const open = new Set<Socket>();
 
   const server = createServer((near) => {
@@ -36,6 +39,9 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     const far = connect({ port: targetPort, host: "127.0.0.1" });
     join(near, far);
     join(far, near);
+    far.on("data", (bytes: Buffer) => {
+      delivered += bytes.length;
+    });
   });
 
   function join(from: Socket, to: Socket): void {
@@ -74,6 +80,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     // A listening TCP server has an address of this form.
     port: (server.address() as AddressInfo).port,
     accepted: () => accepted,
+    delivered: () => delivered,
     setMode: (next) => {
       mode = next;
       if (next === "cut") resetAll();
