@@ -7,7 +7,8 @@ import {
   nodeTimers,
 } from "#client/cli/node-ports.ts";
 import type { DeviceEvent, DeviceRefusal, NotebookRow } from "#client/device/api.ts";
-import { Device, type DevicePorts } from "#client/device/device.ts";
+import { Device } from "#client/device/device.ts";
+import type { DevicePorts } from "#client/device/device-ports.ts";
 import { Refusal } from "#client/device/refusal.ts";
 import type { Dial } from "#client/sync/ports.ts";
 import type { FileSet } from "#crdt-store/files/file.ts";

@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { nodeAutomerge, nodeEd25519, nodeRandom } from "#client/cli/node-ports.ts";
 import type { DeviceEvent } from "#client/device/api.ts";
-import { Device, type DevicePorts } from "#client/device/device.ts";
+import { Device } from "#client/device/device.ts";
+import type { DevicePorts } from "#client/device/device-ports.ts";
 import { FaultyFiles } from "#crdt-store/files/faulty.ts";
 import { loadNodeEngine } from "#crdt-store/files/node.ts";
 import { StoreError } from "#crdt-store/store-error.ts";

@@ -1,0 +1,202 @@
+/** What a device consists of, and how its parts know of each other. */
+import type { Store } from "#crdt-store/store.ts";
+import type { Clock } from "#client/sync/ports.ts";
+import type { OpenDocument } from "#client/sync/snapshots.ts";
+import type { Space } from "#client/sync/space.ts";
+import { Admission } from "./admission.ts";
+import type { SyncStatus } from "./api.ts";
+import { Arrival } from "./arrival.ts";
+import { Authors } from "./authors.ts";
+import { Background } from "./background.ts";
+import { Carets } from "./carets.ts";
+import { Closing } from "./closing.ts";
+import { Compaction, defaultPackingLimits } from "./compaction.ts";
+import { ConflictReview } from "./conflict-review.ts";
+import { Culprits } from "./culprits.ts";
+import { DeviceLinks } from "./device-links.ts";
+import type { DevicePorts } from "./device-ports.ts";
+import { DeviceRemoval } from "./device-removal.ts";
+import { DocumentLoading } from "./document-loading.ts";
+import { Endings } from "./endings.ts";
+import { DeviceEvents } from "./events.ts";
+import { failureWords } from "./failure-words.ts";
+import { Homes } from "./homes.ts";
+import { Indices } from "./indices.ts";
+import { KeyCare } from "./key-care.ts";
+import { Materialiser } from "./materialiser.ts";
+import { Membership } from "./membership.ts";
+import { Moving } from "./moving.ts";
+import { NoteRows } from "./note-rows.ts";
+import { Notebooks } from "./notebooks.ts";
+import { Notes } from "./notes.ts";
+import { openInProcess } from "./open-document.ts";
+import { OwnDevices } from "./own-devices.ts";
+import { hueOfDevice } from "./people-rows.ts";
+import { People } from "./people.ts";
+import { Progress } from "./progress.ts";
+import { Reactions } from "./reactions.ts";
+import { RecoveryWords } from "./recovery-words.ts";
+import { RelayDesk } from "./relay-desk.ts";
+import { RelayEnquiry } from "./relay-enquiry.ts";
+import { syncStatus } from "./relay-status.ts";
+import { Renewal } from "./renewal.ts";
+import { Retention } from "./retention.ts";
+import { Search } from "./search.ts";
+import { Shelf } from "./shelf.ts";
+import { defaultSnapshotLimits, SnapshotMaker } from "./snapshot-maker.ts";
+import { removedStatus } from "./status-word.ts";
+import { Twins } from "./twins.ts";
+import { VaultAccess } from "./vault-access.ts";
+import { Warnings } from "./warnings.ts";
+
+export interface DeviceParts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly reactions: Reactions;
+  readonly events: DeviceEvents;
+  readonly progress: Progress;
+  readonly background: Background;
+  readonly documents: DocumentLoading;
+  readonly openDocument: OpenDocument;
+  readonly shelf: Shelf;
+  readonly desk: RelayDesk;
+  readonly enquiry: RelayEnquiry;
+  readonly status: () => SyncStatus;
+  readonly indices: Indices;
+  readonly rows: NoteRows;
+  readonly materialiser: Materialiser;
+  readonly compaction: Compaction;
+  readonly conflicts: ConflictReview;
+  readonly snapshots: SnapshotMaker;
+  readonly moving: Moving;
+  readonly culprits: Culprits;
+  readonly twins: Twins;
+  readonly warnings: Warnings;
+  readonly search: Search;
+  readonly notes: Notes;
+  readonly retention: Retention;
+  readonly notebooks: Notebooks;
+  readonly membership: Membership;
+  readonly people: People;
+  readonly closing: Closing;
+  readonly keyCare: KeyCare;
+  readonly authors: Authors;
+  readonly admission: Admission;
+  readonly words: RecoveryWords;
+  readonly ownDevices: OwnDevices;
+  readonly deviceLinks: DeviceLinks;
+  readonly renewal: Renewal;
+  readonly removal: DeviceRemoval;
+  readonly endings: Endings;
+  readonly vaultAccess: VaultAccess;
+  readonly homes: Homes;
+  readonly carets: Carets;
+}
+
+/** Makes them all; none does anything before it is asked. */
+export function assembleParts(ports: DevicePorts): DeviceParts {
+  const { store, timers, clock, readPage = null, servedBy = null } = ports;
+  const reactions = new Reactions(() => all);
+  const changedHere = (space: Space): void => reactions.changedHere(space);
+  const mended = (doc: Uint8Array): void => reactions.mended(doc);
+  const events = new DeviceEvents(timers, () => status());
+  const progress = new Progress(timers);
+  const background = new Background(
+    (error) =>
+      store.syncLog.add("error", `Something went wrong in the background: ${failureWords(error)}.`),
+    () => progress.moved(),
+  );
+  const culprits = new Culprits({ ...ports, mended });
+  const loading = new DocumentLoading({ ...ports, culprits, compaction: () => compaction });
+  const documents = (): ReturnType<DocumentLoading["loaded"]> => loading.loaded();
+  const openDocument = ports.openDocument ?? openInProcess(ports.automerge);
+
+  const shelf = new Shelf(ports);
+  const desk = new RelayDesk(
+    { ...ports, openDocument, progress, spaces: () => shelf.spaces() },
+    reactions.sessionListener,
+  );
+  const status = (): SyncStatus => {
+    const { durable } = ports;
+    const stands = syncStatus({ store, desk, durable, servedBy });
+    return endings.isRemoved ? { ...stands, ...removedStatus } : stands;
+  };
+  const accessChanged = (space: Space): void => renewal.changed(space);
+  const indices = new Indices({ ...ports, shelf, desk, events, accessChanged });
+  const nameOf = (space: Space, dev: Uint8Array): string =>
+    shelf.nameOfDevice(space, dev) ?? desk.sessionOf(space)?.presentName(space, dev) ?? "somebody";
+  const parts = { ...ports, shelf, desk, indices, events, documents, background };
+
+  const rows = new NoteRows({ ...parts, nameOf });
+  const materialiser = new Materialiser({ ...parts, moved: () => events.notify("notes") });
+  materialiser.add(rows);
+  const conflicts = new ConflictReview({ ...parts, nameOf });
+  materialiser.add(conflicts);
+  const search = new Search({ ...parts, materialiser });
+  const packing = ports.packing ?? defaultPackingLimits;
+  const compaction = new Compaction({ ...parts, limits: packing, culprits });
+  const summingUp = ports.snapshots ?? defaultSnapshotLimits;
+  const snapshots = new SnapshotMaker({ ...parts, limits: summingUp });
+  const moving = new Moving({ ...parts, rows, changedHere });
+  const arrival = new Arrival({ ...parts, progress });
+  const notes = new Notes({ ...parts, rows, materialiser, arrival, moving, changedHere });
+
+  const membership = new Membership(parts);
+  const managing = { ...parts, progress, membership };
+  const people = new People({ ...managing, servedBy });
+  const closing = new Closing(managing);
+  const renewal = new Renewal(managing);
+  const removal = new DeviceRemoval({ ...managing, renewal });
+  const admission = new Admission({ ...parts, progress, servedBy, people });
+  const endings = new Endings({ ...managing, closing });
+
+  const all: DeviceParts = {
+    store,
+    clock,
+    reactions,
+    events,
+    progress,
+    background,
+    documents: loading,
+    openDocument,
+    shelf,
+    desk,
+    enquiry: new RelayEnquiry({ ...parts, progress, readPage, servedBy }),
+    status,
+    indices,
+    rows,
+    materialiser,
+    compaction,
+    conflicts,
+    snapshots,
+    moving,
+    culprits,
+    twins: new Twins({ ...parts, mended }),
+    warnings: new Warnings(parts),
+    search,
+    notes,
+    retention: new Retention({ ...parts, notes }),
+    notebooks: new Notebooks({ ...parts, changedHere }),
+    membership,
+    people,
+    closing,
+    keyCare: new KeyCare(managing),
+    authors: new Authors(parts),
+    admission,
+    words: new RecoveryWords(ports),
+    ownDevices: new OwnDevices(parts),
+    deviceLinks: new DeviceLinks(managing),
+    renewal,
+    removal,
+    endings,
+    vaultAccess: new VaultAccess({ ...managing, admission, removal }),
+    homes: new Homes({ ...managing, rows, notes, changedHere }),
+    carets: new Carets({
+      desk,
+      events,
+      nameOf,
+      hueOf: (space, dev) => hueOfDevice(space, shelf, dev),
+    }),
+  };
+  return all;
+}
