@@ -115,6 +115,13 @@ export class NotesIndex {
       .map(noteRow);
   }
 
+  /** All rows of a space, in any order. */
+  inSpace(space: Uint8Array): NoteRow[] {
+    return this.#sqlite
+      .all<StoredNoteRow>(`SELECT ${columns} FROM note WHERE space = ?`, [space])
+      .map(noteRow);
+  }
+
   /** The notes that have gone to another notebook. */
   moved(): NoteRow[] {
     return this.#sqlite

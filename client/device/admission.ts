@@ -146,7 +146,7 @@ export class Admission {
       joined.absorb(records, certificates);
       joined.certifyDevice();
       shelf.saveFacts(link.spaceId, { name: linkMeta(opened).name, members: [] });
-      indices.listInVault(documents, joined);
+      indices.vault.list(documents, joined);
       indices.introduce(documents, joined);
       return joined;
     });

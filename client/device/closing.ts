@@ -44,11 +44,11 @@ export class Closing {
     const { shelf, desk, indices, membership, events, documents } = this.#ports;
     const space = shelf.mustNotebook(notebook);
     const loaded = await documents();
-    if (indices.hasLeft(loaded, space)) return;
+    if (indices.vault.hasLeft(loaded, space)) return;
     const isManager = mayAdminister(space) && !space.authority.deleted;
     if (isManager) mustHaveSuccessor(space);
     this.#store.transaction(() => {
-      indices.noteLeft(loaded, space);
+      indices.vault.noteLeft(loaded, space);
       if (isManager && space.administrator !== null) {
         const { publicKey } = space.administrator.sign;
         membership.renewKeys(space, [{ signPub: publicKey, role: roles.none }]);
@@ -95,7 +95,7 @@ export class Closing {
 
   /** Whether access was given up by this person: nobody need be told that it is over. */
   async hasLeft(space: Space): Promise<boolean> {
-    return this.#ports.indices.hasLeft(await this.#ports.documents(), space);
+    return this.#ports.indices.vault.hasLeft(await this.#ports.documents(), space);
   }
 }
 

@@ -115,7 +115,7 @@ export class Device implements DeviceApi {
       for (const space of this.#parts.shelf.spaces()) this.#parts.homes.look(documents, space);
       this.#store.transaction(() => {
         this.#parts.ownDevices.introduce(documents);
-        this.#parts.indices.keepBackupKey(documents);
+        this.#parts.indices.vault.keepBackupKey(documents);
       });
       for (const space of this.#parts.shelf.spaces()) this.#parts.reactions.accessMoved(space);
       // Whoever comes for one step only is not kept waiting by an index nobody may ask for.
@@ -217,7 +217,7 @@ export class Device implements DeviceApi {
       ? this.#parts.desk.visitOwn(redeem)
       : this.#parts.desk.visit(relay, redeem));
     const documents = await this.#parts.documents.loaded();
-    this.#store.transaction(() => this.#parts.indices.keepAccessKey(documents, relayPub));
+    this.#store.transaction(() => this.#parts.indices.vault.keepAccessKey(documents, relayPub));
   }
 
   async status(): Promise<SyncStatus> {

@@ -238,12 +238,12 @@ export class Homes {
   #succeed(documents: DeviceDocuments, space: Space, next: Space): void {
     const { indices } = this.#ports;
     this.#store.homes.put({ space: space.id, successor: next.id, state: "led" });
-    indices.listSuccessor(documents, space, next);
+    indices.vault.listSuccessor(documents, space, next);
     for (const { doc } of this.#rowsOf(space)) {
       const arrival = indices.arrivals(documents, next).get(toHex(doc));
       if (arrival === undefined || !this.#store.pins.has(doc)) continue;
-      indices.pin(documents, arrival.doc, true);
-      indices.pin(documents, doc, false);
+      indices.vault.pin(documents, arrival.doc, true);
+      indices.vault.pin(documents, doc, false);
     }
     indices.project(space);
     indices.project(next);
@@ -253,7 +253,7 @@ export class Homes {
   look(documents: DeviceDocuments, space: Space): void {
     const { indices, shelf, desk } = this.#ports;
     if (space.kind === "vault") {
-      for (const { from, to } of indices.successors(documents)) {
+      for (const { from, to } of indices.vault.successors(documents)) {
         const old = shelf.get(from);
         const next = shelf.get(to);
         if (old === undefined || next === undefined || this.#store.homes.get(from) !== null) {

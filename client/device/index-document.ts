@@ -345,3 +345,8 @@ export function unpackNotebook(bytes: Uint8Array): VaultNotebook | null {
   });
   return parsed.ok ? parsed.value : null;
 }
+
+/** Of a name or a line that is replaced as a whole. */
+export function textOf(value: AutomergeModule.ImmutableString | string): string {
+  return typeof value === "string" ? value : value.val;
+}

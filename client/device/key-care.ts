@@ -117,7 +117,7 @@ export class KeyCare {
   async #chores(): Promise<readonly Chore[]> {
     const { store, shelf, indices, documents, clock } = this.#ports;
     const loaded = await documents();
-    const vault = indices.vault(loaded);
+    const vault = indices.vault.read(loaded);
     this.#forgetDeadLinks(loaded, vault);
     return shelf.spaces().flatMap((space) => {
       const isOpen = space.kind === "notebook" && mayAdminister(space) && !space.authority.deleted;
@@ -139,7 +139,7 @@ export class KeyCare {
     });
     if (dead.length === 0) return;
     store.transaction(() =>
-      indices.editVault(documents, (edited) => {
+      indices.vault.edit(documents, (edited) => {
         for (const id of dead) delete edited[ownLinkKey(id)];
       }),
     );

@@ -89,7 +89,7 @@ export class Notebooks {
     const loaded = await documents();
     const found = (): string => {
       const founded = shelf.foundNotebook();
-      indices.listInVault(loaded, founded);
+      indices.vault.list(loaded, founded);
       indices.nameNotebook(loaded, founded, clean);
       return founded.hex;
     };
@@ -141,7 +141,7 @@ export class Notebooks {
     if (parent !== null && liesIn(loadParents(this.#store), parent.hex, space.hex)) {
       refuse("bad-input", "A notebook cannot be put into itself, or into one that lies in it.");
     }
-    this.#store.transaction(() => indices.nest(loaded, space, parent));
+    this.#store.transaction(() => indices.vault.nest(loaded, space, parent));
     events.notify("notebooks");
   }
 }

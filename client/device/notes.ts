@@ -301,7 +301,7 @@ export class Notes {
     const { indices } = this.#ports;
     const { docId } = this.must(id);
     const documents = await this.#ports.documents();
-    this.#store.transaction(() => indices.pin(documents, docId, pinned));
+    this.#store.transaction(() => indices.vault.pin(documents, docId, pinned));
   }
 
   /** What of a note goes along when it is copied. */
@@ -338,8 +338,8 @@ export class Notes {
     const moved = this.#once(call, () => {
       const copy = this.#ports.moving.copy(documents, row, target);
       if (this.#store.pins.has(docId)) {
-        indices.pin(documents, copy, true);
-        indices.pin(documents, docId, false);
+        indices.vault.pin(documents, copy, true);
+        indices.vault.pin(documents, docId, false);
       }
       indices.project(space);
       return copy;

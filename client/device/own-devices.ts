@@ -62,7 +62,7 @@ export class OwnDevices {
     const rows = vault.authority.capabilities
       .filter(({ kind, role }) => kind !== capabilityKinds.link && role !== roles.none)
       .map(({ signPub, kind }) => {
-        const packed = indices.vault(documents)[deviceKey(toHex(signPub))];
+        const packed = indices.vault.read(documents)[deviceKey(toHex(signPub))];
         const entry = packed === undefined ? null : unpackDevice(packed);
         return {
           id: toHex(signPub),
@@ -136,7 +136,7 @@ export class OwnDevices {
     const { shelf, indices } = this.#ports;
     const { capability } = shelf.vault;
     if (capability === null) return null;
-    const packed = indices.vault(documents)[deviceKey(toHex(capability.sign.publicKey))];
+    const packed = indices.vault.read(documents)[deviceKey(toHex(capability.sign.publicKey))];
     return packed === undefined ? null : (unpackDevice(packed)?.lastSeenAt ?? null);
   }
 
@@ -146,7 +146,7 @@ export class OwnDevices {
     if (capability === null || !mayWrite) return;
     const lastSeenAt = clock.now();
     this.#toldAt = lastSeenAt;
-    indices.editVault(documents, (vault) => {
+    indices.vault.edit(documents, (vault) => {
       vault[deviceKey(toHex(capability.sign.publicKey))] = packDevice({ name, lastSeenAt });
     });
     events.notify("devices");

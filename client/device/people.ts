@@ -65,7 +65,7 @@ export class People {
   async sharing(notebook: string): Promise<Sharing> {
     const { shelf, indices, documents, clock } = this.#ports;
     const space = shelf.mustNotebook(notebook);
-    const vault = indices.vault(await documents());
+    const vault = indices.vault.read(await documents());
     const people = peopleIn(space, shelf, this.#store);
     const links = linksIn(space, clock.now()).map((row) => ({
       ...row,
@@ -126,7 +126,7 @@ export class People {
         ...limits,
         meta: meta(space),
       });
-      indices.editVault(loaded, (vault) => {
+      indices.vault.edit(loaded, (vault) => {
         vault[ownLinkKey(id)] = packOwnLink(own);
       });
     });
@@ -187,7 +187,7 @@ export class People {
     }
     const loaded = await documents();
     this.#store.transaction(() =>
-      indices.editVault(loaded, (vault) => {
+      indices.vault.edit(loaded, (vault) => {
         if (everyDays === null) delete vault[keyAgeKey(space.hex)];
         else vault[keyAgeKey(space.hex)] = packDays(everyDays);
       }),

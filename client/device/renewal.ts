@@ -77,7 +77,7 @@ export class Renewal {
   begin(documents: DeviceDocuments, spaces: readonly Space[]): void {
     const { indices, random, shelf } = this.#ports;
     const renewed = spaces.map((space) => ({ space, capSecret: random(32) }));
-    indices.renewAccess(documents, renewed);
+    indices.vault.renewAccess(documents, renewed);
     for (const { space, capSecret } of renewed) {
       shelf.takeAccess(space, capSecret);
       this.changed(space);
