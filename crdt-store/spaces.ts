@@ -205,6 +205,11 @@ export class Spaces {
     this.#sqlite.run("UPDATE cert SET pushed = 0 WHERE space = ?", [space]);
   }
 
+  /** Takes a device's certificates for unsent again: the relay does not know the device. */
+  unpushCertificatesOf(space: Uint8Array, dev: Uint8Array): void {
+    this.#sqlite.run("UPDATE cert SET pushed = 0 WHERE space = ? AND dev = ?", [space, dev]);
+  }
+
   /** Files an epoch key under its commitment, in place of what is there: only a damaged one can be another. */
   putKey(space: Uint8Array, keyCommit: Uint8Array, epoch: number, key: Uint8Array): void {
     this.#sqlite.run(

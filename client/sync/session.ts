@@ -132,6 +132,8 @@ export class SyncSession {
   readonly #presenceSession: Uint8Array;
   /** Spaces of which something passed by that is not here. */
   readonly #leftOut = new Set<Space>();
+  /** Spaces, in hex, whose control log this connection has told from its first record to its last. */
+  readonly #placesTold = new Set<string>();
   #uncredited = 0;
   #lastAckAt: number | null;
   #refusedCode: number | null = null;
@@ -436,7 +438,13 @@ export class SyncSession {
       }
       this.#link.ask(message, (reply) => {
         if (reply === null) reject(new Unanswered("the connection broke"));
-        else resolve(reply);
+        else {
+          // Such questions begin with the first record.
+          const isWhole = reply.type === "controlData" && !reply.more;
+          if (isWhole && message.type === "controlGet")
+            this.#placesTold.add(toHex(message.spaceId));
+          resolve(reply);
+        }
       });
     });
   }
@@ -544,6 +552,7 @@ export class SyncSession {
     this.#cards.stop();
     for (const run of this.#runs.values()) run.uploading = false;
     this.#uncredited = 0;
+    this.#placesTold.clear();
     this.#toAll({ type: "disconnected" });
   }
 
@@ -621,6 +630,7 @@ export class SyncSession {
         !isRightLostAgain(this.#ports.store, run.space.authority),
       logHeld: run.space.records.length > 0,
       firstContact: inbox.cursor(run.space.id) === null,
+      placesTold: this.#placesTold.has(run.space.hex),
     };
   }
 
@@ -681,7 +691,7 @@ export class SyncSession {
         break;
       case "get-control":
         // From the newest that both have, to see whether they still agree on that.
-        this.#getControl(run, Math.max(1, run.space.confirmedSeq));
+        this.#getControl(run, effect.whole === true ? 1 : Math.max(1, run.space.confirmedSeq));
         break;
       case "subscribe":
         this.#subscribe(run);
@@ -725,15 +735,18 @@ export class SyncSession {
       if (reply?.type !== "controlAck") {
         if (reply === null) return;
         this.#accessAnswered(errorCode(reply));
-        this.#spaceEvent(run, { type: "control-acked", status: errorCode(reply) });
+        const status = errorCode(reply);
+        this.#spaceEvent(run, { type: "control-acked", status, told: false });
         return;
       }
       this.#receiver.absorb(space, reply.records, []);
+      if (reply.status === 0 && start.ctrlSeq === 0) this.#placesTold.add(space.hex);
       const isUnvouched = reply.status === refusals.LINK_SPENT.code && this.#putBack.isOpen(space);
       if (isUnvouched) this.#listener.unvouched(space);
       this.#listener.members(space);
       this.#accessAnswered(reply.status);
-      this.#spaceEvent(run, { type: "control-acked", status: reply.status });
+      const told = reply.records.length > 0;
+      this.#spaceEvent(run, { type: "control-acked", status: reply.status, told });
     });
   }
 
@@ -806,6 +819,7 @@ export class SyncSession {
         this.#getControl(run, 1);
         return;
       }
+      if (isWhole) this.#placesTold.add(space.hex);
       if (isWhole && end < space.confirmedSeq) this.#putBack.controlLost(space, end);
       this.#listener.members(space);
       this.#spaceEvent(run, this.#accessIn(space));
@@ -1005,6 +1019,10 @@ export class SyncSession {
           result.status === refusals.NOT_A_WRITER.code
         ) {
           this.#measures.refused(result.status);
+          // A relay that was put back may lack the certificate: nothing in its log tells.
+          if (result.status === refusals.NOT_A_WRITER.code) {
+            store.spaces.unpushCertificatesOf(space.id, space.device.publicKey);
+          }
           store.outbox.unseal(space.id, row.entryId);
           staleEpoch = true;
         } else if (result.status === refusals.CTR_REPLAY.code) {

@@ -52,13 +52,16 @@ export interface SpaceWork {
   readonly givingBack: boolean;
   /** Nothing of the relay's log was ever read here. */
   readonly firstContact: boolean;
+  /** In this connection the relay has told the control log from its first record on, and where each stands. */
+  readonly placesTold: boolean;
 }
 
 export type SpaceEvent =
   | { readonly type: "connected" }
   | { readonly type: "disconnected" }
   | { readonly type: "control-queued" }
-  | { readonly type: "control-acked"; readonly status: number }
+  /** `told`: with what stands at the relay in the place of ours. */
+  | { readonly type: "control-acked"; readonly status: number; readonly told: boolean }
   | { readonly type: "certificate-acked"; readonly status: number }
   | { readonly type: "subscribed"; readonly status: number }
   | { readonly type: "control-received"; readonly found: boolean; readonly keyed: boolean }
@@ -85,7 +88,8 @@ export type SpaceEffect =
   | { readonly type: "push-control" }
   | { readonly type: "drop-control"; readonly status: number }
   | { readonly type: "put-certificate" }
-  | { readonly type: "get-control" }
+  /** `whole`: from the first record on. */
+  | { readonly type: "get-control"; readonly whole?: true }
   | { readonly type: "subscribe" }
   /** The relay's log is not the one we knew: look for the place up to which both are the same. */
   | { readonly type: "step-back" }
@@ -128,8 +132,9 @@ export function stepSpace(state: SpaceState, event: SpaceEvent, work: SpaceWork)
       if (state.phase !== "publishing") return stay(state);
       if (event.status === 0) return advance(state, work);
       if (event.status === refusals.CTRL_CONFLICT.code) {
-        // Where nothing of ours is left to say, the log says whether there still is access.
-        return work.controlQueued
+        // Where nothing of ours is left to say, the log says whether there still is access. A relay that has nothing in the
+        // place of ours lacks some that came before.
+        return work.controlQueued && event.told
           ? detour(state, [{ type: "push-control" }], "publishing")
           : detour(state, [{ type: "get-control" }], "fetching");
       }
@@ -208,6 +213,10 @@ function subscribed(state: SpaceState, status: number, work: SpaceWork): Step {
   }
   const isFirst = status === refusals.CURSOR_AHEAD.code && work.firstContact;
   if (isFirst || status === refusals.BELOW_BASE.code) {
+    // What is passed over is not heard of: where records stand in it may have been told of a log that is lost since.
+    if (!work.placesTold) {
+      return detour(state, [{ type: "get-control", whole: true }], "fetching");
+    }
     return detour(state, [{ type: "adopt-head" }, { type: "subscribe" }], "subscribing");
   }
   if (status === refusals.CURSOR_AHEAD.code || status === refusals.CHAIN_MISMATCH.code) {

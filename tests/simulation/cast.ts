@@ -243,6 +243,18 @@ export class Actor {
     if (id === null) return;
     const session = `tab-${this.sim.name}-${this.#chance.below(1_000_000)}`;
     this.sim.sessions.add(session);
+    try {
+      await this.#typeIn(device, id, session);
+    } finally {
+      if (this.#stillLives(device)) {
+        this.sim.sessions.delete(session);
+        // A tab that goes without a commit leaves its draft to the device.
+        device.tabGone(session);
+      }
+    }
+  }
+
+  async #typeIn(device: Device, id: string, session: string): Promise<void> {
     const { chunks, actor } = await device.openNote(id, session);
     let doc: AutomergeModule.Doc<NoteDocument> = this.#automerge.init<NoteDocument>({ actor });
     for (const chunk of chunks) doc = this.#automerge.loadIncremental(doc, chunk);
@@ -291,9 +303,6 @@ export class Actor {
     }
     stop();
     await device.closeNote(id, session);
-    this.sim.sessions.delete(session);
-    // A tab that goes without a commit leaves its draft to the device.
-    device.tabGone(session);
   }
 
   async #trash(device: Device): Promise<void> {

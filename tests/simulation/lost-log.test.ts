@@ -1,6 +1,8 @@
 /** A relay that lost data is given it back by the devices that wrote it (P6). */
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { parseDocumentId } from "#crdt-store/document-id.ts";
+import { equal, parseHex } from "#relay/protocol/bytes.ts";
+import { capabilityFrom } from "#client/crypto/capability.ts";
 import type { Device } from "#client/device/device.ts";
 import { MemoryRelayDisk } from "#tests/support/memory-relay-store.ts";
 import { loadEngines, World, type Engines, type SimDevice } from "#tests/support/world.ts";
@@ -169,6 +171,129 @@ describe("what only somebody else had written, who is away (attack 38)", () => {
       expect(givers.length).toBeLessThanOrEqual(loss === "an empty disk" ? 2 : 1);
     },
   );
+});
+
+describe("where control records stand in the log", () => {
+  it("is what the log that is there now says, also for a device that had only been told by one that is lost", async () => {
+    const made = new World({ seed: "places", engines, encrypted: false, secrets: [] });
+    world = made;
+    const { timeline, relay, network } = made;
+    await relay.start();
+    const one = made.addDevice("one");
+    const words = one.open().create().join(" ");
+    await timeline.advance(2_000);
+    await deviceOf(one).createNote({ title: "Milk", body: "one" });
+    await timeline.advance(2_000);
+    const late = made.addDevice("late");
+    late.open();
+    await timeline.advance(2_000);
+    // It is let in behind the note, and goes before it has read anything.
+    const restored = deviceOf(late)
+      .restore(words)
+      .then(() => network.part("late", "refuse"));
+    await during(made, restored);
+    const vault = one.running?.store.spaces.list().find(({ kind }) => kind === "vault")?.id;
+    if (vault === undefined) throw new Error("no vault");
+    const places = (sim: SimDevice): readonly (number | null)[] | undefined =>
+      sim.running?.store.spaces.control(vault).map(({ pos }) => pos);
+    const before = places(late);
+    expect(late.running?.store.inbox.cursor(vault)).toBeNull();
+
+    relay.crash();
+    relay.disk = new MemoryRelayDisk();
+    await relay.start();
+    await timeline.advance(60_000);
+    network.join("late");
+    await timeline.advance(60_000);
+    expect(places(one)).not.toEqual(before);
+    expect(places(late)).toEqual(places(one));
+  });
+});
+
+describe("a change of access that waits on a device", () => {
+  it.each(["an older copy", "an empty disk"])(
+    "gets to a relay with %s, which lacks what it builds upon",
+    async (loss) => {
+      const made = new World({ seed: `waits ${loss}`, engines, encrypted: false, secrets: [] });
+      world = made;
+      const { timeline, relay, network } = made;
+      await relay.start();
+      const one = made.addDevice("one");
+      one.open().create();
+      await timeline.advance(2_000);
+      const copy = relay.disk.copy();
+      const [notebook] = await deviceOf(one).notebooks();
+      await during(made, deviceOf(one).share(notebook?.id ?? "", "read"));
+      network.part("one", "refuse");
+      await timeline.advance(2_000);
+      const shared = deviceOf(one).share(notebook?.id ?? "", "edit");
+      await during(made, shared);
+
+      relay.crash();
+      relay.disk = loss === "an empty disk" ? new MemoryRelayDisk() : copy;
+      await relay.start();
+      network.join("one");
+      await timeline.advance(60_000);
+      expect((await deviceOf(one).status()).word).toBe("up-to-date");
+      const guest = made.addDevice("guest");
+      guest.open().create();
+      await timeline.advance(2_000);
+      await during(made, deviceOf(guest).join((await shared).link));
+      expect(await deviceOf(guest).notebooks()).toHaveLength(2);
+    },
+  );
+});
+
+describe("a relay that lacks a device's certificate and nothing else", () => {
+  it("is given it by the device when it does not take what that wrote", async () => {
+    const made = new World({ seed: "certificate", engines, encrypted: false, secrets: [] });
+    world = made;
+    const { timeline, relay, network } = made;
+    await relay.start();
+    const one = made.addDevice("one");
+    one.open().create();
+    await timeline.advance(2_000);
+    const [notebook] = await deviceOf(one).notebooks();
+    const id = parseHex(notebook?.id ?? "");
+    if (notebook === undefined || id === null) throw new Error("no notebook");
+    const shared = deviceOf(one).share(notebook.id, "edit");
+    await during(made, shared);
+    const guest = made.addDevice("guest");
+    guest.open().create();
+    await timeline.advance(2_000);
+    await during(made, deviceOf(guest).join((await shared).link));
+    network.part("guest", "refuse");
+    const { id: note } = await deviceOf(guest).createNote({
+      notebook: notebook.id,
+      title: "Eggs",
+      body: "by the guest",
+    });
+
+    // As where the copy was made between the two.
+    relay.crash();
+    const kept = relay.disk.spaces.get(notebook.id);
+    const { capSecret } = guest.running?.store.spaces.get(id) ?? {};
+    if (kept === undefined || capSecret == null) throw new Error("unreachable");
+    const { publicKey } = capabilityFrom(engines.ed, capSecret).sign;
+    const own = guest.running?.store.spaces
+      .certificates(id)
+      .find(({ cap }) => equal(cap, publicKey));
+    if (own === undefined) throw new Error("unreachable");
+    const isOthers = ({ devPub }: { readonly devPub: Uint8Array }) => !equal(devPub, own.dev);
+    const { certificates, counters } = kept.stored;
+    expect(certificates.every(isOthers)).toBe(false);
+    const stored = {
+      ...kept.stored,
+      certificates: certificates.filter(isOthers),
+      counters: counters.filter(isOthers),
+    };
+    relay.disk.spaces.set(notebook.id, { ...kept, stored });
+    await relay.start();
+    network.join("guest");
+    await timeline.advance(60_000);
+    expect((await deviceOf(guest).status()).word).toBe("up-to-date");
+    expect((await deviceOf(one).readNote(note)).body).toBe("by the guest");
+  });
 });
 
 /** Lets virtual time pass until the work is done; fails with it. */

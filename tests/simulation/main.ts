@@ -90,23 +90,39 @@ async function runMany(from: number, count: number): Promise<void> {
   process.exitCode = failed.length === 0 && reports.length === count ? 0 : 1;
 }
 
-/** A process that takes one seed after the other until none is left. */
-function work(waiting: string[], reports: Report[]): Promise<void> {
+/** Processes that take one seed after the other until none is left; the next begins where one breaks down. */
+async function work(waiting: string[], reports: Report[]): Promise<void> {
+  while (waiting.length > 0) await workUntilOver(waiting, reports);
+}
+
+function workUntilOver(waiting: string[], reports: Report[]): Promise<void> {
+  let current: string | null = null;
+  let told = "";
   const child: ChildProcess = fork(
     fileURLToPath(import.meta.url),
     ["--worker", ...storyOptions()],
     {
       execArgv: ["--import", "tsx"],
+      stdio: ["ignore", "inherit", "pipe", "ipc"],
     },
   );
+  child.stderr?.on("data", (text: Buffer) => {
+    told += text.toString();
+  });
   return new Promise((resolve) => {
     child.on("message", (report: Report | null) => {
       if (report !== null) reports.push(report);
-      const next = waiting.shift();
-      if (next === undefined) child.disconnect();
-      else child.send(next);
+      current = waiting.shift() ?? null;
+      if (current === null) child.disconnect();
+      else child.send(current);
     });
-    child.on("exit", () => resolve());
+    child.on("close", () => {
+      if (current !== null) {
+        const text = `seed ${current}: the process ended\n${told}`;
+        reports.push({ seed: current, failed: true, words: 0, done: {}, text });
+      }
+      resolve();
+    });
   });
 }
 

@@ -18,6 +18,7 @@ const nothing: SpaceWork = {
   logHeld: true,
   givingBack: false,
   firstContact: false,
+  placesTold: true,
 };
 
 class Machine {
@@ -49,7 +50,7 @@ describe("the path of a connection", () => {
     expect(machine.tell({ type: "connected" })).toEqual(["subscribe"]);
     expect(machine.tell({ type: "control-queued" }, { controlQueued: true })).toEqual([]);
     expect(machine.tell({ type: "subscribed", status: 0 })).toEqual(["push-control"]);
-    machine.tell({ type: "control-acked", status: 0 }, { controlQueued: false });
+    machine.tell({ type: "control-acked", status: 0, told: true }, { controlQueued: false });
     expect(machine.state.phase).toBe("live");
   });
 
@@ -60,9 +61,9 @@ describe("the path of a connection", () => {
       changesWaiting: true,
     });
     expect(machine.tell({ type: "connected" })).toEqual(["push-control"]);
-    expect(machine.tell({ type: "control-acked", status: 0 }, { controlQueued: false })).toEqual([
-      "put-certificate",
-    ]);
+    expect(
+      machine.tell({ type: "control-acked", status: 0, told: true }, { controlQueued: false }),
+    ).toEqual(["put-certificate"]);
     expect(
       machine.tell({ type: "certificate-acked", status: 0 }, { certificateQueued: false }),
     ).toEqual(["subscribe"]);
@@ -136,27 +137,33 @@ describe("pushing", () => {
     expect(machine.tell({ type: "control-queued" }, { controlQueued: true })).toEqual([
       "push-control",
     ]);
-    expect(machine.tell({ type: "control-acked", status: 0 }, { controlQueued: false })).toEqual(
-      [],
-    );
+    expect(
+      machine.tell({ type: "control-acked", status: 0, told: true }, { controlQueued: false }),
+    ).toEqual([]);
     expect(machine.state.phase).toBe("live");
   });
 });
 
 describe("control records", () => {
+  const { code: status } = refusals.CTRL_CONFLICT;
+  const conflict = { type: "control-acked", status, told: true } as const;
+
   it("are written anew when others were first", () => {
     const machine = new Machine({ controlQueued: true });
     machine.tell({ type: "connected" });
-    expect(machine.tell({ type: "control-acked", status: refusals.CTRL_CONFLICT.code })).toEqual([
-      "push-control",
-    ]);
+    expect(machine.tell(conflict)).toEqual(["push-control"]);
     expect(machine.state.phase).toBe("publishing");
+  });
+
+  it("that follow on some which the relay has lost are not insisted on: its log is read", () => {
+    const machine = new Machine({ controlQueued: true });
+    machine.tell({ type: "connected" });
+    expect(machine.tell({ ...conflict, told: false })).toEqual(["get-control"]);
   });
 
   it("that others made pointless are followed by a look at who has access", () => {
     const machine = new Machine({ controlQueued: true });
     machine.tell({ type: "connected" });
-    const conflict = { type: "control-acked", status: refusals.CTRL_CONFLICT.code } as const;
     expect(machine.tell(conflict, { controlQueued: false })).toEqual(["get-control"]);
     machine.tell({ type: "control-received", found: true, keyed: false });
     expect(machine.state.phase).toBe("ended");
@@ -165,16 +172,17 @@ describe("control records", () => {
   it("are taken back when refused for good, and the log is read", () => {
     const machine = new Machine({ controlQueued: true });
     machine.tell({ type: "connected" });
-    expect(machine.tell({ type: "control-acked", status: refusals.NOT_ADMIN.code })).toEqual([
-      "drop-control",
-      "get-control",
-    ]);
+    expect(
+      machine.tell({ type: "control-acked", status: refusals.NOT_ADMIN.code, told: false }),
+    ).toEqual(["drop-control", "get-control"]);
   });
 
   it("wait for the next connection when the relay cannot take them now", () => {
     const machine = new Machine({ controlQueued: true });
     machine.tell({ type: "connected" });
-    expect(machine.tell({ type: "control-acked", status: refusals.DISK_FULL.code })).toEqual([]);
+    expect(
+      machine.tell({ type: "control-acked", status: refusals.DISK_FULL.code, told: false }),
+    ).toEqual([]);
     expect(machine.state.phase).toBe("stuck");
     machine.tell({ type: "disconnected" });
     expect(machine.tell({ type: "connected" })).toEqual(["push-control"]);
@@ -268,6 +276,16 @@ describe("a log that is met for the first time", () => {
     expect(late.tell({ type: "subscribed", status: below })).toEqual(["adopt-head", "subscribe"]);
   });
 
+  it("is passed over only once the relay has told where the control records stand in it", () => {
+    const machine = new Machine({ firstContact: true, placesTold: false });
+    machine.tell({ type: "connected" });
+    const status = refusals.CURSOR_AHEAD.code;
+    expect(machine.tell({ type: "subscribed", status })).toEqual(["get-control"]);
+    const received = { type: "control-received", found: true, keyed: true } as const;
+    expect(machine.tell(received, { placesTold: true })).toEqual(["subscribe"]);
+    expect(machine.tell({ type: "subscribed", status })).toEqual(["adopt-head", "subscribe"]);
+  });
+
   it("does not lead a relay's reader in circles", () => {
     const machine = new Machine({ firstContact: true });
     machine.tell({ type: "connected" });
@@ -322,7 +340,9 @@ describe("a relay that has lost something", () => {
   it("does not have its word on lost records taken for the last: they are kept and tried again", () => {
     const machine = new Machine({ controlQueued: true, givingBack: true });
     machine.tell({ type: "connected" });
-    expect(machine.tell({ type: "control-acked", status: refusals.LINK_SPENT.code })).toEqual([]);
+    expect(
+      machine.tell({ type: "control-acked", status: refusals.LINK_SPENT.code, told: false }),
+    ).toEqual([]);
     expect(machine.state.phase).toBe("stuck");
   });
 
@@ -338,12 +358,12 @@ describe("a relay that has lost something", () => {
   it("is given what it could not take, a while later in the same connection", () => {
     const machine = new Machine().live();
     machine.tell({ type: "control-queued" }, { controlQueued: true });
-    machine.tell({ type: "control-acked", status: refusals.DISK_FULL.code });
+    machine.tell({ type: "control-acked", status: refusals.DISK_FULL.code, told: false });
     expect(machine.state.phase).toBe("stuck");
     expect(machine.tell({ type: "retry" })).toEqual(["push-control"]);
-    expect(machine.tell({ type: "control-acked", status: 0 }, { controlQueued: false })).toEqual(
-      [],
-    );
+    expect(
+      machine.tell({ type: "control-acked", status: 0, told: true }, { controlQueued: false }),
+    ).toEqual([]);
     expect(machine.state.phase).toBe("live");
     expect(machine.tell({ type: "retry" })).toEqual([]);
   });
@@ -387,7 +407,7 @@ describe("whatever the relay and the store say, in whatever order", () => {
       { type: "changes-waiting" },
       { type: "retry" },
     ),
-    fc.record({ type: fc.constant("control-acked" as const), status }),
+    fc.record({ type: fc.constant("control-acked" as const), status, told: fc.boolean() }),
     fc.record({ type: fc.constant("certificate-acked" as const), status }),
     fc.record({ type: fc.constant("subscribed" as const), status }),
     fc.record({
@@ -410,6 +430,7 @@ describe("whatever the relay and the store say, in whatever order", () => {
     logHeld: fc.boolean(),
     givingBack: fc.boolean(),
     firstContact: fc.boolean(),
+    placesTold: fc.boolean(),
   });
 
   it("nothing is pushed before the space is live, nor without right, nor twice at once", () => {
