@@ -56,6 +56,8 @@ export interface UnplacedChange {
   readonly hash: Uint8Array;
   readonly actor: Uint8Array;
   readonly seq: number;
+  /** The device whose signed head vouches for it; null where only its document's origin does. */
+  readonly signer: Uint8Array | null;
   readonly local: boolean;
 }
 
@@ -464,8 +466,8 @@ export class ChangeJournal {
   /** What no relay is known to have of a document and does not wait to be sent, in the order of journalling. */
   unplaced(doc: Uint8Array): UnplacedChange[] {
     return this.#sqlite
-      .all<{ hash: Uint8Array; actor: Uint8Array; seq: number; local: number }>(
-        `SELECT hash, actor, seq, local FROM change WHERE doc = ? AND pos IS NULL
+      .all<Omit<UnplacedChange, "local"> & { local: number }>(
+        `SELECT hash, actor, seq, signer, local FROM change WHERE doc = ? AND pos IS NULL
            AND NOT EXISTS (SELECT 1 FROM pending WHERE change_id = change.id) ORDER BY id`,
         [doc],
       )

@@ -155,5 +155,11 @@ CREATE TABLE tail (
   doc BLOB PRIMARY KEY, space BLOB NOT NULL, entries INTEGER NOT NULL, bytes INTEGER NOT NULL,
   snapshot_bytes INTEGER NOT NULL) WITHOUT ROWID;
 `);
+    // Snapshots by others that are to be compared with what is here, also after a restart.
+    sqlite.script(`
+CREATE TABLE passed_snapshot (
+  doc BLOB PRIMARY KEY, space BLOB NOT NULL, covers INTEGER NOT NULL, due INTEGER NOT NULL,
+  heads BLOB NOT NULL) WITHOUT ROWID;
+`);
   },
 ];

@@ -21,6 +21,7 @@ import { notesCodec } from "./database-codec.ts";
 import { NotesIndex } from "./notes-index.ts";
 import { OutgoingSnapshots } from "./outgoing-snapshots.ts";
 import { Outbox } from "./outbox.ts";
+import { PassedSnapshots } from "./passed-snapshots.ts";
 import { Pins } from "./pins.ts";
 import { migrations } from "./schema.ts";
 import { Refused } from "./refused.ts";
@@ -58,6 +59,7 @@ export class Store {
   readonly snapshots: Snapshots;
   readonly outbox: Outbox;
   readonly outgoingSnapshots: OutgoingSnapshots;
+  readonly passedSnapshots: PassedSnapshots;
   readonly tails: Tails;
   readonly inbox: Inbox;
   readonly spaces: Spaces;
@@ -95,6 +97,7 @@ export class Store {
     this.changes = new ChangeJournal(sqlite, this.inbox, this.merges);
     this.snapshots = new Snapshots(sqlite, now);
     this.outgoingSnapshots = new OutgoingSnapshots(sqlite);
+    this.passedSnapshots = new PassedSnapshots(sqlite);
     this.tails = new Tails(sqlite);
     this.outbox = new Outbox(sqlite, this.changes);
     this.spaces = new Spaces(sqlite);
@@ -159,6 +162,7 @@ export class Store {
       this.awaited.purge(doc);
       this.cards.purge(doc);
       this.outgoingSnapshots.remove(doc);
+      this.passedSnapshots.remove(doc);
       this.tails.purge(doc);
       this.inbox.purge(doc);
       this.missingChanges.purge(doc);

@@ -23,6 +23,7 @@ import { failureWords } from "./failure-words.ts";
 import { Homes } from "./homes.ts";
 import { Indices } from "./indices.ts";
 import { KeyCare } from "./key-care.ts";
+import { LostPasts } from "./lost-pasts.ts";
 import { Materialiser } from "./materialiser.ts";
 import { Membership } from "./membership.ts";
 import { Moving } from "./moving.ts";
@@ -69,6 +70,7 @@ export interface DeviceParts {
   readonly conflicts: ConflictReview;
   readonly snapshots: SnapshotMaker;
   readonly moving: Moving;
+  readonly lostPasts: LostPasts;
   readonly culprits: Culprits;
   readonly twins: Twins;
   readonly warnings: Warnings;
@@ -170,6 +172,7 @@ export function assembleParts(ports: DevicePorts): DeviceParts {
     conflicts,
     snapshots,
     moving,
+    lostPasts: new LostPasts(parts),
     culprits,
     twins: new Twins({ ...parts, mended }),
     warnings: new Warnings(parts),

@@ -43,6 +43,7 @@ export class Reactions {
       twin: (space, twin) => this.#parts().twins.meet(space, twin),
       unvouched: (space) => this.#parts().membership.vouch(space),
       forked: () => this.#parts().warnings.forked(),
+      lostPast: (space, docId) => this.#parts().lostPasts.giveBack(space, docId),
       madeGood: (changes) => this.#parts().warnings.madeGood(changes),
       log: (level, text) => this.#parts().store.syncLog.add(level, text),
     };

@@ -141,6 +141,7 @@ function listener(progress: () => void): SessionListener {
     unvouched: nothing,
     displaced: nothing,
     unpack: nothing,
+    lostPast: () => false,
     madeGood: nothing,
     log: nothing,
   };

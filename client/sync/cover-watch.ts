@@ -1,17 +1,20 @@
 /**
  * Looking after what another device's snapshot leaves out: the relay will forget the entries that the snapshot says it
- * covers. After a random while, whoever still holds what it does not stand for sends that again (PROTOCOL §7c).
+ * covers. After a random while, whoever still holds what it does not stand for sends that again (PROTOCOL §7c). What is to
+ * be looked at stands in the store, so that a restart goes on with it.
  */
+import type { PassedSnapshot } from "#crdt-store/passed-snapshots.ts";
 import type { Store } from "#crdt-store/store.ts";
 import { toHex } from "#relay/protocol/bytes.ts";
 import type { Cover } from "#relay/protocol/snapshot.ts";
-import type { Timers } from "./ports.ts";
+import type { Clock, Timers } from "./ports.ts";
 import { upToHeads } from "./put-back.ts";
 import { uncovered } from "./snapshots.ts";
 import type { Space } from "./space.ts";
 
 export interface CoverWatchPorts {
   readonly store: Store;
+  readonly clock: Clock;
   readonly timers: Timers;
   /** 0 ≤ x < 1. */
   readonly chance: () => number;
@@ -32,18 +35,25 @@ export class CoverWatch {
     this.#ports = ports;
   }
 
-  passed(space: Space, docId: Uint8Array, cover: Cover, heads: readonly Uint8Array[]): void {
-    const key = toHex(docId);
-    const { timers, chance } = this.#ports;
-    this.#cancels.get(key)?.();
-    const wait = Math.floor(chance() * longestDelayMs);
-    this.#cancels.set(
-      key,
-      timers.after(wait, () => {
-        this.#cancels.delete(key);
-        this.#look(space, docId, cover, heads);
-      }),
-    );
+  /** In the transaction that takes the snapshot's place in the log for read. */
+  passed(
+    space: Space,
+    doc: Uint8Array,
+    { coversPos }: Pick<Cover, "coversPos">,
+    heads: readonly Uint8Array[],
+  ): void {
+    const { store, clock, chance } = this.#ports;
+    const due = clock.now() + Math.floor(chance() * longestDelayMs);
+    const passed = { doc, space: space.id, coversPos, heads, due };
+    store.passedSnapshots.put(passed);
+    this.#lookWhenDue(space, passed);
+  }
+
+  /** The space is looked after from now on: goes on with what an earlier process left. */
+  resume(space: Space): void {
+    for (const passed of this.#ports.store.passedSnapshots.inSpace(space.id)) {
+      this.#lookWhenDue(space, passed);
+    }
   }
 
   stop(): void {
@@ -51,14 +61,33 @@ export class CoverWatch {
     this.#cancels.clear();
   }
 
-  #look(space: Space, docId: Uint8Array, cover: Cover, heads: readonly Uint8Array[]): void {
-    const { store, poke, log } = this.#ports;
-    if (!space.mayWrite) return;
-    const missing = uncovered(store, docId, cover, heads).filter(
-      ({ local, actor, seq }) => local || store.documents.nextHead(docId, actor, seq) !== null,
+  #lookWhenDue(space: Space, { doc, due }: PassedSnapshot): void {
+    const key = toHex(doc);
+    const { timers, clock } = this.#ports;
+    this.#cancels.get(key)?.();
+    this.#cancels.set(
+      key,
+      timers.after(Math.max(0, due - clock.now()), () => {
+        this.#cancels.delete(key);
+        this.#look(space, doc);
+      }),
     );
+  }
+
+  #look(space: Space, doc: Uint8Array): void {
+    const { store, poke, log } = this.#ports;
+    const passed = store.passedSnapshots.of(doc);
+    if (passed === null) return;
+    const missing = space.mayWrite
+      ? uncovered(store, doc, passed, passed.heads).filter(
+          ({ local, actor, seq }) => local || store.documents.nextHead(doc, actor, seq) !== null,
+        )
+      : [];
+    store.transaction(() => {
+      store.passedSnapshots.remove(doc);
+      store.outbox.add(space.id, doc, upToHeads(store, doc, missing));
+    });
     if (missing.length === 0) return;
-    store.transaction(() => store.outbox.add(space.id, docId, upToHeads(store, docId, missing)));
     log(
       "warning",
       "A summary of a note that another device made leaves something out. This device has sent it again.",

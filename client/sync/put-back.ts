@@ -3,6 +3,8 @@
  * never stored (PROTOCOL §9). What stood in its log behind the last common position has no known place any more; the log
  * that is there now is read; what it lacks is sealed anew, others' changes under the heads that they signed.
  *
+ * What a moved note came with is nobody's to sign: its snapshot is sent again (device/lost-pasts.ts).
+ *
  *   noticed ─▶ read to the end ─▶ own changes, at once ─▶ 0–30 s later, what others wrote and is still missing ─▶ made good
  *
  * Where it stands is in the store, so that a restart goes on with it.
@@ -33,6 +35,8 @@ export interface PutBackListener {
   poke(space: Space): void;
   /** Packs are marked, whose changes have to be rows again before it can be told what of them is missing. */
   unpack(): void;
+  /** The relay lacks what a document came with, which no entry of changes can bring. False if nothing can be done. */
+  lostPast(space: Space, doc: Uint8Array): boolean;
   /** Everything is there again. @param changes how many of them this device gave back */
   madeGood(changes: number): void;
 }
@@ -124,12 +128,15 @@ export class PutBack {
       this.#giveBack(space, own, true);
       return;
     }
-    if (missing.length === 0) {
+    const pasts = space.mayWrite ? this.#lostPasts(space) : [];
+    const isDue = loss.due !== null && loss.due <= clock.now();
+    const isGiven = isDue && pasts.filter((doc) => this.#listener.lostPast(space, doc)).length > 0;
+    if (missing.length === 0 && (pasts.length === 0 || (isDue && !isGiven))) {
       if (store.outbox.depth(space.id) === 0 || !space.mayWrite) this.#close(space);
       return;
     }
-    if (loss.due !== null && loss.due <= clock.now()) {
-      this.#giveBack(space, missing, false);
+    if (isDue) {
+      if (missing.length > 0) this.#giveBack(space, missing, false);
       return;
     }
     const due = loss.due ?? clock.now() + Math.floor(chance() * longestDelayMs);
@@ -208,6 +215,22 @@ export class PutBack {
         );
       return found.length === 0 ? [] : [{ doc, changes: found }];
     });
+  }
+
+  /** Documents that came with a past, under nobody's signature, which no entry in the relay's log has brought. */
+  #lostPasts(space: Space): readonly Uint8Array[] {
+    const { documents, changes } = this.#ports.store;
+    return documents
+      .ofSpace(space.id)
+      .map(({ doc }) => doc)
+      .filter((doc) =>
+        changes
+          .unplaced(doc)
+          .some(
+            ({ local, signer, actor, seq }) =>
+              !local && signer === null && documents.nextHead(doc, actor, seq) === null,
+          ),
+      );
   }
 
   #giveBack(space: Space, missing: readonly MissingOf[], onlyOwn: boolean): void {

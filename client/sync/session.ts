@@ -74,6 +74,8 @@ export interface SessionListener {
   twin(space: Space, twin: Twin): void;
   /** The relay has shown others another log of the space: told once of each. */
   forked(space: Space): void;
+  /** A relay lacks what a document came with, which only a snapshot can bring. False if nothing can be done. */
+  lostPast(space: Space, doc: Uint8Array): boolean;
   /** What a relay had lost is there again. @param changes how many of them this device gave back */
   madeGood(changes: number): void;
   log(level: "info" | "warning" | "error", text: string): void;
@@ -161,6 +163,7 @@ export class SyncSession {
       isCaughtUp: (space) => this.isCaughtUp(space),
       poke: (space) => this.poke(space),
       unpack: () => listener.unpack(),
+      lostPast: (space, doc) => listener.lostPast(space, doc),
       madeGood: (changes) => listener.madeGood(changes),
     });
     this.#receiver = new Receiver(ports.store, ports.clock, {
@@ -330,6 +333,7 @@ export class SyncSession {
   }
 
   start(): void {
+    for (const { space } of this.#runs.values()) this.#covers.resume(space);
     this.#link.happened({ type: "start" });
   }
 
@@ -340,6 +344,7 @@ export class SyncSession {
       run.wanted.stop();
     }
     this.#putBack.stop();
+    this.#covers.stop();
     this.#link.happened({ type: "stop" });
   }
 
@@ -369,6 +374,7 @@ export class SyncSession {
       uploading: false,
     };
     this.#runs.set(space.hex, run);
+    this.#covers.resume(space);
     if (this.connected) this.#link.attempt(() => this.#spaceEvent(run, { type: "connected" }));
   }
 

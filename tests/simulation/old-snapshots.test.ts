@@ -56,7 +56,7 @@ interface Replay extends Cast {
 
 /** A note that says "one a b c d e" and was summed up twice on the way. */
 async function summedUp(seed: string): Promise<Replay> {
-  const cast = await threeDevices(seed, engines, snapshots);
+  const cast = await threeDevices(seed, engines, { snapshots });
   const { made, devices, note } = cast;
   world = made;
   const [ada, bob] = devices;

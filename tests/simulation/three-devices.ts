@@ -1,11 +1,10 @@
 /** Three devices of one person with one note, and what tests of lying relays ask of them. */
 import { parseDocumentId } from "#crdt-store/document-id.ts";
 import type { Store } from "#crdt-store/store.ts";
-import type { SnapshotLimits } from "#client/device/snapshot-maker.ts";
 import type { Device } from "#client/device/device.ts";
 import { equal } from "#relay/protocol/bytes.ts";
 import { writerOf, type Item } from "#tests/support/lying-relay.ts";
-import { World, type Engines, type SimDevice } from "#tests/support/world.ts";
+import { World, type Engines, type SimDevice, type WorldOptions } from "#tests/support/world.ts";
 
 export interface Cast {
   readonly made: World;
@@ -19,15 +18,9 @@ export interface Cast {
 export async function threeDevices(
   seed: string,
   engines: Engines,
-  snapshots?: (device: string) => SnapshotLimits,
+  options: Pick<WorldOptions, "snapshots" | "packing"> = {},
 ): Promise<Cast> {
-  const made = new World({
-    seed,
-    engines,
-    encrypted: false,
-    secrets: [],
-    ...(snapshots === undefined ? {} : { snapshots }),
-  });
+  const made = new World({ seed, engines, encrypted: false, secrets: [], ...options });
   await made.relay.start();
   const devices = [made.addDevice("ada"), made.addDevice("bob"), made.addDevice("cyd")] as const;
   const [ada, bob, cyd] = devices;

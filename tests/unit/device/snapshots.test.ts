@@ -1,14 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { nodeAutomerge, nodeEd25519, nodeRandom } from "#client/cli/node-ports.ts";
-import { signHead, type SignedHead } from "#client/crypto/authorship.ts";
-import { encodeSnapshotContent } from "#client/crypto/snapshot.ts";
+import { nodeAutomerge, nodeRandom } from "#client/cli/node-ports.ts";
 import type { NoteDocument } from "#client/device/api.ts";
-import { DeviceDocuments } from "#client/device/documents.ts";
-import { Shelf } from "#client/device/shelf.ts";
-import type { Space } from "#client/sync/space.ts";
 import { parseChange } from "#crdt-store/chunks.ts";
 import { parseDocumentId } from "#crdt-store/document-id.ts";
 import { toHex } from "#relay/protocol/bytes.ts";
+import { documentsIn, ownHeads, putSnapshot, spaceIn } from "#tests/support/bad-snapshot.ts";
 import { startTestRelay, type TestRelay } from "#tests/support/relay.ts";
 import { eventually, onlyNotebook, setupDevice, type DeviceFixture } from "./setup-device.ts";
 
@@ -80,7 +76,7 @@ describe(
       const { id: notebook } = await onlyNotebook(ana.device);
       const { id } = await ana.device.createNote({ title: "Tent", body: "Two" });
       const doc = docOf(id);
-      const old = (await documentsOf(ana)).save(doc);
+      const old = (await documentsIn(ana.store)).save(doc);
       const { link } = await ana.device.share(notebook, "edit");
       await using ben = await setupDevice({
         relayUrl: relay.url,
@@ -95,8 +91,10 @@ describe(
         async () => (await ana.device.readNote(id)).body === "Two poles",
       );
       // It says that it stands for all there is, and holds what there was at first.
-      const signed = signedByAna(ana, spaceOf(ana, doc), doc, old.changes);
-      await sendSnapshot(ana, notebook, doc, old, signed);
+      const signed = ownHeads(ana.store, spaceIn(ana.store, doc), doc, old.changes);
+      putSnapshot(ana.store, doc, old, signed);
+      await ana.device.createNote({ notebook, title: "Sent together" });
+      expect(await ana.device.settled(patienceMs)).toBe(true);
       await ana.device.close();
       await eventually(ben.device, async () =>
         (await ben.device.syncLog()).some(({ text }) => text.includes("leaves something out")),
@@ -132,7 +130,7 @@ describe("a snapshot whose heads are forged (attack 54)", { timeout: 60_000 }, (
 
     // Ana adds what Ben never wrote, under his name, and vouches for it with a signature of her own.
     const automerge = await nodeAutomerge();
-    const honest = (await documentsOf(ana)).save(doc);
+    const honest = (await documentsIn(ana.store)).save(doc);
     const [bens] = ana.store.changes
       .ofDocument(doc)
       .filter(({ local }) => !local)
@@ -148,7 +146,7 @@ describe("a snapshot whose heads are forged (attack 54)", { timeout: 60_000 }, (
     const newest = parseChange(changes.at(-1) ?? new Uint8Array());
     if (newest.type === "failed") throw new Error("a change was made");
     const { seq, hash } = newest.change;
-    const anas = signedByAna(ana, spaceOf(ana, doc), doc, honest.changes);
+    const anas = ownHeads(ana.store, spaceIn(ana.store, doc), doc, honest.changes);
     const [own] = anas;
     if (own === undefined) throw new Error("Ana has written");
     const lent = {
@@ -159,7 +157,9 @@ describe("a snapshot whose heads are forged (attack 54)", { timeout: 60_000 }, (
       signature: own.signature,
     };
     const saved = { bytes: automerge.save(forged), heads: automerge.getHeads(forged), changes };
-    await sendSnapshot(ana, notebook, doc, saved, [...anas, lent]);
+    putSnapshot(ana.store, doc, saved, [...anas, lent]);
+    await ana.device.createNote({ notebook, title: "Sent together" });
+    expect(await ana.device.settled(patienceMs)).toBe(true);
     await ana.device.close();
 
     await using cem = await setupDevice({ relayUrl: relay.url, snapshots: never });
@@ -169,68 +169,9 @@ describe("a snapshot whose heads are forged (attack 54)", { timeout: 60_000 }, (
     const [held, ...others] = cem.store.inbox.quarantined();
     expect(others).toEqual([]);
     expect(held).toMatchObject({ reason: "a change in it is signed falsely", doc });
-    expect(held?.signer).toEqual(spaceOf(ana, doc).device.publicKey);
+    expect(held?.signer).toEqual(spaceIn(ana.store, doc).device.publicKey);
     // And the note goes on, for whoever has it and for whoever comes.
     await append(cem, id, "!");
     await eventually(ben.device, async () => (await text(ben)) === "Two poles, one rope!");
   });
 });
-
-async function documentsOf({ store }: DeviceFixture): Promise<DeviceDocuments> {
-  const ports = { store, random: nodeRandom, clock: Date, damaged: () => undefined };
-  return new DeviceDocuments({ ...ports, culprits: null }, await nodeAutomerge());
-}
-
-/** Sends a snapshot that says it covers all there is, whatever it holds, along with something ordinary. */
-async function sendSnapshot(
-  { store, device }: DeviceFixture,
-  notebook: string,
-  doc: Uint8Array,
-  saved: { readonly bytes: Uint8Array; readonly heads: readonly string[] },
-  heads: readonly SignedHead[],
-): Promise<void> {
-  const space = store.documents.get(doc)?.space;
-  const cursor = space === undefined ? null : store.inbox.cursor(space);
-  if (space === undefined || cursor === null) throw new Error("a note that is at the relay");
-  store.outgoingSnapshots.put({
-    doc,
-    space,
-    coversPos: cursor.pos,
-    chain: cursor.chain,
-    omitted: [],
-    heads: saved.heads.map((hash) => Uint8Array.from(Buffer.from(hash, "hex"))),
-    changes: [],
-    content: encodeSnapshotContent({ heads, document: saved.bytes }),
-    blob: null,
-  });
-  await device.createNote({ notebook, title: "Sent together" });
-  expect(await device.settled(patienceMs)).toBe(true);
-}
-
-function spaceOf({ store }: DeviceFixture, doc: Uint8Array): Space {
-  const shelf = new Shelf({ store, ed: nodeEd25519(), clock: Date, random: nodeRandom });
-  shelf.openAll();
-  const space = shelf.get(store.documents.get(doc)?.space ?? new Uint8Array());
-  if (space === undefined) throw new Error("a notebook of hers");
-  return space;
-}
-
-function signedByAna(
-  { store }: DeviceFixture,
-  space: Space,
-  doc: Uint8Array,
-  chunks: readonly Uint8Array[],
-): readonly SignedHead[] {
-  const own = chunks.flatMap((chunk) => {
-    const parsed = parseChange(chunk);
-    if (parsed.type === "failed") throw new Error("a change of the note's");
-    const actor = store.documents.actor(doc, parsed.change.actor);
-    return actor === null ? [] : [{ ...parsed.change, own: actor }];
-  });
-  const newest = new Map(own.map((change) => [toHex(change.actor), change]));
-  return [...newest.values()].map(({ own: actor, seq, hash }) => {
-    const signer = space.signerOf(doc, actor);
-    if (signer === null) throw new Error("an actor of hers");
-    return signHead(space.ed, signer, doc, actor.nonce, seq, hash);
-  });
-}
