@@ -432,6 +432,13 @@ export class ChangeJournal {
     );
   }
 
+  /** Whether a change of this document was signed as one, and did not only come along when it was copied. */
+  isSigned(doc: Uint8Array): boolean {
+    const sql = `SELECT 1 AS found FROM change WHERE doc = ?1 AND signer IS NOT NULL
+      UNION ALL SELECT 1 FROM packed WHERE doc = ?1 AND signer IS NOT NULL LIMIT 1`;
+    return this.#sqlite.get(sql, [doc]) !== undefined;
+  }
+
   /** Whether some change of a document has no place in the relay's log that is known here. */
   hasUnplaced(doc: Uint8Array): boolean {
     const sql = "SELECT 1 AS found FROM change WHERE doc = ? AND pos IS NULL LIMIT 1";

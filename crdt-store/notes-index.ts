@@ -21,7 +21,10 @@ export interface NoteRow {
 }
 
 /** Where a note stands, as the index of its space has it. */
-export type NotePlace = Pick<NoteRow, "createdAt" | "trashedAt" | "movedTo" | "listed">;
+export type NotePlace = Pick<
+  NoteRow,
+  "createdAt" | "updatedAt" | "trashedAt" | "movedTo" | "listed"
+>;
 
 type StoredNoteRow = Omit<NoteRow, "listed" | "stale" | "tags"> & {
   listed: number;
@@ -94,8 +97,8 @@ export class NotesIndex {
 
   place(doc: Uint8Array, place: NotePlace): void {
     this.#sqlite.run(
-      "UPDATE note SET created_at = ?, trashed_at = ?, moved_to = ?, listed = ? WHERE doc = ?",
-      [place.createdAt, place.trashedAt, place.movedTo, place.listed ? 1 : 0, doc],
+      "UPDATE note SET created_at = ?, updated_at = ?, trashed_at = ?, moved_to = ?, listed = ? WHERE doc = ?",
+      [place.createdAt, place.updatedAt, place.trashedAt, place.movedTo, place.listed ? 1 : 0, doc],
     );
     this.#changed(doc);
   }

@@ -147,6 +147,11 @@ export interface NoteAuthor {
   readonly changes: number;
   /** When the newest of them came to this device (ms since 1970); null where that is not known any more. */
   readonly lastAt: number | null;
+  /**
+   * Whoever brought the note here from another notebook, with what was written there: all of this is then as they saw it
+   * (`name` is "" where they are not known). Null where signatures in this notebook tell it.
+   */
+  readonly statedBy: { readonly name: string; readonly self: boolean } | null;
 }
 
 export type SyncWord =
@@ -658,6 +663,11 @@ export interface DeviceApi {
   /** Closes a notebook for everybody. They keep what they have; it can be brought back for 30 days. */
   deleteNotebook(notebook: string): Promise<void>;
   restoreNotebook(notebook: string): Promise<void>;
+  /**
+   * A notebook of this person's own with every note of this one that is here and not in the trash, with all that was ever
+   * written in it. Again goes on with the same copy, and adds what has come since.
+   */
+  keepCopy(notebook: string, name: string): Promise<{ notebook: string; notes: number }>;
   /** Who wrote a note, by signature; whoever wrote last comes first. */
   noteAuthors(id: string): Promise<readonly NoteAuthor[]>;
   previewLink(link: string): Promise<LinkPreview>;

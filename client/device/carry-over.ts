@@ -4,7 +4,7 @@
  * since stays as it is.
  */
 import type * as AutomergeModule from "@automerge/automerge/slim";
-import { parseChange } from "#crdt-store/chunks.ts";
+import { parseChange, type Change } from "#crdt-store/chunks.ts";
 import type { Store } from "#crdt-store/store.ts";
 import { toHex } from "#relay/protocol/bytes.ts";
 import { splicesBetween } from "#client/notes/text-diff.ts";
@@ -23,6 +23,7 @@ export interface Carried {
  * In the caller's transaction. Null where there is nothing to bring; "waiting" where the text that it was made on has not
  * arrived, there or here.
  * @param arrival where the copy is, and which of its heads stand for which of the original's
+ * @param whose what this device wrote, or, as long as nobody else knows the copy, what anybody did
  */
 export function carryOver(
   store: Store,
@@ -30,25 +31,34 @@ export function carryOver(
   original: Uint8Array,
   next: Space,
   arrival: Arrival,
+  whose: "own" | "everybody",
 ): Carried | "waiting" | null {
   const known = store.homes.carried(original) ?? arrival;
   const beyond = store.changes.beyond(original, known.old);
-  const own = beyond.filter(({ local }) => local);
-  if (own.length === 0) return null;
+  const brought = beyond.filter(({ local }) => local || whose === "everybody");
+  if (brought.length === 0) return null;
   const isHere =
     documents.holds(original, known.old.map(toHex)) &&
     documents.holds(arrival.doc, known.now.map(toHex));
   if (!isHere) return "waiting";
-  const inherited = new Set(own.flatMap(({ deps }) => deps.map(toHex)));
-  const old = [...known.old, ...own.map(({ hash }) => hash)].filter(
-    (hash) => !inherited.has(toHex(hash)),
-  );
+  const old = headsAfter(known.old, brought);
   const edits = editsBetween(documents, original, known.old, old);
   const made =
     edits.length === 0 ? null : documents.spliceAt(next, arrival.doc, known.now.map(toHex), edits);
   const now = made === null ? known.now : lastOf(made.changes);
   store.homes.setCarried(original, { old, now });
   return made;
+}
+
+/** The heads of what stood at `before`, with these changes on top. */
+export function headsAfter(
+  before: readonly Uint8Array[],
+  changes: readonly Pick<Change, "hash" | "deps">[],
+): readonly Uint8Array[] {
+  const inherited = new Set(changes.flatMap(({ deps }) => deps.map(toHex)));
+  return [...before, ...changes.map(({ hash }) => hash)].filter(
+    (hash) => !inherited.has(toHex(hash)),
+  );
 }
 
 function editsBetween(

@@ -12,6 +12,7 @@ import { Carets } from "./carets.ts";
 import { Closing } from "./closing.ts";
 import { Compaction, defaultPackingLimits } from "./compaction.ts";
 import { ConflictReview } from "./conflict-review.ts";
+import { Copying } from "./copying.ts";
 import { Culprits } from "./culprits.ts";
 import { DeviceLinks } from "./device-links.ts";
 import type { DevicePorts } from "./device-ports.ts";
@@ -22,6 +23,7 @@ import { DeviceEvents } from "./events.ts";
 import { failureWords } from "./failure-words.ts";
 import { Homes } from "./homes.ts";
 import { Indices } from "./indices.ts";
+import { KeptCopies } from "./kept-copies.ts";
 import { KeyCare } from "./key-care.ts";
 import { LostPasts } from "./lost-pasts.ts";
 import { Materialiser } from "./materialiser.ts";
@@ -78,6 +80,7 @@ export interface DeviceParts {
   readonly notes: Notes;
   readonly retention: Retention;
   readonly notebooks: Notebooks;
+  readonly keptCopies: KeptCopies;
   readonly membership: Membership;
   readonly people: People;
   readonly closing: Closing;
@@ -139,9 +142,13 @@ export function assembleParts(ports: DevicePorts): DeviceParts {
   const compaction = new Compaction({ ...parts, limits: packing, culprits });
   const summingUp = ports.snapshots ?? defaultSnapshotLimits;
   const snapshots = new SnapshotMaker({ ...parts, limits: summingUp });
-  const moving = new Moving({ ...parts, rows, changedHere });
+  const authors = new Authors(parts);
+  const copying = new Copying({ ...parts, authors });
+  const moving = new Moving({ ...parts, rows, copying, changedHere });
   const arrival = new Arrival({ ...parts, progress });
   const notes = new Notes({ ...parts, rows, materialiser, arrival, moving, changedHere });
+
+  const notebooks = new Notebooks({ ...parts, changedHere });
 
   const membership = new Membership(parts);
   const managing = { ...parts, progress, membership };
@@ -179,12 +186,13 @@ export function assembleParts(ports: DevicePorts): DeviceParts {
     search,
     notes,
     retention: new Retention({ ...parts, notes }),
-    notebooks: new Notebooks({ ...parts, changedHere }),
+    notebooks,
+    keptCopies: new KeptCopies({ ...parts, notebooks, copying, changedHere }),
     membership,
     people,
     closing,
     keyCare: new KeyCare(managing),
-    authors: new Authors(parts),
+    authors,
     admission,
     words: new RecoveryWords(ports),
     ownDevices: new OwnDevices(parts),
@@ -193,7 +201,7 @@ export function assembleParts(ports: DevicePorts): DeviceParts {
     removal,
     endings,
     vaultAccess: new VaultAccess({ ...managing, admission, removal }),
-    homes: new Homes({ ...managing, rows, notes, changedHere }),
+    homes: new Homes({ ...managing, rows, copying, changedHere }),
     carets: new Carets({
       desk,
       events,

@@ -503,9 +503,13 @@ export class Device implements DeviceApi {
     return this.#parts.closing.restore(notebook);
   }
 
+  keepCopy(notebook: string, name: string): Promise<{ notebook: string; notes: number }> {
+    return this.#parts.keptCopies.keep(notebook, name);
+  }
+
   async noteAuthors(id: string): Promise<readonly NoteAuthor[]> {
     const { docId, space } = this.#parts.notes.must(id);
-    return this.#parts.authors.of(space, docId);
+    return this.#parts.authors.of(await this.#parts.documents.loaded(), space, docId);
   }
 
   previewLink(link: string): Promise<LinkPreview> {

@@ -17,30 +17,35 @@ import { roleOf } from "#relay/protocol/authority.ts";
 import { spaceIdOf } from "#relay/protocol/genesis.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import { openHome, signHome } from "#client/crypto/home-marker.ts";
+import type { Clock, Timers } from "#client/sync/ports.ts";
 import type { Space } from "#client/sync/space.ts";
 import type { Background } from "./background.ts";
+import { arrangeAlike, carryArrangement } from "./carry-arrangement.ts";
 import { carryOver } from "./carry-over.ts";
+import type { Copying } from "./copying.ts";
 import type { DeviceDocuments } from "./documents.ts";
 import type { DeviceEvents } from "./events.ts";
-import { arrivalKey, homeKey, packArrival, packMoment } from "./index-document.ts";
+import { arrivalKey, homeKey, packArrival } from "./index-document.ts";
 import type { Indices } from "./indices.ts";
 import type { Membership } from "./membership.ts";
 import type { NoteRows } from "./note-rows.ts";
-import type { Notes } from "./notes.ts";
 import type { Progress } from "./progress.ts";
 import { refuse } from "./refusal.ts";
 import { hostOf, sameRelay } from "./relay-address.ts";
 import type { RelayDesk } from "./relay-desk.ts";
 import type { Shelf } from "./shelf.ts";
+import { Slices } from "./slices.ts";
 
 export interface HomesPorts {
   readonly store: Store;
   readonly ed: Ed25519;
+  readonly clock: Clock;
+  readonly timers: Timers;
   readonly shelf: Shelf;
   readonly desk: RelayDesk;
   readonly indices: Indices;
   readonly membership: Membership;
-  readonly notes: Notes;
+  readonly copying: Copying;
   readonly rows: NoteRows;
   readonly events: DeviceEvents;
   readonly progress: Progress;
@@ -83,7 +88,7 @@ export class Homes {
       refuse("refused", `This notebook is on its way to ${host} already. It goes on by itself.`);
     }
     const next = this.#successor((this.#store.homes.get(space.id) ?? refuseAbsent()).successor);
-    await this.#fill(await documents(), space, next);
+    await this.#fill(space, next);
     const look = (): "filled" | "away" | null => {
       if (this.#isPublished(next)) return "filled";
       return desk.sessionOf(next)?.failing === true ? "away" : null;
@@ -94,7 +99,8 @@ export class Homes {
         `${hostOf(relay)} has not got everything yet. The notebook stays where it is until then, and goes on by itself; or repeat this step.`,
       );
     }
-    await this.#announce(await documents(), space, next);
+    await this.#fill(space, next);
+    this.#announce(await documents(), space, next);
     return { notebook: next.hex };
   }
 
@@ -106,8 +112,11 @@ export class Homes {
         ? true
         : null;
     await progress.until(isWhole, latestWithinMs);
-    const missing = this.#notesOf(space).filter(({ doc }) => !this.#store.changes.knows(doc));
-    if (missing.length > 0) {
+    const { awaited, changes } = this.#store;
+    const isWholeHere = this.#notesOf(space).every(
+      ({ doc }) => changes.knows(doc) && !awaited.has(doc),
+    );
+    if (!isWholeHere) {
       refuse(
         "unavailable",
         "Some notes of this notebook have not arrived on this device yet. Try again when they are here, or from a device that has them all.",
@@ -154,35 +163,29 @@ export class Homes {
     }
   }
 
-  /** Name, colour and every note; each note is a step of its own that a restart does not repeat. */
-  async #fill(documents: DeviceDocuments, space: Space, next: Space): Promise<void> {
-    const { indices } = this.#ports;
-    const old = indices.read(documents, space);
-    if (indices.nameOf(documents, next) === "") {
-      this.#store.transaction(() => {
-        indices.nameNotebook(documents, next, indices.nameOf(documents, space));
-        indices.edit(documents, next, (index) => {
-          if (old.colour !== undefined) index.colour = old.colour;
-        });
-      });
+  /** Every note that is not there; each is a step of its own that a restart does not repeat. */
+  async #fill(space: Space, next: Space): Promise<void> {
+    const { documents, changedHere } = this.#ports;
+    const loaded = await documents();
+    const slices = new Slices(this.#ports);
+    for (const { doc } of this.#notesOf(space)) {
+      const row = this.#store.notes.get(doc);
+      if (row === null || !this.#store.changes.knows(doc)) continue;
+      this.#bring(loaded, row, next);
+      await slices.next();
     }
-    for (const row of this.#notesOf(space)) await this.#bring(documents, row, next);
-    this.#ports.changedHere(next);
+    changedHere(next);
   }
 
-  /** A note of the old space into the new one, once. */
-  async #bring(documents: DeviceDocuments, row: StoredNote, next: Space): Promise<void> {
-    const { indices, notes } = this.#ports;
+  /** A note of the old space into the new one, with its past, once. */
+  #bring(documents: DeviceDocuments, row: StoredNote, next: Space): void {
+    const { indices, copying } = this.#ports;
     const key = arrivalKey(toHex(row.doc));
     if (indices.read(documents, next)[key] !== undefined) return;
-    const before = this.#store.changes.heads(row.doc);
-    const content = await notes.contentOf(row);
     this.#store.transaction(() => {
-      const doc = notes.copyInto(documents, content, next);
-      const arrival = { doc, old: before, now: this.#store.changes.heads(doc) };
+      const { doc, heads } = copying.copy(documents, row, next, row.trashedAt);
       indices.edit(documents, next, (index) => {
-        index[key] = packArrival(arrival);
-        if (row.trashedAt !== null) index.trash[toHex(doc)] = packMoment(row.trashedAt);
+        index[key] = packArrival({ doc, old: heads, now: heads });
       });
       indices.project(next);
     });
@@ -199,9 +202,8 @@ export class Homes {
   }
 
   /** From here on the members are led over. */
-  async #announce(documents: DeviceDocuments, space: Space, next: Space): Promise<void> {
+  #announce(documents: DeviceDocuments, space: Space, next: Space): void {
     const { ed, indices, membership, desk, events } = this.#ports;
-    await this.#carry(documents, space, next);
     const signer = space.administrator;
     const relay = desk.relayOf(next);
     const isMoving = this.#store.homes.get(space.id)?.state === "moving";
@@ -209,6 +211,7 @@ export class Homes {
     this.#store.transaction(() => {
       this.#letIn(space, next, membership);
       this.#endLinks(space, membership);
+      this.#catchUp(documents, space, next);
       const marker = signHome(ed, signer.sign, space.id, { genesis: next.genesis, relay });
       indices.edit(documents, space, (index) => {
         index[homeKey] = marker;
@@ -217,8 +220,40 @@ export class Homes {
     });
     membership.send(space);
     membership.send(next);
+    this.#ports.changedHere(next);
     this.#told(next, `is at ${hostOf(relay)} now. Links to it have to be made anew.`);
     events.notify("notes");
+  }
+
+  /**
+   * What anybody has written in the old space since it was copied, as far as it is here. Nobody has seen the copies yet, so
+   * from here on they stand for all of it: everybody brings along only what is not in it. In the caller's transaction.
+   */
+  #catchUp(documents: DeviceDocuments, space: Space, next: Space): void {
+    const { indices, rows } = this.#ports;
+    const { homes, notes } = this.#store;
+    const arrivals = indices.arrivals(documents, next);
+    const later = this.#rowsOf(space).flatMap((row) => {
+      const arrival = arrivals.get(toHex(row.doc));
+      return arrival === undefined ? [] : [{ row, arrival }];
+    });
+    const moved = later.flatMap(({ row, arrival }) => {
+      const made = carryOver(this.#store, documents, row.doc, next, arrival, "everybody");
+      if (made === null || made === "waiting") return [];
+      rows.changed(arrival.doc, made.doc);
+      documents.automerge.free(made.doc);
+      const copy = notes.get(arrival.doc);
+      if (copy !== null) notes.place(arrival.doc, { ...copy, updatedAt: row.updatedAt });
+      const carried = homes.carried(row.doc);
+      return carried === null ? [] : [{ key: arrivalKey(toHex(row.doc)), ...arrival, ...carried }];
+    });
+    arrangeAlike(documents, indices, space, next, later);
+    const { changes } = this.#store;
+    const index = { doc: next.indexId, old: changes.heads(space.indexId), now: [] };
+    indices.edit(documents, next, (after) => {
+      for (const { key, ...arrival } of moved) after[key] = packArrival(arrival);
+      after[arrivalKey(toHex(space.indexId))] = packArrival(index);
+    });
   }
 
   /** A link of the old space would admit to what nobody writes in any more. */
@@ -354,20 +389,20 @@ export class Homes {
   ): Promise<void> {
     const { desk, indices } = this.#ports;
     if (state === "moving") {
-      await this.#fill(documents, space, next);
-      if (this.#isPublished(next)) await this.#announce(documents, space, next);
+      await this.#fill(space, next);
+      if (this.#isPublished(next)) this.#announce(documents, space, next);
     } else if (state === "leading") {
       if (!this.#isHere(next)) return;
       indices.reload(documents, next);
-      if (!(await this.#carry(documents, space, next))) return;
+      if (!this.#carry(documents, space, next)) return;
       this.#store.transaction(() => this.#succeed(documents, space, next));
       this.#told(next, `is at ${hostOf(desk.relayOf(next) ?? "")} now, with everything you wrote.`);
       this.#ports.events.notify("notes");
-    } else await this.#carry(documents, space, next);
+    } else this.#carry(documents, space, next);
   }
 
   /** What this device wrote in the old space and is not in the new one. False where some of it has to wait. */
-  async #carry(documents: DeviceDocuments, space: Space, next: Space): Promise<boolean> {
+  #carry(documents: DeviceDocuments, space: Space, next: Space): boolean {
     const { indices, rows, events, desk } = this.#ports;
     if (!next.mayWrite) return true;
     let isWhole = true;
@@ -377,11 +412,12 @@ export class Homes {
         // Whoever made a note brings it along; two devices would bring it twice.
         const origin = space.originOf(row.doc);
         const isOwn = origin !== null && equal(origin.devPub, space.device.publicKey);
-        if (isOwn && row.listed) await this.#bring(documents, row, next);
+        const isToCome = isOwn && row.listed && !this.#hasGone(documents, space, row.doc);
+        if (isToCome) this.#bring(documents, row, next);
         continue;
       }
       const carried = this.#store.transaction(() => {
-        const made = carryOver(this.#store, documents, row.doc, next, arrival);
+        const made = carryOver(this.#store, documents, row.doc, next, arrival, "own");
         if (made !== null && made !== "waiting") rows.changed(arrival.doc, made.doc);
         return made;
       });
@@ -396,8 +432,14 @@ export class Homes {
       const id = documentIdToText(arrival.doc);
       events.emit({ type: "changes", id, session: null, changes: carried.changes });
     }
+    carryArrangement(this.#store, documents, indices, space, next);
     this.#ports.changedHere(next);
     return isWhole;
+  }
+
+  /** To another notebook than the new home. */
+  #hasGone(documents: DeviceDocuments, space: Space, doc: Uint8Array): boolean {
+    return this.#ports.indices.read(documents, space).moved[toHex(doc)] !== undefined;
   }
 
   /** Also of notes that went elsewhere. */

@@ -31,6 +31,14 @@ export interface NotebookIndex {
   home?: Uint8Array;
   /** A document of the old home that came here → {@link packArrival}. */
   [arrival: ArrivalKey]: Uint8Array;
+  /** A document that began elsewhere → what its copier states of that, client/crypto/past.ts. For the same reason no map. */
+  [past: PastKey]: Uint8Array;
+}
+
+type PastKey = `past ${string}`;
+
+export function pastKey(docHex: string): PastKey {
+  return `past ${docHex}`;
 }
 
 export const homeKey = "home";

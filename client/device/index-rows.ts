@@ -3,8 +3,15 @@ import type { NoteRow as StoredNote } from "#crdt-store/notes-index.ts";
 import type { Store } from "#crdt-store/store.ts";
 import { equal, parseHex, toHex } from "#relay/protocol/bytes.ts";
 import { docIdBytes } from "#relay/protocol/genesis.ts";
+import { parsePast } from "#client/crypto/past.ts";
 import type { Space } from "#client/sync/space.ts";
-import { unpackMoment, unpackMove, type Arrival, type NotebookIndex } from "./index-document.ts";
+import {
+  pastKey,
+  unpackMoment,
+  unpackMove,
+  type Arrival,
+  type NotebookIndex,
+} from "./index-document.ts";
 import { pendingCopies } from "./pending-moves.ts";
 import type { Shelf } from "./shelf.ts";
 
@@ -40,7 +47,7 @@ export function projectRows(
     // A row of another space is that space's affair, whatever this index says; a row of none is damaged.
     const isAstray = row !== null && shelf.get(row.space) === undefined;
     if (row !== null && !equal(row.space, space.id) && !isAstray) continue;
-    const kept = row ?? blankRow(store, space, doc, createdAt);
+    const kept = timedRow(store, index, row ?? blankRow(store, space, doc, createdAt));
     const listed = listedRow(index, { ...kept, space: space.id }, createdAt, copies);
     keepRow(store, isAstray ? null : row, settledRow(listed, went));
   }
@@ -71,10 +78,20 @@ function blankRow(store: Store, space: Space, doc: Uint8Array, createdAt: number
   };
 }
 
+/** A note that has been copied here, and not changed since, was changed when its original was. */
+function timedRow(store: Store, index: NotebookIndex, row: NewNote): NewNote {
+  if (row.listed) return row;
+  const packed = index[pastKey(toHex(row.doc))];
+  const past = packed instanceof Uint8Array ? parsePast(packed) : null;
+  if (past === null || store.changes.isSigned(row.doc)) return row;
+  return { ...row, updatedAt: past.updatedAt };
+}
+
 /** An index has thousands of rows and an edit of it changes one. */
 function keepRow({ notes }: Store, before: StoredNote | null, after: NewNote): void {
   const isSame =
     before !== null &&
+    before.updatedAt === after.updatedAt &&
     before.createdAt === after.createdAt &&
     before.trashedAt === after.trashedAt &&
     before.listed === after.listed &&

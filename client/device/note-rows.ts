@@ -148,7 +148,8 @@ export class NoteRows implements NoteReader {
   /**
    * The row of a changed note is to be derived anew, also after a crash right behind this.
    *
-   * @param isNews what changed it was written just now; a note that arrives late keeps its time
+   * @param isNews what changed it was written just now; a note that arrives late keeps its time, and so does one that was
+   *   only copied
    */
   markStale(space: Space, doc: Uint8Array, isNews: boolean): void {
     const now = this.#ports.clock.now();
@@ -165,7 +166,7 @@ export class NoteRows implements NoteReader {
         movedTo: null,
         listed: false,
       }),
-      updatedAt: isNews ? now : (row?.updatedAt ?? now),
+      updatedAt: isNews && this.#store.changes.isSigned(doc) ? now : (row?.updatedAt ?? now),
       stale: true,
     });
   }

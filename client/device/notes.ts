@@ -304,17 +304,6 @@ export class Notes {
     this.#store.transaction(() => indices.vault.pin(documents, docId, pinned));
   }
 
-  /** What of a note goes along when it is copied. */
-  async contentOf({ doc, createdAt }: Pick<StoredNote, "doc" | "createdAt">): Promise<NewNote> {
-    const { title, body } = await this.read(documentIdToText(doc));
-    return { title, body, createdAt };
-  }
-
-  /** The copy of a note, in the caller's transaction; answers its document. */
-  copyInto(documents: DeviceDocuments, content: NewNote, space: Space): Uint8Array {
-    return this.#write(documents, space, content);
-  }
-
   /** A note whose text is needed has to be here. */
   async #present(space: Space, docId: Uint8Array): Promise<void> {
     const { arrival } = this.#ports;

@@ -42,6 +42,7 @@ export const DEVICE_METHODS: MethodNames<DeviceApi> = {
   leaveNotebook: true,
   deleteNotebook: true,
   restoreNotebook: true,
+  keepCopy: true,
   noteAuthors: true,
   previewLink: true,
   join: true,

@@ -26,6 +26,7 @@ export type Domain =
   | "index"
   | "kc"
   | "origin"
+  | "past"
   | "person-colour"
   | "profile"
   | "renewal"

@@ -383,6 +383,17 @@ export class FakeDevice implements DeviceApi {
   restoreNotebook = this.#method("restoreNotebook", (id: string) => {
     this.#changeNotebook(id, { state: "active", deletedAt: null });
   });
+  keepCopy = this.#method("keepCopy", (notebook: string, name: string) => {
+    const copy = this.addNotebook(name);
+    const rows = [...this.#notes.values()].filter(
+      ({ row }) => row.notebook === notebook && row.here && !row.trashed,
+    );
+    for (const { row } of rows) {
+      const { createdAt, updatedAt, pinned } = row;
+      this.addNote({ createdAt, updatedAt, pinned, ...this.text(row.id), notebook: copy });
+    }
+    return { notebook: copy, notes: rows.length };
+  });
   authors: readonly NoteAuthor[] = [];
   noteAuthors = this.#method("noteAuthors", () => this.authors);
   previewLink = this.#method("previewLink", () => this.link);

@@ -394,21 +394,11 @@ export class App {
   /** What is still here of a notebook that ended, in an own one. Resolves to how many notes were copied. */
   async keepCopy(notebook: NotebookRow): Promise<number> {
     await this.#saveFirst();
-    const { device, documents, session } = this.parts;
-    const rows = this.notes.rows.filter(
-      (row) => row.notebook === notebook.id && row.here && !row.trashed,
-    );
-    const copy = await this.createNotebook(`${this.notebookName(notebook)}, my copy`);
-    for (const { id } of rows) {
-      const isOpen = this.current.id === id;
-      const opened = await device.openNote(id, session);
-      const text = documents.read(opened);
-      if (!isOpen) await device.closeNote(id, session);
-      await device.createNote({ notebook: copy, ...text });
-    }
+    const name = `${this.notebookName(notebook)}, my copy`;
+    const { notebook: copy, notes } = await this.parts.device.keepCopy(notebook.id, name);
     await Promise.all([this.notes.load(), this.notebooks.load()]);
     this.showNotes({ type: "notebook", id: copy });
-    return rows.length;
+    return notes;
   }
 
   async join(link: string): Promise<void> {
