@@ -60,6 +60,12 @@ export class Refused {
     );
   }
 
+  /** Whether the next process would find that something of a document was being tried. */
+  isTried(doc: Uint8Array): boolean {
+    const sql = "SELECT 1 AS found FROM trial WHERE doc = ? AND trying IS NOT NULL";
+    return this.#sqlite.get(sql, [doc]) !== undefined;
+  }
+
   nothingTried(doc: Uint8Array): void {
     this.#sqlite.run("UPDATE trial SET trying = NULL WHERE doc = ?", [doc]);
   }

@@ -38,10 +38,16 @@ export interface MaterialiserPorts {
 
 /** Reading begins this long after the last change: typing goes first. */
 const quietMs = 300;
-/** A slice ends after the first of these: typing waits for one slice at most, or for one very long note. */
-const sliceMs = 8;
+/**
+ * A slice ends after the first of these: typing waits for one slice at most, or for one very long note. A shorter one would
+ * spend more time on its commit than on its notes.
+ */
+const sliceMs = 24;
 const sliceNotes = 16;
-/** A note that takes long to load rests so many times as long before it is loaded again. */
+/** So many are announced at once. */
+const aheadNotes = 64;
+/** A note that takes so long to load rests so many times as long before it is loaded again. */
+const longMs = 8;
 const restFactor = 20;
 
 export class Materialiser {
@@ -49,6 +55,8 @@ export class Materialiser {
   readonly #readers: NoteReader[] = [];
   /** When notes that took long may be loaded again, by document in hex. */
   readonly #restsUntil = new Map<string, number>();
+  /** Notes that were announced and not read yet, in hex. */
+  readonly #announced = new Map<string, Uint8Array>();
   #cancelSoon: (() => void) | null = null;
   #closed = false;
 
@@ -62,8 +70,13 @@ export class Materialiser {
   }
 
   close(): void {
+    const { store } = this.#ports;
     this.#closed = true;
     this.#cancelSoon?.();
+    if (this.#announced.size === 0 || store.isFull) return;
+    store.transaction(() => {
+      for (const doc of this.#announced.values()) store.refused.nothingTried(doc);
+    });
   }
 
   /** Reads what is unread a moment from now, in slices. Called again, the moment begins anew. */
@@ -93,7 +106,11 @@ export class Materialiser {
     const unread = this.#unread();
     if (unread.length === 0) return;
     const rested = unread.filter((doc) => (this.#restsUntil.get(toHex(doc)) ?? now) <= now);
-    if (rested.length > 0) this.#readSlice(await this.#ports.documents(), rested);
+    if (rested.length > 0) {
+      const documents = await this.#ports.documents();
+      if (this.#closed) return;
+      this.#readSlice(documents, rested);
+    }
     // Something asked for later in the meantime goes first.
     if (this.#cancelSoon === null) this.#in(rested.length > 0 ? 0 : this.#untilRested(unread, now));
   }
@@ -106,7 +123,7 @@ export class Materialiser {
   #unread(): readonly Uint8Array[] {
     const found = new Map<string, Uint8Array>();
     // Resting notes must not hide the others.
-    const most = sliceNotes + this.#restsUntil.size;
+    const most = aheadNotes + this.#restsUntil.size;
     for (const reader of this.#readers) {
       for (const doc of reader.unread(most)) found.set(toHex(doc), doc);
     }
@@ -117,31 +134,39 @@ export class Materialiser {
     const { clock, store, moved } = this.#ports;
     const startedAt = clock.now();
     const done = new Set<string>();
-    const slice = docs.slice(0, sliceNotes);
-    this.#announce(slice);
+    const slice = this.#readable(docs.slice(0, aheadNotes)).slice(0, sliceNotes);
     store.transaction(() => {
-      for (const doc of slice) store.refused.nothingTried(doc);
       for (const doc of slice) {
         if (done.size > 0 && clock.now() - startedAt >= sliceMs) break;
+        store.refused.nothingTried(doc);
         this.#readOne(documents, doc);
         done.add(toHex(doc));
       }
     });
+    for (const key of done) this.#announced.delete(key);
     const again = this.#readers.flatMap((reader) => reader.unread(1)).map(toHex);
     if (again.some((doc) => done.has(doc))) throw new Error("a note that was read is still unread");
     moved();
   }
 
-  /** Should this process end over them, the next one loads with care what was never loaded here. */
-  #announce(docs: readonly Uint8Array[]): void {
-    const { store } = this.#ports;
-    const fresh = docs.filter(
-      (doc) => store.refused.appliedUpTo(doc) < store.changes.lastRowOf(doc),
-    );
-    if (fresh.length === 0) return;
-    store.transaction(() => {
-      for (const doc of fresh) store.refused.trying(doc, new Uint8Array(0));
+  /**
+   * The first of these notes that can be read now: should this process end over them, the next one loads with care what was
+   * never loaded here. As many as there are are announced to it at once, so that most slices need no commit for it.
+   */
+  #readable(docs: readonly Uint8Array[]): readonly Uint8Array[] {
+    const { refused, changes } = this.#ports.store;
+    const isUnannounced = (doc: Uint8Array): boolean =>
+      refused.appliedUpTo(doc) < changes.lastRowOf(doc) && !refused.isTried(doc);
+    const first = docs.findIndex(isUnannounced);
+    if (first < 0) return docs;
+    if (first > 0) return docs.slice(0, first);
+    this.#ports.store.transaction(() => {
+      for (const doc of docs.filter(isUnannounced)) {
+        refused.trying(doc, new Uint8Array(0));
+        this.#announced.set(toHex(doc), doc);
+      }
     });
+    return docs;
   }
 
   #readOne(documents: DeviceDocuments, doc: Uint8Array): void {
@@ -168,6 +193,6 @@ export class Materialiser {
   #rest(doc: Uint8Array, took: number): void {
     const now = this.#ports.clock.now();
     for (const [key, until] of this.#restsUntil) if (until <= now) this.#restsUntil.delete(key);
-    if (took > sliceMs) this.#restsUntil.set(toHex(doc), now + restFactor * took);
+    if (took > longMs) this.#restsUntil.set(toHex(doc), now + restFactor * took);
   }
 }

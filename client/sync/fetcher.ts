@@ -93,8 +93,8 @@ interface Run {
 }
 
 const mostPulls = 16;
-/** A slice of taking in ends after so long: a person who types waits for one at most. */
-const sliceMs = 12;
+/** A slice of taking in, one commit, ends after so long: a person who types waits for one at most. */
+const sliceMs = 24;
 const againMs = 2_000;
 
 export class Fetcher {

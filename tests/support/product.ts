@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Locator, Page } from "playwright";
 import { launchPerson, type Person, type PersonOptions } from "./browser.ts";
-import { startTestRelay, type TestRelay } from "./relay.ts";
+import { startTestRelay, type TestRelay, type TestRelayOptions } from "./relay.ts";
 import { startTcpProxy, type TcpProxy } from "./tcp-proxy.ts";
 
 const dist = resolve(import.meta.dirname, "../../dist");
@@ -32,11 +32,13 @@ export const networkTrouble: readonly RegExp[] = [
   /Failed to load resource/,
 ];
 
-export async function startProduct(): Promise<Product> {
+/** @param settings of the relay, by name, as flags */
+export async function startProduct(settings: TestRelayOptions["settings"] = {}): Promise<Product> {
   const root = mkdtempSync(join(tmpdir(), "sealeaf-product-"));
   const dir = join(root, "data");
   const options = {
     dir,
+    settings,
     clientDir: join(dist, "client"),
     workerUrl: new URL(`file://${join(dist, "sqlite-worker.js")}`),
   };
