@@ -1,10 +1,12 @@
 /** Sealeaf as the command line runs it, its store encrypted on the disk; notes are typed in as the app does it. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { createNoteDocuments } from "#client/app/state/note-documents.ts";
 import { openHome, type OpenHome } from "#client/cli/home.ts";
 import { nodeAutomerge, nodeTimers } from "#client/cli/node-ports.ts";
 import type { Splice } from "#client/device/api.ts";
 import type { Device } from "#client/device/device.ts";
 import { Refusal } from "#client/device/refusal.ts";
+import { defaultSnapshotLimits } from "#client/device/snapshot-maker.ts";
 import { OpenNote, type NoteTimers } from "#client/notes/open-note.ts";
 import { noPassphrase } from "#tests/support/no-passphrase.ts";
 import {
@@ -68,7 +70,18 @@ export class SealeafClient implements Library {
   async invite(): Promise<string> {
     // An idle device does so by and by: long before somebody comes with an empty one.
     while (!(await this.#device.sendCards(lookEveryMs)));
+    while (this.#isSummingUp()) await sleep(10 * lookEveryMs);
+    await this.settled();
     return ((await this.#device.words()) ?? []).join(" ");
+  }
+
+  /** A long history is summed up for the relay within half a minute of silence. */
+  #isSummingUp(): boolean {
+    if (this.#home === null) return false;
+    const { tails, outgoingSnapshots, notes } = this.#home.store;
+    const { entries, bytes } = defaultSnapshotLimits;
+    const isDue = tails.long(entries, bytes).some(({ doc }) => notes.get(doc) !== null);
+    return isDue || notes.documents().some((doc) => outgoingSnapshots.has(doc));
   }
 
   async settled(): Promise<void> {
