@@ -19,7 +19,8 @@ export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
   rm ID                      move a note to the trash
   notebooks                  list the notebooks
   share [--read|--edit] [--expires 7d] [--once|--max-joins N] [NOTEBOOK]
-                             print a link to a notebook, for editing unless --read
+                             print a link to a notebook, for editing unless --read; with
+                             --note ID to one note alone
   links [NOTEBOOK]           every link: what it allows, who came by it, whether it still lives
   revoke LINK [NOTEBOOK]     end a link; who came by it stays
   join LINK                  open a notebook by its link
@@ -27,6 +28,9 @@ export const usage = `Usage: sealeaf --home DIR [--relay URL] [--json] COMMAND
   role PERSON read|edit|admin [NOTEBOOK]   change what somebody may do
   remove PERSON [NOTEBOOK]   end somebody's access; they keep what they had received
   leave [NOTEBOOK]           follow a notebook no more
+  keep-copy NOTEBOOK         copy a notebook that has ended, with its history, into one of your own
+  authors ID                 who wrote a note, by signature
+  renewals [grant KEY]       whose access waits to be renewed; let one in after comparing fingerprints
   delete-notebook NOTEBOOK   close a notebook for everybody
   restore-notebook NOTEBOOK  bring it back, within 30 days
   name NAME                  how others see you
@@ -165,6 +169,7 @@ function parse(args: readonly string[]) {
       once: { type: "boolean" },
       "max-joins": { type: "string" },
       timeout: { type: "string" },
+      note: { type: "string" },
       reviewed: { type: "string" },
       yes: { type: "boolean" },
     },
@@ -178,6 +183,7 @@ const commandOfOption = {
   title: "new",
   notebook: "new",
   base: "edit",
+  note: "share",
   role: "share",
   read: "share",
   edit: "share",

@@ -76,15 +76,21 @@ export async function runCommand(
     case "ls": {
       await device.describeStale();
       const rows = (await device.notes()).filter((row) => !row.trashed);
+      const alone = new Set(
+        (await device.notebooks()).filter(({ single }) => single).map(({ id }) => id),
+      );
       const list = rows.map(({ id, title, notebook, updatedAt, state }) => ({
         id,
         title,
         notebook,
+        sharedAlone: alone.has(notebook),
         updatedAt,
         state,
       }));
-      const line = (row: (typeof rows)[number]): string =>
-        `${row.id}  ${marks[row.state]}  ${row.title || row.preview}`;
+      const line = (row: (typeof rows)[number]): string => {
+        const shared = alone.has(row.notebook) ? "  shared" : "";
+        return `${row.id}  ${marks[row.state]}  ${row.title || row.preview}${shared}`;
+      };
       return done(list, linesOf(rows.map(line)));
     }
     case "search":
@@ -101,7 +107,7 @@ export async function runCommand(
       await device.trashNote(command.id);
       return done({ id: command.id, trashed: true }, `${command.id} is in the trash.\n`);
     case "notebooks": {
-      const rows = await device.notebooks();
+      const rows = (await device.notebooks()).filter(({ single }) => !single);
       const line = (row: (typeof rows)[number]): string => {
         const shared = row.shared ? "shared" : "";
         return `${row.id}  ${row.role}  ${counted(row.notes, "note")}  ${row.name} ${shared}`;
@@ -117,6 +123,9 @@ export async function runCommand(
     case "leave":
     case "delete-notebook":
     case "restore-notebook":
+    case "keep-copy":
+    case "authors":
+    case "renewals":
       return runPeopleCommand(device, clock, command);
     case "join": {
       const { notebook } = await device.join(command.link);

@@ -14,6 +14,7 @@ const patienceMs = 30_000;
 /** A connection that was failing before may be dialled anew first. */
 const redialMs = 5_000;
 const lookEveryMs = 200;
+const cardsWithinMs = 10_000;
 
 /**
  * Sends what waits and takes in what there is.
@@ -41,6 +42,8 @@ export async function exchange(
       if (left <= 0) return { outcome: "unfinished", status };
       if (await device.settled(Math.min(left, lookEveryMs))) {
         await device.describeStale();
+        // The edits are there: what lists show of them must not fail the exchange.
+        await device.sendCards(cardsWithinMs);
         return { outcome: "done", status: await device.status() };
       }
       const { waiting } = status;

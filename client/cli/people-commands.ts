@@ -1,5 +1,5 @@
 /** The commands about people, links and the end of a notebook. */
-import type { LinkRow, PersonRow, Sharing } from "#client/device/api.ts";
+import type { LinkRow, NoteAuthor, PersonRow, Sharing } from "#client/device/api.ts";
 import type { Device } from "#client/device/device.ts";
 import { refuse } from "#client/device/refusal.ts";
 import type { Clock } from "#client/sync/ports.ts";
@@ -25,7 +25,10 @@ export async function runPeopleCommand(
     }
     case "share": {
       mustKnowRelay(device);
-      const notebook = await theNotebook(device, command.notebook);
+      const notebook =
+        command.note === null
+          ? await theNotebook(device, command.notebook)
+          : (await device.shareNote(command.note)).notebook;
       const { expiresInMs, maxJoins, role } = command;
       const expiresAt = expiresInMs === null ? null : clock.now() + expiresInMs;
       const made = await device.share(notebook, role, { expiresAt, maxJoins });
@@ -59,11 +62,24 @@ export async function runPeopleCommand(
     }
     case "leave": {
       const notebook = await theNotebook(device, command.notebook, "not-own");
+      const isManager = (await device.sharing(notebook)).mayManage;
       await device.leaveNotebook(notebook);
-      const text =
-        "Your devices do not follow this notebook any more. What is here stays readable.\n";
+      const text = isManager ? `${leftWords}\n` : `${leftWords} ${stillListedWords}\n`;
       return told(device, clock, done({ notebook, left: true }, text), notYet);
     }
+    case "keep-copy": {
+      const row = (await device.notebooks()).find(({ id }) => id === command.notebook);
+      const kept = await device.keepCopy(command.notebook, `${row?.name || "Notebook"}, my copy`);
+      const text = `${kept.notes === 1 ? "One note is" : `${kept.notes} notes are`} in ${kept.notebook} now.\n`;
+      return done(kept, text);
+    }
+    case "authors": {
+      await device.describeStale();
+      const authors = await device.noteAuthors(command.note);
+      return done(authors, linesOf(authors.map(authorLine)));
+    }
+    case "renewals":
+      return command.granted === null ? renewals(device) : grant(device, clock, command.granted);
     case "delete-notebook": {
       await device.deleteNotebook(command.notebook);
       const text =
@@ -79,6 +95,41 @@ export async function runPeopleCommand(
       return told(device, clock, answer, notYet);
     }
   }
+}
+
+const leftWords = "Your devices do not follow this notebook any more. What is here stays readable.";
+const stillListedWords =
+  "Until somebody who manages it removes you, the others see you among its people.";
+
+/** Whose access waits for this person, and what of this person's own waits for others. */
+async function renewals(device: Device): Promise<Answer> {
+  await device.describeStale();
+  const report = await device.accessRenewal();
+  const names = new Map((await device.notebooks()).map(({ id, name }) => [id, name]));
+  const lines = [
+    ...report.requests.map(
+      ({ renewed, name, notebook, fingerprint }) =>
+        `${renewed.slice(0, 12)}  ${name || "(no name yet)"} asks in ${names.get(notebook) ?? notebook}  ${fingerprint}`,
+    ),
+    ...report.waiting.map(
+      ({ name, asked, fingerprint }) =>
+        `${name}: ${asked ? "those who manage it are asked to renew your access" : "ask those who manage it to renew your access"}  ${fingerprint}`,
+    ),
+  ];
+  return done(report, linesOf(lines));
+}
+
+async function grant(device: Device, clock: Clock, typed: string): Promise<Answer> {
+  await device.describeStale();
+  const { requests } = await device.accessRenewal();
+  const meant = theOne(
+    requests.filter(({ renewed }) => isMeant(renewed, typed)),
+    "Nobody asks for that (see renewals).",
+    "Several keys begin like that: say more of it (see renewals).",
+  );
+  await device.grantRenewal(meant.notebook, meant.renewed);
+  const text = `${meant.name || "Their device"} comes in with the new key; what was used before opens nothing any more.\n`;
+  return told(device, clock, done({ renewed: meant.renewed, granted: true }, text), notYet);
 }
 
 const notYet =
@@ -102,9 +153,16 @@ async function theNotebook(
   named: string | null,
   which: "own" | "not-own" = "own",
 ): Promise<string> {
-  if (named !== null) return named;
-  const rows = (await device.notebooks()).filter(
-    ({ role, state }) => state === "active" && (role === "admin") === (which === "own"),
+  const all = await device.notebooks();
+  if (named !== null) {
+    // A note that is shared alone stands for what was made for it.
+    const note = (await device.notes()).find(({ id }) => id === named);
+    const own = all.find(({ id, single }) => single && id === note?.notebook);
+    return own?.id ?? named;
+  }
+  const rows = all.filter(
+    ({ role, state, single }) =>
+      !single && state === "active" && (role === "admin") === (which === "own"),
   );
   const [first] = rows;
   if (first === undefined) {
@@ -156,6 +214,18 @@ function shortened(text: string): string {
 
 function personLine({ id, name, role, self, fingerprint }: PersonRow): string {
   return `${id.slice(0, 12)}  ${role}  ${name === "" ? "(no name yet)" : name}${self ? " (you)" : ""}  ${fingerprint}`;
+}
+
+function authorLine(author: NoteAuthor): string {
+  const { name, verified, changes, device, fingerprint, statedBy } = author;
+  const who = name === "" ? "somebody unknown" : name;
+  const how =
+    statedBy === null
+      ? ""
+      : `  as ${statedBy.self ? "you" : statedBy.name || "whoever moved it"} brought it here`;
+  const doubt = verified ? "" : "  unverified";
+  const key = device === "" ? "not signed" : fingerprint;
+  return `${who}${doubt}  ${changes} ${changes === 1 ? "change" : "changes"}  ${key}${how}`;
 }
 
 function linkLine({ id, role, state, joins, maxJoins, expiresAt, link }: LinkRow): string {

@@ -7,9 +7,16 @@ interface InNotebook {
 
 export type PeopleCommand =
   | ({ readonly name: "people" | "links" | "leave" } & InNotebook)
-  | ({ readonly name: "delete-notebook" | "restore-notebook" } & { readonly notebook: string })
+  | ({ readonly name: "delete-notebook" | "restore-notebook" | "keep-copy" } & {
+      readonly notebook: string;
+    })
+  | { readonly name: "authors"; readonly note: string }
+  /** Null: what is asked for and waits; else the beginning of what is to be let in. */
+  | { readonly name: "renewals"; readonly granted: string | null }
   | ({
       readonly name: "share";
+      /** Shared alone, in place of a notebook. */
+      readonly note: string | null;
       readonly role: "edit" | "read";
       /** From now. */
       readonly expiresInMs: number | null;
@@ -26,6 +33,7 @@ export type PeopleCommand =
     } & InNotebook);
 
 export interface PeopleOptions {
+  readonly note?: string | undefined;
   readonly role?: string | undefined;
   readonly read?: boolean | undefined;
   readonly edit?: boolean | undefined;
@@ -44,6 +52,9 @@ const names = [
   "leave",
   "delete-notebook",
   "restore-notebook",
+  "keep-copy",
+  "authors",
+  "renewals",
 ] as const satisfies readonly PeopleCommand["name"][];
 
 /** The command, a sentence about what is wrong with it, or null if it is none of these. */
@@ -64,8 +75,17 @@ export function peopleCommand(
         : `${name} takes one notebook.`;
     case "delete-notebook":
     case "restore-notebook":
+    case "keep-copy":
       if (first === undefined) return `${name} needs the id of a notebook (see notebooks).`;
       return second === undefined ? { name, notebook: first } : `${name} takes one notebook.`;
+    case "authors":
+      if (first === undefined) return "authors needs the id of a note (see ls).";
+      return second === undefined ? { name, note: first } : "authors takes one note.";
+    case "renewals":
+      if (first === undefined) return { name, granted: null };
+      return first === "grant" && second !== undefined && third === undefined
+        ? { name, granted: second }
+        : "renewals takes nothing, or grant and a key (see renewals).";
     case "share":
       if (second !== undefined) return "share takes one notebook.";
       return shareCommand(first ?? null, options);
@@ -97,6 +117,8 @@ function shareCommand(notebook: string | null, options: PeopleOptions): PeopleCo
     ...(read ? ["read"] : []),
     ...(edit ? ["edit"] : []),
   ];
+  const { note = null } = options;
+  if (note !== null && notebook !== null) return "share takes a notebook, or --note with a note.";
   const role = asked[0] ?? "edit";
   if (role !== "edit" && role !== "read") return "--role is edit or read.";
   if (asked.length > 1) return "A link is for reading or for editing: say one of --read, --edit.";
@@ -110,7 +132,7 @@ function shareCommand(notebook: string | null, options: PeopleOptions): PeopleCo
     return "--expires is a time from now: 30m, 12h or 7d, at most 365d.";
   }
   const counted = joins === undefined ? null : Number(joins);
-  return { name: "share", role, notebook, expiresInMs, maxJoins: once ? 1 : counted };
+  return { name: "share", note, role, notebook, expiresInMs, maxJoins: once ? 1 : counted };
 }
 
 const unitMs = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;

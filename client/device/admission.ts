@@ -7,6 +7,7 @@ import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import { parseLink, type ShareLink } from "#client/crypto/link.ts";
 import { join, keysFor, openMeta } from "#client/crypto/space-keys.ts";
 import type { Clock, Random } from "#client/sync/ports.ts";
+import { cleanName } from "#client/crypto/profile.ts";
 import type { Space } from "#client/sync/space.ts";
 import { admitRecords, currentKey, topOf } from "./admitted-records.ts";
 import type { LinkPreview, LinkTerms, Role } from "./api.ts";
@@ -69,7 +70,7 @@ export class Admission {
     const { progress, desk, people } = this.#ports;
     const { link, id, space } = await people.share(notebook, role, terms, (shared) =>
       encodeLinkMeta({
-        name: this.#ports.shelf.facts(shared.id).name,
+        ...this.#called(shared),
         from: loadDisplayName(this.#store),
         notes: this.#notesIn(shared.id),
       }),
@@ -79,6 +80,13 @@ export class Admission {
       desk.sessionOf(space)?.connected !== true || this.#isPublished(space) ? true : null;
     await progress.until(look, publishWithinMs);
     return { link, id };
+  }
+
+  /** What is shared, as those who follow the link are told. */
+  #called({ id }: Space): Pick<LinkMeta, "name" | "single"> {
+    const { name, single = false } = this.#ports.shelf.facts(id);
+    const [note] = single ? this.#store.notes.inSpace(id) : [];
+    return { single, name: cleanName(note?.title ?? "") || name };
   }
 
   /** Whether the relay has every control record and every change of a notebook. */
@@ -99,6 +107,7 @@ export class Admission {
       from: meta.from,
       role: link.role,
       notes: Math.max(meta.notes, this.#notesIn(link.spaceId)),
+      single: meta.single,
       alreadyJoined: this.#isIn(link.spaceId),
     };
   }
@@ -127,7 +136,7 @@ export class Admission {
         const signed = join({ ed, random }, place, found.capability.sign, found.key, {
           signPub: sign.publicKey,
           boxPub: box.publicKey,
-          meta: encodeLinkMeta({ name: "", from, notes: 0 }),
+          meta: encodeLinkMeta({ ...nothingKnown, from }),
         });
         return { opened: found, log: found.log, signed: [signed] };
       },
@@ -145,7 +154,8 @@ export class Admission {
       if (known !== undefined) shelf.takeAccess(known, capSecret);
       joined.absorb(records, certificates);
       joined.certifyDevice();
-      shelf.saveFacts(link.spaceId, { name: linkMeta(opened).name, members: [] });
+      const { name, single } = linkMeta(opened);
+      shelf.saveFacts(link.spaceId, { name, single, members: [] });
       indices.vault.list(documents, joined);
       indices.introduce(documents, joined);
       return joined;

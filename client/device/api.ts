@@ -59,6 +59,11 @@ export interface NotebookRow {
   readonly missing: number;
   /** 0..7, for everybody in the notebook; null for none. */
   readonly colour: number | null;
+  /**
+   * It was made for one note that is shared alone: no list shows a notebook for it, and its note stands among those of
+   * `parent`, which is where the person left it.
+   */
+  readonly single: boolean;
   /** The notebook this person has put it into; nobody else sees that. Never in a circle. */
   readonly parent: string | null;
   /** Where its relay listens (ws:// or wss://) if that is not this device's own, else null. */
@@ -498,6 +503,8 @@ export interface LinkPreview {
   readonly from: string;
   readonly role: Role;
   readonly notes: number;
+  /** One note is shared alone, and called `name`. */
+  readonly single: boolean;
   readonly alreadyJoined: boolean;
 }
 
@@ -635,7 +642,10 @@ export interface DeviceApi {
    * as the relay has it in the new one, here at once.
    */
   moveNote(id: string, notebook: string, call?: CallName): Promise<{ id: string }>;
-  /** A notebook for this note alone, named like it, where it goes with all that was ever written in it: to be shared. */
+  /**
+   * A notebook for this note alone, named like it, where it goes with all that was ever written in it: to be shared. No list
+   * shows it ({@link NotebookRow.single}). A note that has one already stays there.
+   */
   shareNote(id: string, call?: CallName): Promise<{ notebook: string; id: string }>;
   /** Who has access to a notebook, and by which links. */
   sharing(notebook: string): Promise<Sharing>;

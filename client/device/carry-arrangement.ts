@@ -26,6 +26,7 @@ export function arrangeAlike(
   const places = notes.map(({ row, arrival }) => [toHex(row.doc), toHex(arrival.doc)] as const);
   indices.edit(documents, next, (index) => {
     setTo(index, "colour", old.colour);
+    setTo(index, "single", old.single);
     for (const [from, to] of places) {
       setTo(index.trash, to, old.trash[from]);
       setTo(index.moved, to, old.moved[from]);

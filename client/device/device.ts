@@ -54,6 +54,7 @@ import { refuse } from "./refusal.ts";
 import { relayAddress } from "./relay-address.ts";
 import type { RelayQuestions } from "./relay-questions.ts";
 import { areUpToDate } from "./relay-status.ts";
+import { shareAlone } from "./single-notes.ts";
 import { StorageWatch } from "./storage-watch.ts";
 import { logLines, makeSyncReport } from "./sync-report.ts";
 import type { VaultAccess } from "./vault-access.ts";
@@ -426,12 +427,8 @@ export class Device implements DeviceApi {
     return this.#parts.notes.pin(id, pinned);
   }
 
-  async shareNote(id: string, call?: CallName): Promise<{ notebook: string; id: string }> {
-    const name = this.#parts.notes.must(id).row.title;
-    const named = (part: string): CallName | undefined => call && `${call}/${part}`;
-    const notebook = await this.createNotebook(name === "" ? "Note" : name, named("notebook"));
-    const { id: moved } = await this.moveNote(id, notebook.id, named("note"));
-    return { notebook: notebook.id, id: moved };
+  shareNote(id: string, call?: CallName): Promise<{ notebook: string; id: string }> {
+    return shareAlone(this.#parts, id, call);
   }
 
   moveNote(id: string, notebook: string, call?: CallName): Promise<{ id: string }> {

@@ -25,6 +25,8 @@ export interface NotebookIndex {
   members: Record<string, Uint8Array>;
   /** {@link packColour}. Not in the first change, which is the same everywhere for ever. */
   colour?: Uint8Array;
+  /** There, with {@link packMark}, where it was made for one note that is shared alone: no list shows a notebook for it. */
+  single?: Uint8Array;
   /** Members who ask that their access be renewed, renewal-request.ts. */
   [renewal: RenewalKey]: Uint8Array;
   /** Where the notebook has its new home, home-marker.ts. For the same reason no map. */
@@ -211,6 +213,11 @@ export function unpackColour(bytes: Uint8Array): number | null {
     return colour < notebookColours ? colour : reader.refuse("unknown colour");
   });
   return parsed.ok ? parsed.value : null;
+}
+
+/** Something that is so, or, where there is none, is not: `ver u8`. */
+export function packMark(): Uint8Array {
+  return new Writer().u8(packVersion).finish();
 }
 
 /** The notebook another one lies in: `ver u8 | space 32`. */

@@ -21,6 +21,7 @@ import {
   memberColourKey,
   notebookIndexGenesis,
   packColour,
+  packMark,
   textOf,
   unpackArrival,
   unpackColour,
@@ -124,6 +125,14 @@ export class Indices {
       index.name = new documents.automerge.ImmutableString(name);
     });
     this.introduce(documents, space);
+    this.project(space);
+  }
+
+  /** It was made for one note. */
+  markSingle(documents: DeviceDocuments, space: Space): void {
+    this.edit(documents, space, (index) => {
+      index.single = packMark();
+    });
     this.project(space);
   }
 
@@ -268,8 +277,17 @@ export class Indices {
     });
     const name = textOf(index.name);
     const colour = index.colour === undefined ? null : unpackColour(index.colour);
-    const known = name === "" ? shelf.facts(space.id).name : name;
-    shelf.saveFacts(space.id, { name: known, members, hues: this.#huesIn(space, index), colour });
+    const before = shelf.facts(space.id);
+    // Before the index has come, the link has told.
+    const known = name === "" ? before.name : name;
+    const single = index.single !== undefined || (name === "" && before.single === true);
+    shelf.saveFacts(space.id, {
+      name: known,
+      members,
+      hues: this.#huesIn(space, index),
+      colour,
+      single,
+    });
   }
 
   #huesIn(space: Space, { members }: NotebookIndex): Readonly<Record<string, number>> {

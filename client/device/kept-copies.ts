@@ -34,13 +34,16 @@ export class KeptCopies {
   }
 
   /**
-   * Every note that is here and not in the trash, in a notebook of this person's own. Again goes on with what was begun, and
+   * Every note that is here and not in the trash, in a notebook of this person's own; one that was shared alone needs none. Again goes on with what was begun, and
    * adds what has come since; resolves to how many notes the copy has.
    */
   async keep(notebook: string, name: string): Promise<{ notebook: string; notes: number }> {
     const { shelf, documents, changedHere } = this.#ports;
     const space = shelf.mustNotebook(notebook);
-    const target = this.#begun(space) ?? (await this.#begin(space, name));
+    const isSingle = shelf.facts(space.id).single === true;
+    const target = isSingle
+      ? shelf.firstNotebook()
+      : (this.#begun(space) ?? (await this.#begin(space, name)));
     const loaded = await documents();
     const rows = this.#rowsOf(space);
     const slices = new Slices(this.#ports);

@@ -64,6 +64,7 @@ export class Notebooks {
         keep: loadKeep(this.#store, id),
         missing: missing.get(space.hex) ?? 0,
         colour: facts.colour ?? null,
+        single: facts.single === true,
         parent: this.#parent(parents, space),
         relay: relayUrl,
         former: shelf.predecessorsOf(space).map(({ hex }) => hex),
@@ -83,13 +84,30 @@ export class Notebooks {
     return held === undefined ? null : (shelf.successorOf(held) ?? held).hex;
   }
 
-  async create(name: string, call?: CallName): Promise<{ id: string }> {
+  create(name: string, call?: CallName): Promise<{ id: string }> {
+    return this.#create(name, null, call);
+  }
+
+  /** For one note that is to be shared alone, which this person keeps where it was. */
+  createSingle(name: string, keptIn: Space, call?: CallName): Promise<{ id: string }> {
+    return this.#create(name, keptIn, call);
+  }
+
+  async #create(
+    name: string,
+    keptIn: Space | null,
+    call: CallName | undefined,
+  ): Promise<{ id: string }> {
     const { shelf, indices, desk, events, documents, changedHere } = this.#ports;
     const clean = mustName(name);
     const loaded = await documents();
     const found = (): string => {
       const founded = shelf.foundNotebook();
       indices.vault.list(loaded, founded);
+      if (keptIn !== null) {
+        indices.markSingle(loaded, founded);
+        indices.vault.nest(loaded, founded, keptIn);
+      }
       indices.nameNotebook(loaded, founded, clean);
       return founded.hex;
     };

@@ -37,6 +37,8 @@ interface NotebookFacts {
   readonly hues?: Readonly<Record<string, number>>;
   /** 0..7. */
   readonly colour?: number | null;
+  /** Made for one note that is shared alone. */
+  readonly single?: boolean;
 }
 
 /** What opens a space: enough to hold it on a device. */
@@ -421,6 +423,7 @@ export class Shelf {
       .list()
       .filter(({ id }) => !hidden.has(toHex(id)))
       .filter((row) => row.kind === "notebook" && row.state === "active")
+      .filter(({ id }) => this.facts(id).single !== true)
       .map((row) => this.get(row.id));
     return (
       own.find((space) => space?.role === roles.admin && space.mayWrite) ??

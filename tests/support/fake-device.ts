@@ -60,6 +60,7 @@ export class FakeDevice implements DeviceApi {
     from: "Ana",
     role: "edit",
     notes: 3,
+    single: false,
     alreadyJoined: false,
   };
   infoNow: DeviceInfo = {
@@ -155,6 +156,7 @@ export class FakeDevice implements DeviceApi {
       keep: "everything",
       missing: 0,
       colour: null,
+      single: false,
       parent: null,
       relay: null,
       former: [],
@@ -348,7 +350,8 @@ export class FakeDevice implements DeviceApi {
     return { id: moved };
   });
   shareNote = this.#method("shareNote", (id: string) => {
-    const notebook = this.addNotebook(this.#note(id).row.title || "Note");
+    const { row } = this.#note(id);
+    const notebook = this.addNotebook(row.title || "Note", { single: true, parent: row.notebook });
     this.setRow(id, { notebook });
     return { notebook, id };
   });
@@ -398,8 +401,8 @@ export class FakeDevice implements DeviceApi {
   noteAuthors = this.#method("noteAuthors", () => this.authors);
   previewLink = this.#method("previewLink", () => this.link);
   join = this.#method("join", () => {
-    const { notebook, name, role } = this.link;
-    this.addNotebook(name, { id: notebook, role, shared: true });
+    const { notebook, name, role, single } = this.link;
+    this.addNotebook(name, { id: notebook, role, single, shared: true });
     return { notebook };
   });
   words = this.#method("words", () =>

@@ -168,7 +168,7 @@ export async function joinByLink(
 ): Promise<void> {
   await page.goto(link);
   await page.getByRole("textbox", { name: "Your name, for the others" }).fill(name);
-  await page.getByRole("button", { name: /^Join/ }).click();
+  await page.getByRole("button", { name: /^(Join|Open) “/ }).click();
   await parts(page).list.getByText(title).first().click();
   await parts(page).body.waitFor();
 }

@@ -125,6 +125,8 @@ export class App {
       this.#loadNotes(),
       this.notebooks.load(),
       this.sync.load(),
+      this.bin.load(),
+      this.devices.loadRenewal(),
     ]);
     this.#afterStatus(wasFull);
   }
@@ -195,7 +197,7 @@ export class App {
         this.search.refresh();
         return;
       case "notebooks":
-        this.attempt(() => this.#loadNotebooks());
+        this.attempt(() => Promise.all([this.#loadNotebooks(), this.devices.loadRenewal()]));
         void this.sharing.refresh();
         return;
       case "status": {
@@ -405,7 +407,8 @@ export class App {
     const { notebook } = await this.parts.device.join(link);
     await this.reload();
     this.navigation.link = null;
-    this.showNotes({ type: "notebook", id: notebook });
+    const isSingle = this.notebooks.row(notebook)?.single === true;
+    this.showNotes(isSingle ? { type: "shared" } : { type: "notebook", id: notebook });
     await this.current.close();
     await this.#openNewestToCome();
   }
@@ -464,8 +467,23 @@ export class App {
     });
   }
 
+  /** What is shared alone is called as its note is. */
   notebookName(row: NotebookRow): string {
-    return row.name || "Untitled notebook";
+    const note = row.single ? this.notes.rows.find(({ notebook }) => notebook === row.id) : null;
+    return note?.title || row.name || "Untitled notebook";
+  }
+
+  /** Where a note stands, for a line beside it. */
+  placeName(row: NotebookRow): string {
+    if (!row.single) return this.notebookName(row);
+    const parent = this.notebooks.row(row.parent);
+    return parent === null ? "Shared" : this.notebookName(parent);
+  }
+
+  /** A note that is shared alone is listed with those of another notebook from now on, for this person. */
+  async listIn(notebook: NotebookRow, parent: string): Promise<void> {
+    await this.parts.device.nestNotebook(notebook.id, parent);
+    await this.notebooks.load();
   }
 
   #writableId(notebook: string): string | null {

@@ -19,6 +19,16 @@ export class DevicesState {
     ]);
   }
 
+  /** Without the list of devices: who asks is marked where nobody looks at it, too. */
+  async loadRenewal(): Promise<void> {
+    this.renewal = await this.#device.accessRenewal();
+  }
+
+  /** Whether somebody waits to be let into a notebook under another key. */
+  asksIn(notebook: string): boolean {
+    return this.renewal.requests.some((request) => request.notebook === notebook);
+  }
+
   /** After the device's word that something has changed; where nobody looks, nothing is asked. */
   async refresh(): Promise<void> {
     if (this.rows !== null) await this.load();

@@ -17,6 +17,10 @@ export type Sheet =
   | { readonly type: "note-sync"; readonly note: string }
   /** Deleting for ever; null for everything in the trash. */
   | { readonly type: "delete"; readonly note: NoteRow | null }
+  /** A notebook for everybody in it. */
+  | { readonly type: "delete-notebook"; readonly notebook: NotebookRow }
+  /** Who wrote a note, by the note's id. */
+  | { readonly type: "authors"; readonly note: string }
   | { readonly type: "new-notebook" };
 
 /** A piece of a note's body: where it stood, in UTF-16 units, and what it says. */

@@ -6,7 +6,7 @@ export type NoteFilter =
   | { readonly type: "all" }
   | { readonly type: "trash" }
   | { readonly type: "pinned" }
-  /** In notebooks that others can open, too. */
+  /** What others can open, too, or share with this person. */
   | { readonly type: "shared" }
   | { readonly type: "notebook"; readonly id: string }
   /** With those below it. */
@@ -22,12 +22,12 @@ export function selectRows(
   return rows
     .filter((row) => {
       const notebook = notebookById.get(row.notebook);
-      return notebook?.state !== "deleted" && isShownBy(row, filter, notebook?.shared === true);
+      return notebook?.state !== "deleted" && isShownBy(row, filter, notebook);
     })
     .toSorted(byPinAndTime);
 }
 
-function isShownBy(row: NoteRow, filter: NoteFilter, shared: boolean): boolean {
+function isShownBy(row: NoteRow, filter: NoteFilter, notebook: NotebookRow | undefined): boolean {
   if (row.trashed || filter.type === "trash") return row.trashed && filter.type === "trash";
   switch (filter.type) {
     case "all":
@@ -35,9 +35,11 @@ function isShownBy(row: NoteRow, filter: NoteFilter, shared: boolean): boolean {
     case "pinned":
       return row.pinned;
     case "shared":
-      return shared;
+      return notebook?.shared === true || notebook?.single === true;
     case "notebook":
-      return row.notebook === filter.id;
+      return (
+        row.notebook === filter.id || (notebook?.single === true && notebook.parent === filter.id)
+      );
     case "tag": {
       const wanted = tagKey(filter.name);
       return row.tags.some((tag) => isWithinTag(tagKey(tag), wanted));

@@ -14,7 +14,9 @@ export class Notebooks {
   #folded = $state.raw<ReadonlySet<string>>(new Set());
   readonly rows = $derived(this.all.filter(({ state }) => state !== "deleted"));
   readonly deleted = $derived(this.all.filter(({ state }) => state === "deleted"));
-  readonly tree = $derived(branchesOf(this.rows, this.#folded));
+  /** Without those that were made for one note, which is shown alone. */
+  readonly listed = $derived(this.rows.filter(({ single }) => !single));
+  readonly tree = $derived(branchesOf(this.listed, this.#folded));
 
   constructor(device: DeviceApi, preferences: Preferences) {
     this.#device = device;
@@ -36,9 +38,17 @@ export class Notebooks {
     return this.rows.find((row) => row.id === id) ?? null;
   }
 
-  /** Where notes can be written or moved to. */
+  /** Where notes can be written. */
   writable(): readonly NotebookRow[] {
     return this.rows.filter((row) => row.state === "active" && row.role !== "read");
+  }
+
+  /** Where a note of that notebook can be moved to; one that is shared alone is only listed elsewhere. */
+  targetsFrom(notebook: NotebookRow | null): readonly NotebookRow[] {
+    const isSingle = notebook?.single === true;
+    const targets = isSingle ? this.listed : this.writable().filter(({ single }) => !single);
+    const before = isSingle ? notebook.parent : notebook?.id;
+    return targets.filter(({ id, state }) => id !== before && state === "active");
   }
 
   async load(): Promise<void> {

@@ -1,5 +1,5 @@
 /** What people, their roles and the links they come by are called on the screen. */
-import type { LinkRow, PersonRow, Role } from "#client/device/api.ts";
+import type { LinkRow, NotebookRow, PersonRow, Role } from "#client/device/api.ts";
 
 import { namesOf } from "./note-rows.ts";
 import { dayOf } from "./time-words.ts";
@@ -28,6 +28,22 @@ export function expiryOf(days: number | null, now: number): number | null {
 /** Somebody who has not said a name yet is called that. */
 export function nameOfPerson(person: Pick<PersonRow, "name">): string {
   return person.name === "" ? "Somebody without a name" : person.name;
+}
+
+/** With whom, for a mark beside what is shared; null where nobody else can open it. */
+export function sharedWith({ members, shared }: NotebookRow): string | null {
+  const others = members.filter(({ self }) => !self).map(({ name }) => name);
+  if (others.length > 0) return `Shared with ${namesOf(others)}`;
+  return shared ? "Open to a link" : null;
+}
+
+/** Who else is in a notebook, as a sentence. */
+export function othersWords({ members }: NotebookRow): string {
+  const others = members.filter(({ self }) => !self).map(({ name }) => name);
+  if (others.length === 0) return "Nobody has come by its links yet.";
+  const verb = others.length === 1 ? "is" : "are";
+  const count = others.length === 1 ? "One other person" : `${others.length} other people`;
+  return `${count} ${verb} in here: ${namesOf(others)}.`;
 }
 
 /** Why a name is not to be trusted yet; null where it is. */

@@ -12,7 +12,14 @@ function complaintAbout(...args: readonly string[]): string {
   return parsed.type === "wrong" ? parsed.message : `not refused: ${JSON.stringify(parsed)}`;
 }
 
-const plain = { name: "share", role: "edit", notebook: null, expiresInMs: null, maxJoins: null };
+const plain = {
+  name: "share",
+  note: null,
+  role: "edit",
+  notebook: null,
+  expiresInMs: null,
+  maxJoins: null,
+};
 
 describe("sharing", () => {
   it("is for editing, for ever and for anybody unless something else is said", () => {
