@@ -4,7 +4,7 @@
  * wanted of it is written anew on top of theirs.
  */
 import type { Store } from "#crdt-store/store.ts";
-import { roleOf, type Authority } from "#relay/protocol/authority.ts";
+import { isAdmin, roleOf, type Authority } from "#relay/protocol/authority.ts";
 import { equal, toHex } from "#relay/protocol/bytes.ts";
 import {
   roles,
@@ -170,7 +170,7 @@ export class Membership {
     const isDone =
       left.length === 0 && (wanted.length > 0 || space.authority.epoch >= authority.epoch);
     if (isDone) return true;
-    if (!mayAdminister(space)) return false;
+    if (!mayAdminister(space) || !keepsAdministrator(space.authority, left)) return false;
     this.renewKeys(space, left);
     return true;
   }
@@ -189,6 +189,14 @@ const mayNotManage = "Only an administrator of this notebook can change who has 
 /** Whether this person may change who has access. */
 export function mayAdminister(space: Space): boolean {
   return space.administrator !== null && space.currentKey !== null;
+}
+
+/** Whether somebody could still change who has access. */
+function keepsAdministrator(authority: Authority, lowered: readonly Lowering[]): boolean {
+  return authority.capabilities.some(
+    ({ signPub }) =>
+      isAdmin(authority, signPub) && !lowered.some((other) => equal(other.signPub, signPub)),
+  );
 }
 
 function mustAdminister(space: Space): Administered {

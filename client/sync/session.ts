@@ -852,6 +852,8 @@ export class SyncSession {
       return;
     }
     const { pos, chain } = space.cursor;
+    // What stands behind the cursor may be another log than was read there before.
+    run.judgedAgainUpTo = 0;
     const isFirst = this.#work(run).firstContact;
     const wanted = {
       spaceId: space.id,

@@ -296,6 +296,57 @@ describe("a relay that lacks a device's certificate and nothing else", () => {
   });
 });
 
+describe("what comes after a loss at a place where something else stood before", () => {
+  it("is asked about by a device that does not know its author, although it had asked at that place", async () => {
+    const made = new World({ seed: "asked", engines, encrypted: false, secrets: [] });
+    world = made;
+    const { timeline, relay, network } = made;
+    await relay.start();
+    const one = made.addDevice("one");
+    one.open().create();
+    await timeline.advance(2_000);
+    const [notebook] = await deviceOf(one).notebooks();
+    if (notebook === undefined) throw new Error("no notebook");
+    const shared = deviceOf(one).share(notebook.id, "edit");
+    await during(made, shared);
+    const copy = relay.disk.copy();
+    const { id: note } = await deviceOf(one).createNote({ title: "Milk", body: "one" });
+    // Each is an entry here; all of them are one when they are given back.
+    for (const word of [" two", " three", " four", " five", " six", " seven", " eight"]) {
+      await timeline.advance(2_000);
+      await append(one, note, word);
+    }
+    await timeline.advance(2_000);
+    /** Somebody comes, writes, and is gone before this device hears of it: nothing but the entry tells of them. */
+    const passBy = async (name: string): Promise<string> => {
+      network.part("one", "refuse");
+      const guest = made.addDevice(name);
+      guest.open().create();
+      await timeline.advance(2_000);
+      await during(made, deviceOf(guest).join((await shared).link));
+      const { id } = await deviceOf(guest).createNote({
+        notebook: notebook.id,
+        title: "Eggs",
+        body: `by the ${name}`,
+      });
+      await timeline.advance(2_000);
+      await guest.kill();
+      network.join("one");
+      await timeline.advance(60_000);
+      return id;
+    };
+    await passBy("first");
+
+    relay.crash();
+    relay.disk = copy;
+    await relay.start();
+    await timeline.advance(60_000);
+    const late = await passBy("second");
+    expect(one.running?.store.inbox.quarantined()).toEqual([]);
+    expect((await deviceOf(one).readNote(late)).body).toBe("by the second");
+  });
+});
+
 /** Lets virtual time pass until the work is done; fails with it. */
 async function during(made: World, work: Promise<unknown>): Promise<void> {
   work.catch(() => {}); // awaited below, when its time has passed

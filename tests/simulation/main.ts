@@ -75,7 +75,6 @@ async function runMany(from: number, count: number): Promise<void> {
   );
   await Promise.all(workers);
   const failed = reports.filter((report) => report.failed);
-  for (const { text } of failed) console.log(text);
   const words = reports.reduce((sum, report) => sum + report.words, 0);
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   const done = deeds.flatMap((deed) => {
@@ -96,6 +95,10 @@ async function work(waiting: string[], reports: Report[]): Promise<void> {
 }
 
 function workUntilOver(waiting: string[], reports: Report[]): Promise<void> {
+  const add = (report: Report): void => {
+    reports.push(report);
+    if (report.failed) console.log(report.text);
+  };
   let current: string | null = null;
   let told = "";
   const child: ChildProcess = fork(
@@ -111,15 +114,15 @@ function workUntilOver(waiting: string[], reports: Report[]): Promise<void> {
   });
   return new Promise((resolve) => {
     child.on("message", (report: Report | null) => {
-      if (report !== null) reports.push(report);
+      if (report !== null) add(report);
       current = waiting.shift() ?? null;
       if (current === null) child.disconnect();
       else child.send(current);
     });
-    child.on("close", () => {
+    child.on("exit", () => {
       if (current !== null) {
         const text = `seed ${current}: the process ended\n${told}`;
-        reports.push({ seed: current, failed: true, words: 0, done: {}, text });
+        add({ seed: current, failed: true, words: 0, done: {}, text });
       }
       resolve();
     });

@@ -98,6 +98,23 @@ describe("two administrators at once", { timeout: 60_000 }, () => {
     );
   });
 
+  it("leaving: the one who is overtaken stays the notebook's only administrator, and is told", async () => {
+    await using three = await setupThree("both leave", engines);
+    const { world, ana, ben, notebook } = three;
+    await ana.device.setPersonRole(notebook, ben.idIn(notebook), "admin");
+    await world.settle();
+    ben.goOffline();
+    await world.settle();
+    await ben.device.leaveNotebook(notebook);
+    await ana.device.leaveNotebook(notebook);
+    await world.settle();
+    ben.goOnline();
+    await world.pass(120_000);
+    expect(logOf(ben, notebook).filter((type) => type.startsWith("rotate"))).toHaveLength(2);
+    expect(ben.notices().join("\n")).toContain("at the same moment");
+    expect(ben.space(notebook).administrator).not.toBeNull();
+  });
+
   it("removing two others: both are out, with one key for those who stay", async () => {
     await using three = await setupThree("two others", engines);
     const { world, ana, ben, cem, notebook, note } = three;
