@@ -86,6 +86,7 @@ const programs: UserConfig = {
         sealeaf: `${root}/client/cli/main.ts`,
         "sealeaf-relay": `${root}/relay/main.ts`,
         "sqlite-worker": `${root}/relay/store/sqlite-worker.ts`,
+        "opener-thread": `${root}/client/cli/opener-thread.ts`,
       },
       output: {
         format: "es",

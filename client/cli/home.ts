@@ -14,6 +14,7 @@ import { refuse } from "#client/device/refusal.ts";
 import { sameRelay } from "#client/device/relay-address.ts";
 import { closeKeyToOthers, createHomeKey, readHomeKey, type KeyReader } from "./home-key.ts";
 import { diskOf } from "./disk.ts";
+import { nodeOpener } from "./start-opener.ts";
 import {
   dialNode,
   fetchPage,
@@ -22,6 +23,9 @@ import {
   nodeRandom,
   nodeTimers,
 } from "./node-ports.ts";
+
+/** Built, it lies beside the program; from source there is none. */
+const openerThread = new URL("./opener-thread.js", import.meta.url);
 
 export interface OpenHome {
   readonly device: Device;
@@ -82,6 +86,7 @@ export async function openHome(options: HomeOptions): Promise<OpenHome> {
       dial: dialNode,
       readPage: pageReader(fetchPage),
       automerge: nodeAutomerge,
+      ...(existsSync(openerThread) && { startOpener: nodeOpener(openerThread) }),
       // No tab outlives the process that served it.
       sessionAlive: async () => false,
       deviceName: hostname(),

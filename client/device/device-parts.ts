@@ -1,7 +1,6 @@
 /** What a device consists of, and how its parts know of each other. */
 import type { Store } from "#crdt-store/store.ts";
 import type { Clock } from "#client/sync/ports.ts";
-import type { OpenDocument } from "#client/sync/snapshots.ts";
 import type { Space } from "#client/sync/space.ts";
 import { Admission } from "./admission.ts";
 import type { SyncStatus } from "./api.ts";
@@ -32,7 +31,8 @@ import { Moving } from "./moving.ts";
 import { NoteRows } from "./note-rows.ts";
 import { Notebooks } from "./notebooks.ts";
 import { Notes } from "./notes.ts";
-import { openInProcess } from "./open-document.ts";
+import { Opener, defaultOpenerLimits } from "./opener.ts";
+import { openerInProcess } from "./opener-in-process.ts";
 import { OwnDevices } from "./own-devices.ts";
 import { hueOfDevice } from "./people-rows.ts";
 import { People } from "./people.ts";
@@ -48,6 +48,7 @@ import { Search } from "./search.ts";
 import { Shelf } from "./shelf.ts";
 import { defaultSnapshotLimits, SnapshotMaker } from "./snapshot-maker.ts";
 import { removedStatus } from "./status-word.ts";
+import { Trials } from "./trials.ts";
 import { Twins } from "./twins.ts";
 import { VaultAccess } from "./vault-access.ts";
 import { Warnings } from "./warnings.ts";
@@ -60,7 +61,10 @@ export interface DeviceParts {
   readonly progress: Progress;
   readonly background: Background;
   readonly documents: DocumentLoading;
-  readonly openDocument: OpenDocument;
+  readonly opener: Opener;
+  readonly trials: Trials;
+  /** What is tried, beside everything else. */
+  readonly trying: Background;
   readonly shelf: Shelf;
   readonly desk: RelayDesk;
   readonly enquiry: RelayEnquiry;
@@ -106,15 +110,26 @@ export function assembleParts(ports: DevicePorts): DeviceParts {
   const mended = (doc: Uint8Array): void => reactions.mended(doc);
   const events = new DeviceEvents(timers, () => status());
   const progress = new Progress(timers);
-  const background = new Background(
-    (error) =>
-      store.syncLog.add("error", `Something went wrong in the background: ${failureWords(error)}.`),
-    () => progress.moved(),
-  );
-  const culprits = new Culprits({ ...ports, mended });
-  const loading = new DocumentLoading({ ...ports, culprits, compaction: () => compaction });
+  const failed = (error: unknown): void =>
+    store.syncLog.add("error", `Something went wrong in the background: ${failureWords(error)}.`);
+  const background = new Background(failed, () => progress.moved());
+  const trying = new Background(failed, () => progress.moved());
+  const trapped = (doc: Uint8Array): void => trying.add(() => trials.care({ doc, isAgain: false }));
+  const culprits = new Culprits({ ...ports, mended, trapped });
+  const loading = new DocumentLoading({
+    ...ports,
+    culprits,
+    compaction: () => compaction,
+    trials: () => trials,
+  });
   const documents = (): ReturnType<DocumentLoading["loaded"]> => loading.loaded();
-  const openDocument = ports.openDocument ?? openInProcess(ports.automerge);
+  const opener = new Opener({
+    start: ports.startOpener ?? openerInProcess(ports.automerge),
+    clock,
+    timers,
+    limits: ports.opening ?? defaultOpenerLimits,
+  });
+  const { openDocument } = opener;
 
   const shelf = new Shelf(ports);
   const desk = new RelayDesk(
@@ -126,6 +141,15 @@ export function assembleParts(ports: DevicePorts): DeviceParts {
     const stands = syncStatus({ store, desk, durable, servedBy });
     return endings.isRemoved ? { ...stands, ...removedStatus } : stands;
   };
+  const trials = new Trials({
+    store,
+    culprits,
+    opener,
+    queue: trying,
+    shelf,
+    journalled: (space, doc) => reactions.journalled(space, doc, true),
+    released: (space, doc, changes) => reactions.received(space, doc, changes),
+  });
   const accessChanged = (space: Space): void => renewal.changed(space);
   const indices = new Indices({ ...ports, shelf, desk, events, accessChanged });
   const nameOf = (space: Space, dev: Uint8Array): string =>
@@ -167,7 +191,9 @@ export function assembleParts(ports: DevicePorts): DeviceParts {
     progress,
     background,
     documents: loading,
-    openDocument,
+    opener,
+    trials,
+    trying,
     shelf,
     desk,
     enquiry: new RelayEnquiry({ ...parts, progress, readPage, servedBy }),

@@ -3,9 +3,9 @@ import type { SearchIndex } from "#crdt-store/search-index.ts";
 import type { Store } from "#crdt-store/store.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import type { Clock, Dial, Random, Timers } from "#client/sync/ports.ts";
-import type { OpenDocument } from "#client/sync/snapshots.ts";
 import type { PackingLimits } from "./compaction.ts";
 import type { Automerge } from "./index-document.ts";
+import type { OpenerLimits, StartOpener } from "./opener.ts";
 import type { ReadPage } from "./relay-enquiry.ts";
 import type { SnapshotLimits } from "./snapshot-maker.ts";
 
@@ -36,8 +36,10 @@ export interface DevicePorts {
   readonly servedBy?: string;
   /** Without it what the relay says of itself cannot be read. */
   readonly readPage?: ReadPage;
-  /** Takes a document apart that somebody else saved; by default in this thread. */
-  readonly openDocument?: OpenDocument;
+  /** Starts a thread in which what others made is opened and tried; by default it is done in this one. */
+  readonly startOpener?: StartOpener;
+  /** How long that may take. */
+  readonly opening?: OpenerLimits;
   /** When a document is summed up for the relay; by default when it is worth it. */
   readonly snapshots?: SnapshotLimits;
   /** When a document's changes are packed; by default when it is worth it. */

@@ -122,6 +122,7 @@ export class Device implements DeviceApi {
       // Whoever comes for one step only is not kept waiting by an index nobody may ask for.
       if (this.#ports.connect === "always") void this.#parts.search.begin(true);
     });
+    this.#parts.trials.resume();
     this.#parts.background.add(() => this.#parts.compaction.unpackMarked());
     this.#parts.materialiser.soon();
     this.#parts.compaction.soon();
@@ -172,6 +173,8 @@ export class Device implements DeviceApi {
     this.#parts.deviceLinks.close();
     this.#parts.keyCare.close();
     this.#parts.events.close();
+    this.#parts.opener.close();
+    await this.#parts.trying.close();
     await this.#parts.background.close();
     await this.#parts.search.close();
   }
@@ -251,7 +254,8 @@ export class Device implements DeviceApi {
    */
   async settled(timeoutMs: number): Promise<boolean> {
     const look = (): true | null => {
-      const isSettled = this.#parts.background.idle && areUpToDate(this.#parts.desk, this.#store);
+      const isIdle = this.#parts.background.idle && this.#parts.trying.idle;
+      const isSettled = isIdle && areUpToDate(this.#parts.desk, this.#store);
       return isSettled ? true : null;
     };
     return (await this.#parts.progress.until(look, timeoutMs)) ?? false;
@@ -319,6 +323,7 @@ export class Device implements DeviceApi {
 
   /** Derives every stale row now, for callers that read the list once. */
   async describeStale(): Promise<void> {
+    await this.#parts.trying.settled();
     await this.#parts.background.settled();
     await this.#parts.materialiser.all();
   }
@@ -328,6 +333,7 @@ export class Device implements DeviceApi {
    * process that ends.
    */
   async tidy(mostMs: number, scope: "everything" | "what-changed" = "everything"): Promise<void> {
+    await this.#parts.trying.settled();
     await this.#parts.background.settled();
     try {
       await this.#parts.compaction.now(mostMs, scope);
@@ -579,7 +585,7 @@ export class Device implements DeviceApi {
 
   previewWords(words: string): Promise<FoundByWords> {
     return previewWords(
-      { ...this.#ports, openDocument: this.#parts.openDocument, desk: this.#parts.desk },
+      { ...this.#ports, openDocument: this.#parts.opener.openDocument, desk: this.#parts.desk },
       words,
     );
   }

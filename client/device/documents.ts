@@ -69,45 +69,13 @@ export class DeviceDocuments {
       return this.#apply(snapshot?.bytes ?? null, changes, start);
     } catch (error) {
       const { culprits } = this.#ports;
+      if (isTrap(error)) culprits?.trapped(docId);
       if (culprits === null || isTrap(error)) throw error;
       const base = this.#base(docId, snapshot?.bytes ?? null);
       const { doc, refused } = applySound(this.automerge, base, changes);
       culprits.setAside(docId, refused, notApplicable);
       return doc as Doc<T>; // the same document, less what could not be applied
     }
-  }
-
-  /**
-   * The same for a document that a process ended on: what was never applied here is tried bit by bit, each announced on the
-   * disk, so that the next process knows what this one ended on.
-   */
-  loadWithCare(docId: Uint8Array): void {
-    const { changes, refused } = this.#store;
-    const { culprits } = this.#ports;
-    if (culprits === null) return;
-    const start = this.#genesisOf(docId) ?? undefined;
-    const { snapshot } = this.contentOf(docId);
-    const appliedUpTo = refused.appliedUpTo(docId);
-    const rows = changes.beyond(docId, snapshot?.heads ?? []);
-    const known = rows.filter(({ row }) => row <= appliedUpTo);
-    const fresh = rows.filter(({ row }) => row > appliedUpTo);
-    let doc = this.#apply(
-      snapshot?.bytes ?? null,
-      known.map(({ bytes }) => bytes),
-      start,
-    );
-    for (const group of byPosition(fresh)) {
-      culprits.tryAlone(docId, group);
-      const sound = applySound(
-        this.automerge,
-        doc,
-        group.map(({ bytes }) => bytes),
-      );
-      ({ doc } = sound);
-      culprits.setAside(docId, sound.refused, notApplicable);
-    }
-    this.automerge.free(doc);
-    refused.applied(docId, changes.lastRowOf(docId));
   }
 
   /** The first change with which what is in the journal's rows cannot be saved and loaded; null if it can. */
@@ -323,15 +291,4 @@ export class DeviceDocuments {
     // (Automerge 3.5): a view is read from the document.
     return { doc: automerge.view(doc, automerge.getHeads(doc)), changes };
   }
-}
-
-/** Changes that came in one entry together; each by itself that has no place at the relay yet. */
-function byPosition<T extends { readonly pos: number | null }>(rows: readonly T[]): T[][] {
-  const groups: T[][] = [];
-  for (const row of rows) {
-    const last = groups.at(-1);
-    if (row.pos !== null && last?.[0]?.pos === row.pos) last.push(row);
-    else groups.push([row]);
-  }
-  return groups;
 }

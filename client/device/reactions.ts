@@ -17,15 +17,14 @@ export class Reactions {
   get sessionListener(): SessionListener {
     return {
       progress: () => this.progressed(),
-      journalled: (space, docId, isNews) => {
-        if (!isIndexOf(space, docId)) this.#parts().rows.markStale(space, docId, isNews);
-      },
+      journalled: (space, docId, isNews) => this.journalled(space, docId, isNews),
+      judge: (docId, changes) => this.#parts().trials.judge(docId, changes),
       listed: (space, docId, card) => {
         if (isIndexOf(space, docId) || space.kind === "vault") return;
         this.#parts().rows.listed(space, docId, card);
       },
       fetching: () => this.#fetchingMoved(),
-      changes: (space, docId, changes) => this.#received(space, docId, changes),
+      changes: (space, docId, changes) => this.received(space, docId, changes),
       members: (space) => {
         space.reload();
         this.accessMoved(space);
@@ -94,7 +93,13 @@ export class Reactions {
     events.notify("notes");
   }
 
-  #received(space: Space, docId: Uint8Array, changes: readonly Uint8Array[]): void {
+  /** In the transaction that journals changes by others. */
+  journalled(space: Space, docId: Uint8Array, isNews: boolean): void {
+    if (!isIndexOf(space, docId)) this.#parts().rows.markStale(space, docId, isNews);
+  }
+
+  /** Changes by others can be applied. */
+  received(space: Space, docId: Uint8Array, changes: readonly Uint8Array[]): void {
     const { clock, background, events, materialiser } = this.#parts();
     if (isIndexOf(space, docId)) {
       background.add(() => this.#indexArrived(space));

@@ -128,6 +128,7 @@ function listener(progress: () => void): SessionListener {
   return {
     progress,
     journalled: nothing,
+    judge: () => new Set<string>(),
     changes: nothing,
     listed: nothing,
     fetching: nothing,

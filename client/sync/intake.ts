@@ -22,6 +22,8 @@ import { parsePayload, type Frontier } from "#client/crypto/payload.ts";
 export interface VouchedChange extends Change {
   readonly signer: Uint8Array;
   readonly operations: number;
+  /** Rows of its longest column: what it unrolls to. */
+  readonly rows: number;
 }
 
 export type Verdict =
@@ -159,7 +161,7 @@ function vouchFor(
     rows += size.rows;
     if (rows > maxRowsPerEntry) return bad("it claims more work than one entry may");
     last.set(actor, change);
-    vouched.push({ ...change, signer: head.devPub, operations: size.operations });
+    vouched.push({ ...change, signer: head.devPub, ...size });
   }
   for (const [actor, head] of headByActor) {
     const newest = last.get(actor);

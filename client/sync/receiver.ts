@@ -20,7 +20,7 @@ import type { Change } from "#crdt-store/chunks.ts";
 import { actorOf, originBytes, type Origin, type SignedHead } from "#client/crypto/authorship.ts";
 import type { Frontier } from "#client/crypto/payload.ts";
 import { indexGeneses } from "./index-geneses.ts";
-import { judgeEntry, type Verdict } from "./intake.ts";
+import { judgeEntry, type Verdict, type VouchedChange } from "./intake.ts";
 import { judgeSnapshot, type VouchedDocument } from "./snapshots.ts";
 import { loadKeep } from "./keep.ts";
 import type { Clock } from "./ports.ts";
@@ -60,6 +60,8 @@ export interface ReceiverListener {
   leftOut(space: Space, docId: Uint8Array): void;
   /** Changes that were set aside are what others built upon. */
   builtUpon(docId: Uint8Array, hashes: readonly Uint8Array[]): void;
+  /** In the same transaction: which of these new ones (hashes in hex) nobody is to be told of yet. */
+  judge(docId: Uint8Array, changes: readonly VouchedChange[]): ReadonlySet<string>;
   /** What an entry's sender says it had read, in these bytes. */
   frontier(space: Space, devPub: Uint8Array, frontier: Frontier, words: Uint8Array): void;
   /** In the transaction: another device says that its snapshot stands for what this device holds, too. */
@@ -458,9 +460,9 @@ export class Receiver {
     }
     this.#noteAwaited(docId, verdict.changes);
     const isNew = new Set(added.map(toHex));
-    return verdict.changes
-      .filter((change) => isNew.has(toHex(change.hash)))
-      .map((change) => change.bytes);
+    const fresh = verdict.changes.filter((change) => isNew.has(toHex(change.hash)));
+    const waiting = this.#listener.judge(docId, fresh);
+    return fresh.filter(({ hash }) => !waiting.has(toHex(hash))).map(({ bytes }) => bytes);
   }
 
   /** What these changes depend on and has not come, and what of that they are. */

@@ -15,6 +15,7 @@ import { uploadBlob, type BlobPorts } from "./blobs.ts";
 import { CardMaker } from "./cards.ts";
 import { CoverWatch } from "./cover-watch.ts";
 import { Fetcher } from "./fetcher.ts";
+import type { VouchedChange } from "./intake.ts";
 import { loadLastAck, saveLastAck } from "./last-ack.ts";
 import { SessionMeasures } from "./measures.ts";
 import { nextBatch, sealWaiting } from "./outgoing.ts";
@@ -50,6 +51,12 @@ export interface SessionListener {
    * @param isNews they were written just now, as far as this device can tell
    */
   journalled(space: Space, docId: Uint8Array, isNews: boolean): void;
+  /**
+   * In the transaction that journals them: what others made is judged by what it would cost to apply.
+   *
+   * @returns hashes in hex of those that wait until they were tried
+   */
+  judge(docId: Uint8Array, changes: readonly VouchedChange[]): ReadonlySet<string>;
   /** Change chunks that are new here, already journalled. */
   changes(space: Space, docId: Uint8Array, changes: readonly Uint8Array[]): void;
   /** In a transaction: what the relay's list says of a note that is not here. */
@@ -171,6 +178,7 @@ export class SyncSession {
       displaced: (space, records) => listener.displaced(space, records),
       leftOut: (space) => this.#leftOut.add(space),
       builtUpon: (docId, hashes) => listener.builtUpon(docId, hashes),
+      judge: (docId, changes) => listener.judge(docId, changes),
       frontier: (space, devPub, frontier, words) =>
         this.#runs.get(space.hex)?.witness.heard(devPub, frontier, words),
       snapshotPassed: (...passed) => this.#covers.passed(...passed),

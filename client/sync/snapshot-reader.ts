@@ -28,7 +28,7 @@ export type ReadSnapshot =
       /** Bytes of what was sealed. */
       readonly size: number;
     }
-  /** Its blob is not to be had on this connection. */
+  /** It is not to be had or opened on this connection. */
   | { readonly type: "later" }
   | { readonly type: "unknown-author" }
   | { readonly type: "bad"; readonly why: string };
@@ -52,7 +52,8 @@ export async function readSnapshot(
   if (content?.ok !== true) return { type: "bad", why: "what it holds is damaged" };
   const { heads, document } = content.value;
   const opened = await ports.openDocument(document);
-  if (opened === null) return { type: "bad", why: "its document cannot be read" };
+  if (opened === "later") return { type: "later" };
+  if (opened === "harmful") return { type: "bad", why: "its document cannot be read" };
   const given = equal(entry.docId, space.indexId) ? indexGeneses : noneGiven;
   const origin = payload.origin ?? space.originOf(entry.docId);
   const vouched = vouchForDocument(

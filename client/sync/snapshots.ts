@@ -93,10 +93,10 @@ export interface OpenedDocument {
 }
 
 /**
- * Takes a document apart where it can be stopped: null where it cannot be read, takes too long or needs too much. What is in
- * it was sealed by a member, who may be malicious.
+ * Takes a document apart where it can be stopped: what is in it was sealed by a member, who may be malicious. `harmful`: it
+ * cannot be read, takes too long or needs too much. `later`: it could not be tried.
  */
-export type OpenDocument = (document: Uint8Array) => Promise<OpenedDocument | null>;
+export type OpenDocument = (document: Uint8Array) => Promise<OpenedDocument | "harmful" | "later">;
 
 export interface VouchedDocument {
   readonly type: "vouched";

@@ -21,6 +21,7 @@ import { indexedDbKeyEntry, onKeysRemoved } from "./key-entry.ts";
 import type { KeyKeeper } from "./key-keeper.ts";
 import type { RunningDevice } from "./leader.ts";
 import { tabLock } from "./lock-names.ts";
+import { browserOpener } from "./start-opener.ts";
 import { watchStorage } from "./storage-watch.ts";
 import { LockableDevice } from "./lockable-device.ts";
 import type { LockablePorts, OpenDevice } from "./lockable-device.ts";
@@ -110,6 +111,7 @@ async function openDevice({
       chance: Math.random,
       dial: dialWebSocket,
       automerge: () => (automerge ??= loadAutomerge()),
+      startOpener: browserOpener,
       sessionAlive: isTabAlive,
       deviceName: deviceNameOf(navigator.userAgent),
       relayUrl: relayOfThisPage(),

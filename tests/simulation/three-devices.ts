@@ -18,7 +18,7 @@ export interface Cast {
 export async function threeDevices(
   seed: string,
   engines: Engines,
-  options: Pick<WorldOptions, "snapshots" | "packing"> = {},
+  options: Pick<WorldOptions, "snapshots" | "packing" | "startOpener" | "automergeOf"> = {},
 ): Promise<Cast> {
   const made = new World({ seed, engines, encrypted: false, secrets: [], ...options });
   await made.relay.start();

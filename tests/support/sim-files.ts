@@ -18,10 +18,11 @@ export class KillableFiles implements FileSet {
     this.journal = new FlushingFile(contents?.journal, onFlush);
   }
 
-  /** Killed at the so-manieth flush from now: what the files hold then is what is left. */
+  /** Killed at the so-manieth flush from now, at once with 0: what the files hold then is what is left. */
   killAfter(flushes: number, onKilled: () => void): void {
     this.#flushesLeft = flushes;
     this.#onKilled = onKilled;
+    if (flushes === 0) this.#end();
   }
 
   /** What the process leaves behind; writes after it was killed are not in it. */
@@ -31,7 +32,11 @@ export class KillableFiles implements FileSet {
 
   #flushed(): void {
     this.#flushesLeft -= 1;
-    if (this.#flushesLeft > 0 || this.#left !== null) return;
+    if (this.#flushesLeft <= 0) this.#end();
+  }
+
+  #end(): void {
+    if (this.#left !== null) return;
     this.#left = this.#contents();
     this.#onKilled();
   }

@@ -10,6 +10,7 @@ import type { PackingLimits } from "#client/device/compaction.ts";
 import { Device } from "#client/device/device.ts";
 import type { Automerge } from "#client/device/index-document.ts";
 import type { SnapshotLimits } from "#client/device/snapshot-maker.ts";
+import type { StartOpener } from "#client/device/opener.ts";
 import type { SqliteEngine } from "#crdt-store/files/engine.ts";
 import { MemoryFiles, type FileContents } from "#crdt-store/files/memory.ts";
 import { loadNodeEngine } from "#crdt-store/files/node.ts";
@@ -77,6 +78,10 @@ export interface WorldOptions {
   readonly packing?: PackingLimits;
   /** When each device sums a document up for the relay; by default when it is worth it. */
   readonly snapshots?: (device: string) => SnapshotLimits;
+  /** What a device has for Automerge; by default that of the engines. */
+  readonly automergeOf?: (device: string) => Automerge;
+  /** How each device opens and tries what others made; by default in its own thread. */
+  readonly startOpener?: (device: string) => StartOpener;
   /** Strings that must never leave a device. */
   readonly secrets: readonly string[];
   /** Applied to each store a device gets: to plant a fault on purpose. */
@@ -352,7 +357,7 @@ export class SimDevice {
       random,
       chance: () => this.#chance.next(),
       dial: network.dialFrom(host),
-      automerge: () => Promise.resolve(automerge),
+      automerge: async () => this.#options.automergeOf?.(this.name) ?? automerge,
       sessionAlive: async (session) => this.sessions.has(session),
       deviceName: this.name,
       relayUrl: this.#relay,
@@ -362,6 +367,9 @@ export class SimDevice {
       ...(this.#options.snapshots === undefined
         ? {}
         : { snapshots: this.#options.snapshots(this.name) }),
+      ...(this.#options.startOpener === undefined
+        ? {}
+        : { startOpener: this.#options.startOpener(this.name) }),
       openScratchStore: async () =>
         openStore({ engine: sqlite, files: new MemoryFiles(), key: null, clock: timeline, random }),
       openSearchIndex: null,
@@ -370,7 +378,7 @@ export class SimDevice {
     return device;
   }
 
-  /** It is killed in the middle of whatever makes the so-manieth flush from now; {@link kill} then clears up. */
+  /** It is killed in the middle of whatever makes the so-manieth flush from now (0: at once); {@link kill} then clears up. */
   killAfterFlushes(flushes: number): void {
     const process = this.#process;
     if (process === null) return;

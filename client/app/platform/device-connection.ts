@@ -2,7 +2,7 @@
 import { connectTab } from "#client/app/platform/tab-connection.ts";
 import type { DeviceConnection } from "#client/app/platform/tab-connection.ts";
 import { openBulletin } from "#client/worker/bulletin.ts";
-import { scriptUrl } from "#client/app/platform/trusted-types.ts";
+import { scriptUrl } from "#client/worker/trusted-types.ts";
 import brokerUrl from "../../worker/broker.ts?worker&url";
 import entryUrl from "../../worker/entry.ts?worker&url";
 

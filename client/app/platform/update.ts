@@ -4,7 +4,7 @@
  * must still be replaceable.
  */
 import { TAKE_OVER } from "#client/app/platform/take-over.ts";
-import { scriptUrl } from "#client/app/platform/trusted-types.ts";
+import { scriptUrl } from "#client/worker/trusted-types.ts";
 
 export interface UpdateListener {
   /** A new version is verified and waits; `apply` changes every tab to it. */
