@@ -49,9 +49,9 @@ describe("the ceiling of a module's memory", () => {
   });
 
   it("is refused to what is no module, or is cut short", () => {
-    expect(() => withMemoryCeiling(growing.slice(0, 20), page)).toThrow();
-    expect(() => withMemoryCeiling(growing.slice(0, 23), page)).toThrow();
-    expect(() => withMemoryCeiling(new Uint8Array(0), page)).toThrow();
+    expect(() => withMemoryCeiling(growing.slice(0, 20), page)).toThrow("no memory of its own");
+    expect(() => withMemoryCeiling(growing.slice(0, 23), page)).toThrow("cut short");
+    expect(() => withMemoryCeiling(new Uint8Array(0), page)).toThrow("no memory of its own");
   });
 
   it("can be given to Automerge's module, which stays valid", () => {
