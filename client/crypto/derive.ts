@@ -4,7 +4,7 @@
  */
 import { expand, extract, hkdf } from "@noble/hashes/hkdf.js";
 import { sha256 } from "@noble/hashes/sha2.js";
-import { concat, utf8 } from "#relay/protocol/bytes.ts";
+import { concat, toHex, utf8 } from "#relay/protocol/bytes.ts";
 import { hashInDomain, sha256Of } from "#relay/protocol/domain.ts";
 import { readTokenBytes } from "#relay/protocol/messages.ts";
 
@@ -67,14 +67,22 @@ export function deviceSeed(
 
 export type EpochPurpose = "update" | "snapshot" | "card" | "presence" | "meta" | "prev";
 
-/** A 32-byte key for one purpose; the epoch key itself encrypts nothing. */
+/** A 32-byte key for one purpose; the epoch key itself encrypts nothing. Not to be written to: every caller is given the same. */
 export function epochSubkey(
   epochKey: Uint8Array,
   spaceId: Uint8Array,
   purpose: EpochPurpose,
 ): Uint8Array {
-  return hkdf(sha256, epochKey, spaceId, label(purpose), 32);
+  const known = subkeys.get(epochKey) ?? new Map<string, Uint8Array>();
+  subkeys.set(epochKey, known);
+  const name = `${purpose} ${toHex(spaceId)}`;
+  const subkey = known.get(name) ?? hkdf(sha256, epochKey, spaceId, label(purpose), 32);
+  known.set(name, subkey);
+  return subkey;
 }
+
+/** A thousand cards are opened with one of them, and deriving it takes longer than opening a card. They go with their epoch key. */
+const subkeys = new WeakMap<Uint8Array, Map<string, Uint8Array>>();
 
 /** Shown to the relay for every read of the space in this epoch. */
 export function readToken(epochKey: Uint8Array, spaceId: Uint8Array): Uint8Array {

@@ -247,14 +247,18 @@ export class Vault {
     this.#projectBackupKey(this.#held);
     const formers = formersIn(this.#held);
     const left = new Set(successorsIn(this.#held).map(({ from }) => toHex(from)));
-    for (const packed of Object.values(this.#held.notebooks)) {
+    const accesses = Object.values(this.#held.notebooks).flatMap((packed) => {
       const access = unpackNotebook(packed);
-      if (access === null) continue;
       // Nobody is there any more, and this device has written nothing there.
-      const id = spaceIdOf(access.genesis);
-      if (shelf.get(id) === undefined && left.has(toHex(id))) continue;
-      this.#projectAccess(access, formers);
-    }
+      const isOver = (id: Uint8Array): boolean =>
+        shelf.get(id) === undefined && left.has(toHex(id));
+      return access === null || isOver(spaceIdOf(access.genesis)) ? [] : [access];
+    });
+    // A new device finds all notebooks of a person at once: one commit for them all.
+    const taken = this.#store.transaction(() =>
+      accesses.map((access) => this.#takeAccess(access, formers)),
+    );
+    for (const notebook of taken) this.#synchronise(notebook);
     this.#projectLeft(this.#held);
     events.notify("notebooks");
   }
@@ -271,26 +275,36 @@ export class Vault {
     }
   }
 
-  /** A notebook, or another secret for one, that came with another device of this person. */
-  #projectAccess(access: VaultNotebook, formers: readonly FormerAccess[]): void {
-    const { shelf, desk } = this.#ports;
+  /** A notebook, or another secret for one, that came with another device of this person; in the caller's transaction. */
+  #takeAccess(access: VaultNotebook, formers: readonly FormerAccess[]): TakenNotebook {
+    const { shelf } = this.#ports;
     const id = spaceIdOf(access.genesis);
     const known = shelf.get(id);
     const isRenewed = known !== undefined && !shelf.uses(known, access.capSecret);
-    const space = this.#store.transaction(() => {
-      const held = known ?? shelf.add("notebook", access);
-      if (isRenewed) shelf.takeAccess(held, access.capSecret);
-      for (const former of formers) {
-        if (equal(former.space, id)) shelf.keepFormer(held, former.capSecret);
-      }
-      held.certifyDevice();
-      return held;
-    });
-    if (known === undefined) desk.add(space);
-    else this.#place(space, access.relay);
-    if (isRenewed) desk.restart(space);
-    this.#ports.accessChanged(space);
+    const space = known ?? shelf.add("notebook", access);
+    if (isRenewed) shelf.takeAccess(space, access.capSecret);
+    for (const former of formers) {
+      if (equal(former.space, id)) shelf.keepFormer(space, former.capSecret);
+    }
+    space.certifyDevice();
+    return { space, relay: access.relay, isNew: known === undefined, isRenewed };
   }
+
+  #synchronise({ space, relay, isNew, isRenewed }: TakenNotebook): void {
+    const { desk, accessChanged } = this.#ports;
+    if (isNew) desk.add(space);
+    else this.#place(space, relay);
+    if (isRenewed) desk.restart(space);
+    accessChanged(space);
+  }
+}
+
+/** A notebook of the vault that this device holds by now. */
+interface TakenNotebook {
+  readonly space: Space;
+  readonly relay: string | null;
+  readonly isNew: boolean;
+  readonly isRenewed: boolean;
 }
 
 /** One edit of the vault is one entry, which the relay takes up to a size. */

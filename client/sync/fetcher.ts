@@ -88,8 +88,8 @@ interface Run {
   readonly pulls: Map<string, Pull>;
   /** What was asked for on this connection and did not come. */
   readonly failed: Set<string>;
-  /** The relay would not list the space on this connection. */
-  isUnlisted: boolean;
+  /** The relay's list of the space is being read; not where it would not give one on this connection. */
+  isListing: boolean;
 }
 
 const mostPulls = 16;
@@ -122,16 +122,18 @@ export class Fetcher {
       queue: null,
       pulls: new Map(),
       failed: new Set<string>(),
-      isUnlisted: false,
+      isListing: this.#store.awaited.listing(space.id) !== null,
     };
     this.#runs.set(space.hex, run);
-    if (this.#store.awaited.listing(space.id) === null) this.#pump();
-    else this.#list(run);
+    if (run.isListing) this.#list(run);
+    else this.#pump();
   }
 
   /** The handle is not good any more; nothing asked under it is answered. */
   closed(space: Space): void {
+    const wasListing = this.#runs.get(space.hex)?.isListing ?? false;
     this.#runs.delete(space.hex);
+    if (wasListing) this.#pump();
   }
 
   disconnected(): void {
@@ -157,10 +159,7 @@ export class Fetcher {
   /** Nothing more is to be fetched on this connection. */
   get idle(): boolean {
     return [...this.#runs.values()].every(
-      (run) =>
-        (run.isUnlisted || this.#store.awaited.listing(run.space.id) === null) &&
-        run.pulls.size === 0 &&
-        this.#queueOf(run).length === 0,
+      (run) => !run.isListing && run.pulls.size === 0 && this.#queueOf(run).length === 0,
     );
   }
 
@@ -199,11 +198,15 @@ export class Fetcher {
       if (reply.type === "listed") {
         this.#ports.credit(reply);
         this.#takeInList(run, reply);
+        run.isListing = reply.more;
         if (reply.more) this.#list(run);
         else this.moved(run.space);
         this.#listener.moved();
       } else if (isForNow(reply)) this.#later(reply, () => this.#list(run));
-      else run.isUnlisted = true;
+      else {
+        run.isListing = false;
+        this.#pump();
+      }
     });
   }
 
@@ -256,9 +259,9 @@ export class Fetcher {
 
   #pump(): void {
     if (this.#paused) return;
+    // While a list is being read, something more urgent may still stand in it; and what a person waits for first is the list.
+    const isListing = [...this.#runs.values()].some((run) => run.isListing);
     for (const run of this.#runs.values()) {
-      // While the list is being read, something more urgent may still stand in it.
-      const isListing = this.#store.awaited.listing(run.space.id) !== null;
       const queue = this.#queueOf(run);
       for (let [docId] = queue; docId !== undefined; [docId] = queue) {
         const isWanted = this.#wanted.has(toHex(docId));

@@ -11,7 +11,7 @@ import { buildRelay } from "#tests/support/built-relay.ts";
 import type { Measurement } from "./measurement.ts";
 import { benchColdNote } from "./sync/cold-note.ts";
 import type { Bench, Contender } from "./sync/contender.ts";
-import { benchManyNotes } from "./sync/many-notes.ts";
+import { benchArrival, benchReconnection } from "./sync/many-notes.ts";
 import { benchTypingAcross } from "./sync/typing-across.ts";
 
 export async function benchSync(): Promise<Measurement[]> {
@@ -30,7 +30,8 @@ export async function benchSync(): Promise<Measurement[]> {
   try {
     return [
       ...(await benchTypingAcross(bench)),
-      ...(await benchManyNotes(bench)),
+      ...(await benchArrival(bench)),
+      ...(await benchReconnection(bench)),
       ...(await benchColdNote(bench)),
     ];
   } finally {

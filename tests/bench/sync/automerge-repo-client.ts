@@ -60,7 +60,7 @@ export class AutomergeRepoClient implements Library {
   async arrive({ names }: Invitation): Promise<Arrival> {
     await Promise.all(names.map((name) => this.#find(name)));
     const at = now();
-    return { listed: at, here: at, searchable: at };
+    return { listed: at, opened: at, here: at, searchable: at };
   }
 
   async open(name: string): Promise<EditedText> {

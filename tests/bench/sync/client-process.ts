@@ -71,8 +71,13 @@ export class SyncClient {
   async arrive(invitation: Invitation): Promise<Arrival> {
     const start = now();
     await this.#library.join(invitation);
-    const { listed, here, searchable } = await this.#library.arrive(invitation);
-    return { listed: listed - start, here: here - start, searchable: searchable - start };
+    const arrival = await this.#library.arrive(invitation);
+    return {
+      listed: arrival.listed - start,
+      opened: arrival.opened - start,
+      here: arrival.here - start,
+      searchable: arrival.searchable - start,
+    };
   }
 
   /** From nothing to the text of a note; milliseconds since the call. */

@@ -23,6 +23,8 @@ export interface Invitation {
 /** Milliseconds of {@link now} at which a device that had nothing had so much. */
 export interface Arrival {
   readonly listed: number;
+  /** A note from among them was open. */
+  readonly opened: number;
   readonly here: number;
   readonly searchable: number;
 }

@@ -97,13 +97,15 @@ export class SealeafClient implements Library {
       return rows.length === names.length && rows.every(({ title }) => title !== "");
     });
     const listed = now();
+    await whenThere(() => device.openNote(names[Math.floor(names.length / 2)] ?? "", "first"));
+    const opened = now();
     await this.settled();
     const here = now();
     for (let first = 0; first < names.length; first += notesPerLap) {
       const lap = lapOf(first);
       await this.#until(async () => (await device.search(lap, 1)).total === notesPerLap);
     }
-    return { listed, here, searchable: now() };
+    return { listed, opened, here, searchable: now() };
   }
 
   async open(name: string): Promise<EditedText> {

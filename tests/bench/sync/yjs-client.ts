@@ -72,7 +72,7 @@ export class YjsClient implements Library {
     const docs = names.map((name) => this.#doc(name));
     await Promise.all(docs.map(arrived));
     const at = now();
-    return { listed: at, here: at, searchable: at };
+    return { listed: at, opened: at, here: at, searchable: at };
   }
 
   async open(name: string): Promise<EditedText> {
