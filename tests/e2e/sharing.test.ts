@@ -134,3 +134,57 @@ describe("sharing a notebook", () => {
       .toBe("Order seeds. Clara digs. Ana goes on. Dan too. The end.");
   }, 180_000);
 });
+
+describe("sharing one note", () => {
+  it("leaves it where it was, marked, and brings it to a guest under Shared, without a notebook anywhere", async () => {
+    await using product = await startProduct();
+    const { page: ana } = await product.person(product.profile("ana"), trouble);
+    await openApp(ana, product.address);
+    await parts(ana).title.fill("Diary");
+    await typeInto(ana, "Secret words.");
+    await parts(ana).newNote.first().click();
+    await parts(ana).title.fill("Packing list");
+    await typeInto(ana, "Tent, stove.");
+    await parts(ana).list.getByText("Tent, stove.").waitFor();
+    const link = await shareNote(ana, "Ana");
+    await expectUpToDate(ana);
+    const sidebar = ana.getByRole("navigation", { name: "Notebooks" });
+    const shared = ana.getByRole("button", { name: /Packing list.*Open to a link/ });
+    for (const place of ["Notes", "Shared", "All notes"]) {
+      await sidebar.getByRole("button", { name: place, exact: true }).click();
+      await shared.waitFor();
+    }
+    expect(await sidebar.getByText("Packing list").count()).toBe(0);
+
+    const { page: ben } = await product.person(product.profile("ben"), trouble);
+    await ben.goto(link);
+    await ben
+      .getByRole("heading", { name: "Ana shares the note “Packing list” with you" })
+      .waitFor();
+    await joinByLink(ben, link, "Ben", "Packing list");
+    await expect.poll(() => bodyText(ben)).toBe("Tent, stove.");
+    await ben.getByRole("heading", { name: "Shared", exact: true }).waitFor();
+    const bens = ben.getByRole("navigation", { name: "Notebooks" });
+    expect(await bens.getByText("Packing list").count()).toBe(0);
+    expect(await ben.getByText("Diary").count()).toBe(0);
+    await typeAfter(ben, "stove.", " Ben brings the map.");
+    await expect.poll(() => bodyText(ana)).toBe("Tent, stove. Ben brings the map.");
+    await ana
+      .getByRole("button", { name: /Packing list.*Shared with Ben/ })
+      .first()
+      .waitFor();
+
+    // Who wrote it, as the signatures say.
+    await ana.getByRole("button", { name: "More about this note" }).click();
+    await ana.getByRole("menuitem", { name: "Who wrote this" }).click();
+    const authors = ana.getByRole("dialog", { name: "Who wrote this note" }).getByRole("listitem");
+    await expect.poll(() => authors.count()).toBe(2);
+    expect(await authors.first().innerText()).toMatch(/^Ben/);
+    expect(await authors.last().innerText()).toMatch(/Before you moved the note here/);
+  }, 120_000);
+});
+
+async function typeInto(page: Page, text: string): Promise<void> {
+  await parts(page).body.click();
+  await page.keyboard.type(text);
+}

@@ -22,6 +22,7 @@ export function changesWords(changes: number): string {
 /** On whose word this is said; null where signatures tell it. */
 export function statedWords({ statedBy }: NoteAuthor): string | null {
   if (statedBy === null) return null;
-  const who = statedBy.self ? "you" : statedBy.name || "whoever moved it";
-  return `Written before ${who} brought the note here, and told as ${statedBy.self ? "it was here" : "they saw it"}.`;
+  if (statedBy.self) return "Before you moved the note here.";
+  const who = statedBy.name || "somebody";
+  return `Before ${who} moved the note here, as ${statedBy.name || "they"} saw it.`;
 }

@@ -37,13 +37,16 @@ export function sharedWith({ members, shared }: NotebookRow): string | null {
   return shared ? "Open to a link" : null;
 }
 
-/** Who else is in a notebook, as a sentence. */
-export function othersWords({ members }: NotebookRow): string {
+/** Whom it concerns that a notebook is deleted. */
+export function deletionWords({ members }: NotebookRow): string {
   const others = members.filter(({ self }) => !self).map(({ name }) => name);
-  if (others.length === 0) return "Nobody has come by its links yet.";
-  const verb = others.length === 1 ? "is" : "are";
-  const count = others.length === 1 ? "One other person" : `${others.length} other people`;
-  return `${count} ${verb} in here: ${namesOf(others)}.`;
+  if (others.length === 0)
+    return "Nobody else is in here yet. Its links will open nothing any more.";
+  const [who, they] =
+    others.length === 1
+      ? ["One other person is", "them"]
+      : [`${others.length} other people are`, "all of them"];
+  return `${who} in here: ${namesOf(others)}. It closes for ${they} at once. They keep what has already arrived on their devices, and its links will open nothing any more.`;
 }
 
 /** Why a name is not to be trusted yet; null where it is. */

@@ -108,7 +108,7 @@ describe("deleting a notebook that is shared", () => {
     await click("[role=dialog] button", "Delete for everybody…");
     expect(app.notebooks.row(choir)).not.toBeNull();
     expect(textOf(document.querySelector("dialog"))).toContain(
-      "2 other people are in here: Ben and Clara.",
+      "2 other people are in here: Ben and Clara. It closes for all of them at once.",
     );
     await submit("dialog form");
     expect(app.notebooks.row(choir)).toBeNull();
@@ -149,7 +149,7 @@ describe("who wrote a note", () => {
     const rows = [...document.querySelectorAll("dialog li")].map(textOf);
     expect(rows[0]).toMatch(/^Ben 3 changes · .*1234 5678/);
     expect(rows[1]).toContain("Clara unverified 1 change");
-    expect(rows[1]).toContain("Written before Ana brought the note here");
+    expect(rows[1]).toContain("Before Ana moved the note here, as Ana saw it.");
     expect(rows[2]).toContain("Somebody unknown unverified 2 changes");
     expect(rows[2]).toContain("Nobody has signed these changes.");
   });

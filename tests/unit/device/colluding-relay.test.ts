@@ -3,12 +3,10 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { nodeRandom } from "#client/cli/node-ports.ts";
 import type { NoteDocument } from "#client/device/api.ts";
 import { sealWaiting } from "#client/sync/outgoing.ts";
-import { equal } from "#relay/protocol/bytes.ts";
 import { parseEntry } from "#relay/protocol/entry.ts";
 import { refusals } from "#relay/protocol/errors.ts";
 import { defaultLimits, maxMessageBytes } from "#relay/protocol/limits.ts";
-import { encodeMessage, parseMessage, type Message } from "#relay/protocol/messages.ts";
-import type { Meddler } from "#tests/support/sim-network.ts";
+import { Colluder } from "#tests/support/colluder.ts";
 import { loadEngines, type Engines } from "#tests/support/world.ts";
 import { setupThree, type Person } from "./people-world.ts";
 
@@ -16,82 +14,6 @@ let engines: Engines;
 beforeAll(async () => {
   engines = await loadEngines();
 });
-
-/** Sits between one device and the relay. */
-class Colluder implements Meddler {
-  /** Keeps every new control record, and that there are any, from the device. */
-  isWithholding = false;
-  /** Entries the device has pushed. */
-  readonly pushed: Uint8Array[] = [];
-  /** What the relay answered to entries that were put into the device's mouth. */
-  readonly statuses: number[] = [];
-  readonly #spaceId: Uint8Array;
-  readonly #asked = new Map<number, readonly Uint8Array[]>();
-  #handle = 0;
-  #toDevice: Message[] = [];
-  #toRelay: Uint8Array[] = [];
-
-  constructor(spaceId: Uint8Array) {
-    this.#spaceId = spaceId;
-  }
-
-  /** Tells the device that this entry stands at the next position of the log. */
-  slipIn(person: Person, bytes: Uint8Array): void {
-    const pos = (person.store.inbox.cursor(this.#spaceId)?.pos ?? 0) + 1;
-    const items = [{ kind: "entry" as const, pos, bytes }];
-    this.#toDevice.push({ type: "data", handle: this.#handle, items });
-  }
-
-  /** Pushes this entry as if the device had. */
-  push(bytes: Uint8Array): void {
-    this.#toRelay.push(bytes);
-  }
-
-  toRelay(frame: Uint8Array, answer: (frame: Uint8Array) => void): readonly Uint8Array[] {
-    const { reqId, message } = parsed(frame);
-    if (message.type === "subscribe") {
-      this.#asked.set(
-        reqId,
-        message.spaces.map(({ spaceId }) => spaceId),
-      );
-    }
-    if (message.type === "push") this.pushed.push(...message.entries);
-    for (const told of this.#toDevice.splice(0)) answer(encodeMessage(0, told));
-    const entries = this.#toRelay.splice(0);
-    return entries.length === 0
-      ? [frame]
-      : [frame, encodeMessage(forgedRequest, { type: "push", entries })];
-  }
-
-  toDevice(frame: Uint8Array): readonly Uint8Array[] {
-    const { reqId, message } = parsed(frame);
-    switch (message.type) {
-      case "pushAck":
-        if (reqId !== forgedRequest) return [frame];
-        this.statuses.push(...message.results.map(({ status }) => status));
-        return [];
-      case "subscribed": {
-        const at = (this.#asked.get(reqId) ?? []).findIndex((id) => equal(id, this.#spaceId));
-        this.#handle = message.results[at]?.handle ?? this.#handle;
-        return [frame];
-      }
-      case "rekey":
-        return this.isWithholding ? [] : [frame];
-      case "controlData":
-        return this.isWithholding ? [encodeMessage(reqId, { ...message, records: [] })] : [frame];
-      default:
-        return [frame];
-    }
-  }
-}
-
-const forgedRequest = 0xf0f0f0f0;
-
-function parsed(frame: Uint8Array): { readonly reqId: number; readonly message: Message } {
-  const read = parseMessage(frame);
-  if (!read.ok) throw new Error(read.error);
-  return read.value;
-}
 
 /** What a changed program would send of what waits on this device, under the newest key it has. */
 function sealedBy(person: Person, notebook: string): readonly Uint8Array[] {
@@ -123,6 +45,11 @@ async function writeEach(
   await device.commit(note, { session: "tab", changes, title: "Tent", preview: "" });
 }
 
+/** At the next position of the log, as that person has read it. */
+function slipIn(at: Colluder, person: Person, notebook: string, bytes: Uint8Array): void {
+  at.slipIn((person.store.inbox.cursor(person.space(notebook).id)?.pos ?? 0) + 1, bytes);
+}
+
 function reasons({ store }: Person): readonly string[] {
   return store.inbox.quarantined().map(({ reason }) => reason);
 }
@@ -150,7 +77,7 @@ describe("a relay that helps one against the others", { timeout: 60_000 }, () =>
     expect(epochOf(forged)).toBe(1);
     await ana.device.removePerson(notebook, cem.idIn(notebook));
     await world.settle();
-    colluder.slipIn(ben, forged);
+    slipIn(colluder, ben, notebook, forged);
     await world.pass(60_000);
     expect(reasons(ben)).toEqual(["its author may not write here"]);
     expect(await ben.reads(note)).toBe("one");
@@ -183,8 +110,8 @@ describe("a relay that helps one against the others", { timeout: 60_000 }, () =>
     atBen.push(forged);
     await world.pass(60_000);
     expect(atBen.statuses).toEqual([refusals.NOT_A_WRITER.code]);
-    atAna.slipIn(ana, forged);
-    atCem.slipIn(cem, forged);
+    slipIn(atAna, ana, notebook, forged);
+    slipIn(atCem, cem, notebook, forged);
     await world.pass(60_000);
     for (const person of [ana, cem]) {
       expect(reasons(person)).toEqual(["its author may not write here"]);
@@ -212,7 +139,7 @@ describe("a relay that helps one against the others", { timeout: 60_000 }, () =>
     if (later === undefined) throw new Error("Ana has written under the new key");
     expect(ben.space(notebook).authority.epoch).toBe(1);
 
-    atBen.slipIn(ben, later);
+    slipIn(atBen, ben, notebook, later);
     await world.settle();
     const before = atBen.pushed.length;
     await ben.write(note, " secret");
