@@ -134,7 +134,7 @@ export class Materialiser {
     const { clock, store, moved } = this.#ports;
     const startedAt = clock.now();
     const done = new Set<string>();
-    const slice = this.#readable(docs.slice(0, aheadNotes)).slice(0, sliceNotes);
+    const slice = this.#readable(docs.slice(0, aheadNotes));
     store.transaction(() => {
       for (const doc of slice) {
         if (done.size > 0 && clock.now() - startedAt >= sliceMs) break;
@@ -157,16 +157,16 @@ export class Materialiser {
     const { refused, changes } = this.#ports.store;
     const isUnannounced = (doc: Uint8Array): boolean =>
       refused.appliedUpTo(doc) < changes.lastRowOf(doc) && !refused.isTried(doc);
-    const first = docs.findIndex(isUnannounced);
-    if (first < 0) return docs;
-    if (first > 0) return docs.slice(0, first);
+    const slice = docs.slice(0, sliceNotes);
+    const first = slice.findIndex(isUnannounced);
+    if (first !== 0) return first < 0 ? slice : slice.slice(0, first);
     this.#ports.store.transaction(() => {
       for (const doc of docs.filter(isUnannounced)) {
         refused.trying(doc, new Uint8Array(0));
         this.#announced.set(toHex(doc), doc);
       }
     });
-    return docs;
+    return slice;
   }
 
   #readOne(documents: DeviceDocuments, doc: Uint8Array): void {

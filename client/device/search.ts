@@ -46,8 +46,8 @@ const lookAfterMs = 50;
 /** A slice of work ends after so long: typing waits for one at most. */
 const sliceMs = 8;
 /** What one commit of the index holds at most. */
-const groupNotes = 8;
-const groupCharacters = 16_000;
+const groupNotes = 16;
+const groupCharacters = 32_000;
 /** No space, or files that fail: it is tried again after this. */
 const restMs = 60_000;
 /** An index that is damaged again and again has another cause than an accident. */

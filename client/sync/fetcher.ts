@@ -365,11 +365,12 @@ export class Fetcher {
   ): { readonly changes: readonly Uint8Array[]; readonly stranger: boolean } {
     const { space } = run;
     const changes: Uint8Array[] = [];
+    const { pos: readUpTo } = space.cursor;
     while (pull.items.length > 0 && this.#ports.clock.now() < until) {
       const [item] = pull.items;
       if (item === undefined) break;
       const snapshot = snapshotIn(item, pull);
-      if (item.pos > space.cursor.pos) pull.ahead = Math.min(pull.ahead, item.pos);
+      if (item.pos > readUpTo) pull.ahead = Math.min(pull.ahead, item.pos);
       else if (snapshot !== null) {
         if (pull.read === null) this.#read(run, pull, snapshot, item.pos);
         if (pull.read === null) break;

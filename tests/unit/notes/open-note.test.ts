@@ -142,7 +142,7 @@ describe("typing alone", () => {
 });
 
 describe("typing beside somebody else", () => {
-  it("commits the first keystroke at once, then once every 60 ms", async () => {
+  it("commits the first keystroke at once, then once every 55 ms", async () => {
     const opened = await openForTest();
     opened.note.setPresent(true);
     type(opened, "a");
@@ -153,7 +153,7 @@ describe("typing beside somebody else", () => {
       type(opened, "b");
     }
     expect(opened.journal.changes).toHaveLength(3);
-    await opened.timers.advance(60);
+    await opened.timers.advance(55);
     expect(opened.journal.changes).toHaveLength(4);
     expect(opened.handle.doc().body).toBe("a" + "b".repeat(12));
     expect(opened.journal.drafts).toHaveLength(0);
