@@ -123,6 +123,16 @@ export class Outbox {
       .map(sealedEntry);
   }
 
+  /** Up to `most` of {@link sealed}, those whose counters follow `after`: together they may be larger than memory. */
+  sealedAfter(space: Uint8Array, after: number, most: number): SealedEntry[] {
+    return this.#sqlite
+      .all<SealedRow>(
+        `SELECT space, ctr, entry_id, doc, hashes, bytes FROM sealed WHERE space = ? AND ctr > ? ORDER BY ctr LIMIT ?`,
+        [space, after, most],
+      )
+      .map(sealedEntry);
+  }
+
   /**
    * The relay keeps the entry at `pos`: its changes get that position and leave the queue. False if the entry is
    * unknown here; repeating is safe.

@@ -13,6 +13,8 @@ import type { Space } from "./space.ts";
 
 /** Room for header, heads, padding (12 %) and signature beside the changes themselves. */
 const shareForChanges = 0.75;
+/** What waits after a long time offline is read from the store in pieces: a push takes the first megabyte of it. */
+const sealedAtOnce = 32;
 
 /**
  * Seals what waits in a space, oldest first, and commits the sealed bytes with their counters
@@ -59,12 +61,19 @@ export function nextBatch(
   const batch: SealedEntry[] = [];
   let size = 0;
   let tookBack = false;
-  for (const row of store.outbox.sealed(space.id)) {
-    if (batch.length >= mostEntries || size + row.bytes.length > mostBytes) break;
-    if (isWhole(row)) {
-      batch.push(row);
-      size += row.bytes.length + 4;
-    } else tookBack = store.outbox.unseal(space.id, row.entryId);
+  for (let after = 0; ;) {
+    const rows = store.outbox.sealedAfter(space.id, after, sealedAtOnce);
+    for (const row of rows) {
+      if (batch.length >= mostEntries || size + row.bytes.length > mostBytes) {
+        return { batch, tookBack };
+      }
+      if (isWhole(row)) {
+        batch.push(row);
+        size += row.bytes.length + 4;
+      } else if (store.outbox.unseal(space.id, row.entryId)) tookBack = true;
+      after = row.ctr;
+    }
+    if (rows.length < sealedAtOnce) break;
   }
   return { batch, tookBack };
 }

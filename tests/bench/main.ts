@@ -7,11 +7,11 @@ import { benchRelay } from "./relay.ts";
 import { benchStore } from "./store.ts";
 import { benchSync } from "./sync.ts";
 
-const benches: Record<string, () => Promise<readonly Measurement[]>> = {
-  store: benchStore,
-  relay: benchRelay,
-  latency: benchLatency,
-  editor: benchEditor,
+const benches: Record<string, () => AsyncIterable<Measurement>> = {
+  store: () => atOnce(benchStore()),
+  relay: () => atOnce(benchRelay()),
+  latency: () => atOnce(benchLatency()),
+  editor: () => atOnce(benchEditor()),
   sync: benchSync,
 };
 
@@ -28,7 +28,11 @@ console.log(`Node ${process.version}, ${cpus().length} cores. Compare ratios wit
 for (const [name, bench] of Object.entries(benches)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   console.log(`\n${name}`);
-  for (const row of await bench()) console.log(`  ${format(row)}`);
+  for await (const row of bench()) console.log(`  ${format(row)}`);
+}
+
+async function* atOnce(rows: Promise<readonly Measurement[]>): AsyncIterable<Measurement> {
+  yield* await rows;
 }
 
 function format({ name, ms, perSecond, ratio, note, budget }: Measurement): string {

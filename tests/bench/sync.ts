@@ -14,7 +14,8 @@ import type { Bench, Contender } from "./sync/contender.ts";
 import { benchArrival, benchReconnection } from "./sync/many-notes.ts";
 import { benchTypingAcross } from "./sync/typing-across.ts";
 
-export async function benchSync(): Promise<Measurement[]> {
+/** Row by row, since it takes a while. */
+export async function* benchSync(): AsyncIterable<Measurement> {
   const root = mkdtempSync(join(process.env["SEALEAF_BENCH_DIR"] ?? tmpdir(), "sealeaf-bench-"));
   const built = await buildRelay();
   let directories = 0;
@@ -28,12 +29,10 @@ export async function benchSync(): Promise<Measurement[]> {
     },
   };
   try {
-    return [
-      ...(await benchTypingAcross(bench)),
-      ...(await benchArrival(bench)),
-      ...(await benchReconnection(bench)),
-      ...(await benchColdNote(bench)),
-    ];
+    yield* await benchTypingAcross(bench);
+    yield* await benchArrival(bench);
+    yield* await benchReconnection(bench);
+    yield* await benchColdNote(bench);
   } finally {
     built.remove();
     rmSync(root, { recursive: true });
