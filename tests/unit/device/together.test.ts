@@ -74,7 +74,14 @@ describe("a shared notebook", { timeout: 60_000 }, () => {
     const { link } = await ana.device.share(notebook, "edit");
     await settled(ana);
     expect(link.startsWith(relay.httpUrl)).toBe(true);
-    const preview = { notebook, name: "Camping", from: "Ana", role: "edit", notes: 1 };
+    const preview = {
+      notebook,
+      name: "Camping",
+      from: "Ana",
+      role: "edit",
+      notes: 1,
+      single: false,
+    };
     expect(await ben.device.previewLink(link)).toEqual({ ...preview, alreadyJoined: false });
     expect(await ben.device.join(link)).toEqual({ notebook });
     expect(await ben.device.join(link)).toEqual({ notebook });
