@@ -146,6 +146,37 @@ describe("a new device", { timeout: 60_000 }, () => {
     expect(await missing()).toBe(0);
   });
 
+  it("reads the lists of all notebooks before it fetches a note of any", async () => {
+    await using writer = await setupWriter(3);
+    for (const name of ["Second", "Third"]) {
+      const { id: notebook } = await writer.device.createNotebook(name);
+      await writer.device.createNote({ notebook, title: `In ${name}` });
+    }
+    expect(await writer.device.settled(patienceMs)).toBe(true);
+    const watched = new Watched();
+    await using fresh = await setupDevice({
+      relayUrl: relay.url,
+      fresh: true,
+      dial: watched.dial,
+    });
+    await fresh.device.restore(writer.words);
+    await eventually(fresh.device, async () => (await fresh.device.notes()).length === 5);
+    expect(await fresh.device.settled(patienceMs)).toBe(true);
+    const asked = watched.sent.flatMap(({ type }) =>
+      type === "list" || type === "pullDocument" ? [type] : [],
+    );
+    // The vault is the first, and says which notebooks there are.
+    expect(asked.slice(0, 6)).toEqual([
+      "list",
+      "pullDocument",
+      "list",
+      "list",
+      "list",
+      "pullDocument",
+    ]);
+    expect(asked.lastIndexOf("list")).toBe(4);
+  });
+
   it("goes on where it was killed, and asks for nothing twice that it has", async () => {
     await using writer = await setupWriter(60);
     const watched = new Watched();

@@ -94,6 +94,7 @@ async function setupUnread(count: number, body = "A line.\n") {
     failures,
     materialiser,
     loaded,
+    store,
     [Symbol.asyncDispose]: () => fixture[Symbol.asyncDispose](),
   };
 }
@@ -119,6 +120,20 @@ describe("notes that nobody has open", { timeout: 60_000 }, () => {
     expect(list.titles).toEqual(docs.map((_, number) => `Note ${number}`));
     expect(search.titles).toEqual(list.titles);
     expect(failures).toEqual([]);
+  });
+
+  it("are announced to the next process before they are loaded, many at once, and taken back by closing", async () => {
+    await using unread = await setupUnread(40);
+    const { docs, materialiser, timers, background, store } = unread;
+    materialiser.add(new Remembering(docs));
+    const announced = (): Set<string> =>
+      new Set(store.refused.interrupted().map(({ doc }) => toHex(doc)));
+    materialiser.soon();
+    timers.advance(60_000);
+    await background.settled();
+    expect(announced()).toEqual(new Set(docs.slice(16).map(toHex)));
+    materialiser.close();
+    expect(announced()).toEqual(new Set());
   });
 
   it("wait anew whenever something is typed", async () => {
