@@ -10,7 +10,7 @@ import {
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { WebSocket } from "ws";
-import { nobleEd25519, type Ed25519 } from "#client/crypto/ed25519.ts";
+import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import type { Automerge } from "#client/device/index-document.ts";
 import type { Dial, Timers } from "#client/sync/ports.ts";
 import { maxMessageBytes, subprotocol } from "#relay/protocol/limits.ts";
@@ -50,18 +50,20 @@ export function nodeEd25519(): Ed25519 {
     keys.set(name, key);
     return key;
   };
+  const privateKeyOf = (seed: Uint8Array): KeyObject =>
+    remember(privateKeys, seed, () =>
+      createPrivateKey({
+        key: Buffer.concat([privatePrefix, seed]),
+        format: "der",
+        type: "pkcs8",
+      }),
+    );
   return {
-    publicKey: (seed) => nobleEd25519.publicKey(seed),
-    sign: (seed, message) => {
-      const key = remember(privateKeys, seed, () =>
-        createPrivateKey({
-          key: Buffer.concat([privatePrefix, seed]),
-          format: "der",
-          type: "pkcs8",
-        }),
-      );
-      return new Uint8Array(sign(null, message, key));
+    publicKey: (seed) => {
+      const exported = createPublicKey(privateKeyOf(seed)).export({ format: "der", type: "spki" });
+      return new Uint8Array(exported.subarray(publicPrefix.length));
     },
+    sign: (seed, message) => new Uint8Array(sign(null, message, privateKeyOf(seed))),
     verify: (publicKey, message, signature) => {
       if (publicKey.length !== 32 || signature.length !== 64) return false;
       const key = remember(publicKeys, publicKey, () =>

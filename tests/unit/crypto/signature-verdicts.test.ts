@@ -68,3 +68,13 @@ describe("a signature (attack 67)", () => {
     }
   });
 });
+
+describe("one seed", () => {
+  it("is the same key and signs the same, whichever library is asked", () => {
+    for (let number = 0; number < 50; number += 1) {
+      const one = bytesNamed(`seed ${number}`, 32);
+      expect(nodeEd25519().publicKey(one)).toEqual(nobleEd25519.publicKey(one));
+      expect(nodeEd25519().sign(one, message)).toEqual(nobleEd25519.sign(one, message));
+    }
+  });
+});
