@@ -1,5 +1,5 @@
 /** Turning waiting changes into sealed entries: few entries of many changes, each under the limit. */
-import { parseChanges, type Change } from "#crdt-store/chunks.ts";
+import { parseChanges, topologicalOrder, type Change } from "#crdt-store/chunks.ts";
 import type { SealedEntry } from "#crdt-store/outbox.ts";
 import type { Store } from "#crdt-store/store.ts";
 import { concat, equal, toHex } from "#relay/protocol/bytes.ts";
@@ -83,16 +83,18 @@ function isWhole({ bytes, ctr, entryId }: SealedEntry): boolean {
   return parsed.ok && parsed.value.ctr === ctr && equal(parsed.value.entryId, entryId);
 }
 
+/** What each follows goes before it: what was packed stands in the journal behind what came later. */
 function changesOf(
   store: Store,
   doc: Uint8Array,
   hashes: readonly Uint8Array[],
 ): readonly Change[] {
-  return store.changes.some(doc, hashes).flatMap((row) => {
+  const changes = store.changes.some(doc, hashes).flatMap((row) => {
     const parsed = parseChanges(row.bytes);
     if (parsed.type === "failed") throw new Error("the journal returned a damaged change");
     return parsed.changes;
   });
+  return topologicalOrder(changes);
 }
 
 /**

@@ -219,18 +219,11 @@ export class PutBack {
 
   /** Documents that came with a past, under nobody's signature, which no entry in the relay's log has brought. */
   #lostPasts(space: Space): readonly Uint8Array[] {
-    const { documents, changes } = this.#ports.store;
-    return documents
+    const { store } = this.#ports;
+    return store.documents
       .ofSpace(space.id)
       .map(({ doc }) => doc)
-      .filter((doc) =>
-        changes
-          .unplaced(doc)
-          .some(
-            ({ local, signer, actor, seq }) =>
-              !local && signer === null && documents.nextHead(doc, actor, seq) === null,
-          ),
-      );
+      .filter((doc) => hasUnplacedPast(store, doc));
   }
 
   #giveBack(space: Space, missing: readonly MissingOf[], onlyOwn: boolean): void {
@@ -262,6 +255,16 @@ const noSpace = new Uint8Array(0);
 interface MissingOf {
   readonly doc: Uint8Array;
   readonly changes: readonly UnplacedChange[];
+}
+
+/** Whether no relay is known to have some of what a document came with, which stands under nobody's signature. */
+export function hasUnplacedPast({ changes, documents }: Store, doc: Uint8Array): boolean {
+  return changes
+    .unplaced(doc)
+    .some(
+      ({ local, signer, actor, seq }) =>
+        !local && signer === null && documents.nextHead(doc, actor, seq) === null,
+    );
 }
 
 /**

@@ -24,6 +24,7 @@ import { judgeEntry, type Verdict, type VouchedChange } from "./intake.ts";
 import { judgeSnapshot, type VouchedDocument } from "./snapshots.ts";
 import { loadKeep } from "./keep.ts";
 import type { Clock } from "./ports.ts";
+import { hasUnplacedPast } from "./put-back.ts";
 import type { DisplacedRecord, Space } from "./space.ts";
 
 export type LogItem = Data["items"][number];
@@ -319,7 +320,9 @@ export class Receiver {
     const { docId, entryId } = entry;
     const nothing = { docId, entryId, changes: [], control: false };
     const { changes, missingChanges } = this.#store;
-    if (!changes.knows(docId) || missingChanges.countOf(docId) > 0) {
+    const isNeeded = !changes.knows(docId) || missingChanges.countOf(docId) > 0;
+    // A relay that had lost what the document came with is given it back by this, or is not: it is looked at.
+    if (isNeeded || hasUnplacedPast(this.#store, docId)) {
       this.#leaveOut(space, entry, pos);
       return nothing;
     }

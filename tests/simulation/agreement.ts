@@ -12,9 +12,10 @@ export function tellSpace(store: Store, id: Uint8Array): string {
     .flatMap(({ doc }) => {
       // Whatever a device has packed and whatever it has not.
       const rows = store.changes.ofDocument(doc).map(({ hash }) => hash);
-      const { pos, unplaced } = positions.get(toHex(doc)) ?? { pos: null, unplaced: 0 };
+      // Where a change stands is told by whichever entry or snapshot brought it: there may be several.
+      const { unplaced } = positions.get(toHex(doc)) ?? { unplaced: 0 };
       return [
-        `document ${toHex(doc)} at ${pos}, ${unplaced} not there`,
+        `document ${toHex(doc)}, ${unplaced} not there`,
         ...[...rows, ...store.changes.packedHashes(doc)].map(
           (hash) => `change ${toHex(doc)} ${toHex(hash)}`,
         ),

@@ -1,6 +1,7 @@
 /** A note that was moved brought its past along in a snapshot. A relay that lost that gets it again from whoever holds it. */
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { parseDocumentId } from "#crdt-store/document-id.ts";
+import { equal } from "#relay/protocol/bytes.ts";
 import { MemoryRelayDisk } from "#tests/support/memory-relay-store.ts";
 import { loadEngines, type Engines, type SimDevice, type World } from "#tests/support/world.ts";
 import { append, bodyOf, deviceOf, storeOf, threeDevices } from "./three-devices.ts";
@@ -72,6 +73,12 @@ describe("the past of a moved note, which nobody can sign again,", () => {
         expect(storeOf(sim).inbox.quarantined()).toEqual([]);
         expect((await deviceOf(sim).status()).word).toBe("up-to-date");
       }
+      // The second look found it there.
+      const kept = [...relay.disk.spaces.values()].flatMap(({ snapshots }) => [
+        ...snapshots.values(),
+      ]);
+      const doc = parseDocumentId(moved);
+      expect(kept.filter(({ docId }) => doc !== undefined && equal(docId, doc))).toHaveLength(1);
       await append(newcomer, moved, " five");
       await timeline.advance(20_000);
       for (const sim of left) expect(await bodyOf(sim, moved)).toBe(`${text} five`);

@@ -86,9 +86,10 @@ function write(changes: number, characters: number): Automerge.Doc<Text> {
   return doc;
 }
 
-function queue(doc: Automerge.Doc<Text>): void {
-  const changes = parsedChanges(Automerge.getAllChanges(doc));
-  const [root] = changes;
+function queue(doc: Automerge.Doc<Text>, order: "in order" | "backwards" = "in order"): void {
+  const made = parsedChanges(Automerge.getAllChanges(doc));
+  const [root] = made;
+  const changes = order === "backwards" ? made.toReversed() : made;
   if (root === undefined) throw new Error("a document has changes");
   store.documents.add({
     doc: docId,
@@ -152,6 +153,14 @@ describe("what waits", () => {
       expect(judgeEntry(entry, ix + 3, space)).toMatchObject({ type: "good" });
       // The origin travels with the root, and only with it.
       expect(payload.origin !== null).toBe(ix === 0);
+    }
+  });
+
+  it("goes with what it follows first, in whatever order the journal has it", () => {
+    queue(write(12, 600), "backwards");
+    sealWaiting(store, space, random, entryBytes, 256);
+    for (const [ix, { entry }] of sealed().entries()) {
+      expect(judgeEntry(entry, ix + 3, space)).toMatchObject({ type: "good" });
     }
   });
 
