@@ -452,8 +452,8 @@ export function judgeCertificate(
   if (authority.deleted) return "SPACE_DELETED";
   const ix = indexOfCapability(authority, certificate.capPub);
   const capability = ix === null ? undefined : authority.capabilities[ix];
+  // Of one that was removed, too: whose device wrote what has to be told again by a relay that had lost it (RIGHT-3).
   if (capability === undefined || capability.kind === capabilityKinds.link) return "NOT_A_WRITER";
-  if (roleOf(authority, certificate.capPub) === roles.none) return "NOT_A_WRITER";
   if (!isSoundSigningKey(certificate.devPub)) return "BAD_CONTROL";
   let inUse = 0;
   for (const { capPubs, usedAt } of state.devices.values()) {

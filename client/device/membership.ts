@@ -7,8 +7,10 @@ import type { Store } from "#crdt-store/store.ts";
 import { isAdmin, roleOf, type Authority } from "#relay/protocol/authority.ts";
 import { equal, toHex } from "#relay/protocol/bytes.ts";
 import {
+  capabilityKinds,
   roles,
   type GrantBody,
+  type JoinBody,
   type RoleCode,
   type RotateBody,
   type SignedControl,
@@ -133,6 +135,8 @@ export class Membership {
     switch (body.type) {
       case "grant":
         return this.#grantAnew(space, body, authority);
+      case "join":
+        return this.#admitAnew(space, signed.record.signerPub, body, authority);
       case "rotate":
         return this.#rotateAnew(space, body, authority);
       case "delete":
@@ -143,22 +147,57 @@ export class Membership {
         this.setDeleted(space, deleted);
         return true;
       }
-      case "join":
-        return true; // never queued: it needs the relay's answer
     }
   }
 
-  #grantAnew(space: Space, body: GrantBody, { keyCommit }: Authority): boolean {
+  #grantAnew(space: Space, body: GrantBody, then: Authority): boolean {
     const known = capabilityOf(space.authority, body.signPub);
     if (known !== undefined && known.role >= body.role) return true;
     if (known?.role === roles.none || !mayAdminister(space)) return false;
+    this.grant(space, { ...body, meta: this.#metaOf(space, body.meta, then) });
+    return true;
+  }
+
+  /**
+   * Somebody who came by a link before the relay lost that: let in anew by whoever may, as long as the link still lets people
+   * in. A link for so many people is one of them poorer, which only its own records count: it ends where it was the last.
+   */
+  #admitAnew(space: Space, linkPub: Uint8Array, body: JoinBody, then: Authority): boolean {
+    if (capabilityOf(space.authority, body.signPub) !== undefined) return true;
+    const link = capabilityOf(space.authority, linkPub);
+    const isOpen =
+      link !== undefined &&
+      link.role !== roles.none &&
+      (link.maxJoins === 0 || link.joins < link.maxJoins);
+    // Who may not manage it has no say in this; those who may see to it.
+    if (!mayAdminister(space)) return true;
+    if (!isOpen) return false;
+    this.grant(space, {
+      signPub: body.signPub,
+      boxPub: body.boxPub,
+      role: link.role,
+      kind: capabilityKinds.person,
+      notAfter: 0,
+      maxJoins: 0,
+      meta: this.#metaOf(space, body.meta, then),
+    });
+    // The relay did not take them while it did not know who gave them.
+    for (const dev of space.devicesOf(body.signPub)) {
+      this.#store.spaces.unpushCertificatesOf(space.id, dev);
+    }
+    const isLast = link.maxJoins !== 0 && link.joins + 1 >= link.maxJoins;
+    if (isLast) this.renewKeys(space, [{ signPub: linkPub, role: roles.none }]);
+    return true;
+  }
+
+  /** What a record says of whom it lets in; nothing where its key is not here. */
+  #metaOf(space: Space, sealed: Uint8Array, { keyCommit }: Authority): Uint8Array {
     // The key of that time may be one of ours that came to nothing.
     const then = this.#store.spaces
       .keys(space.id)
       .find((row) => keyCommit !== null && equal(row.keyCommit, keyCommit));
-    const meta = then === undefined ? null : openMeta(space.id, then.key, body.meta);
-    this.grant(space, { ...body, meta: meta ?? new Uint8Array(0) });
-    return true;
+    const meta = then === undefined ? null : openMeta(space.id, then.key, sealed);
+    return meta ?? new Uint8Array(0);
   }
 
   #rotateAnew(space: Space, body: RotateBody, authority: Authority): boolean {

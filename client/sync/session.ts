@@ -4,6 +4,7 @@
  */
 import type { SealedEntry } from "#crdt-store/outbox.ts";
 import { equal, toHex } from "#relay/protocol/bytes.ts";
+import { indexOfCapability, roleOf } from "#relay/protocol/authority.ts";
 import { parseControl, roles } from "#relay/protocol/control.ts";
 import { chainNext, chainTag } from "#relay/protocol/domain.ts";
 import { refusalClass, refusals } from "#relay/protocol/errors.ts";
@@ -110,6 +111,10 @@ interface SpaceRun {
   retries: number;
   /** A snapshot's blob is on its way. */
   uploading: boolean;
+  /** Since when the log does not have this person any more, without a word that they were removed; null while it does. */
+  outSince: number | null;
+  /** Cancels the end of their access. */
+  doubtDue: (() => void) | null;
 }
 
 const nothingTold: ToldHead = { head: 0, chain: new Uint8Array(32) };
@@ -121,6 +126,8 @@ const mostPushBytes = maxMessageBytes - (64 << 10);
 const inconsistentMs = 86_400_000;
 /** After a refusal that will pass, the next try. */
 const pushAgainMs = 5_000;
+/** So long an administrator has to let in again whom a relay's loss has put out. */
+const letInAgainMs = 60_000;
 /** A stuck space is tried again after so long, each time twice as long, at most every five minutes. */
 const firstStuckMs = 10_000;
 const longestStuckMs = 300_000;
@@ -350,6 +357,7 @@ export class SyncSession {
       run.presence.leave();
       run.witness.stop();
       run.wanted.stop();
+      run.doubtDue?.();
     }
     this.#putBack.stop();
     this.#covers.stop();
@@ -380,6 +388,8 @@ export class SyncSession {
       retryDue: null,
       retries: 0,
       uploading: false,
+      outSince: null,
+      doubtDue: null,
     };
     this.#runs.set(space.hex, run);
     this.#covers.resume(space);
@@ -394,6 +404,7 @@ export class SyncSession {
     run.presence.close();
     this.#unsubscribe(run);
     run.retryDue?.();
+    run.doubtDue?.();
     this.#runs.delete(space.hex);
   }
 
@@ -785,7 +796,12 @@ export class SyncSession {
       // What a capability may not certify any more, somebody else's or a former one of ours, is not to be insisted on.
       const inUse = run.space.capability?.sign.publicKey;
       const isOurs = inUse !== undefined && equal(first.cap, inUse);
-      const isGivenUp = status !== 0 && !(isOurs && equal(first.dev, run.space.device.publicKey));
+      // Of one whose record is on its way the relay will know.
+      const isAwaited =
+        status === refusals.NOT_A_WRITER.code &&
+        roleOf(run.space.authority, first.cap) > roles.none;
+      const isOwn = isOurs && equal(first.dev, run.space.device.publicKey);
+      const isGivenUp = status !== 0 && !isOwn && !isAwaited;
       if (status === 0 || (isGivenUp && refusalClass(status) !== "retry")) {
         store.spaces.markCertificatePushed(run.space.id, first.dev, first.cap);
         if (waiting.length > 1) {
@@ -836,12 +852,13 @@ export class SyncSession {
       if (isWhole) this.#placesTold.add(space.hex);
       if (isWhole && end < space.confirmedSeq) this.#putBack.controlLost(space, end);
       this.#listener.members(space);
-      this.#spaceEvent(run, this.#accessIn(space));
+      this.#doubtAccess(run);
+      this.#spaceEvent(run, this.#accessIn(run));
     });
   }
 
   /** What the control log of a space, read to its end, means for this device. */
-  #accessIn(space: Space): SpaceEvent {
+  #accessIn({ space, outSince }: SpaceRun): SpaceEvent {
     const { isMiskeyed, authority, role } = space;
     if (isMiskeyed) {
       this.#listener.miskeyed(space);
@@ -849,7 +866,8 @@ export class SyncSession {
     }
     if (authority.deleted && role !== roles.none) return { type: "control-closed" };
     // Whoever ended their own access knows the key, having made it.
-    return { type: "control-received", found: true, keyed: role !== roles.none };
+    const mayComeBack = outSince !== null && this.#ports.clock.now() - outSince < letInAgainMs;
+    return { type: "control-received", found: true, keyed: role !== roles.none || mayComeBack };
   }
 
   #subscribe(run: SpaceRun): void {
@@ -1156,6 +1174,25 @@ export class SyncSession {
     else this.#listener.progress();
   }
 
+  /**
+   * A relay that lost its log may have another record where this person was let in, and no rotation says so. An administrator
+   * may let them in again meanwhile; else access has ended.
+   */
+  #doubtAccess(run: SpaceRun): void {
+    const { clock, timers } = this.#ports;
+    if (!isPutOut(run.space)) {
+      run.outSince = null;
+      return;
+    }
+    run.outSince ??= clock.now();
+    run.doubtDue ??= timers.after(letInAgainMs, () => {
+      run.doubtDue = null;
+      if (!isPutOut(run.space) || !run.state.subscribed) return;
+      this.#unsubscribe(run);
+      this.#link.attempt(() => this.#spaceEvent(run, { type: "rekeyed" }));
+    });
+  }
+
   #inTrouble(run: SpaceRun, trouble: SpaceEvent): void {
     if (trouble.type === "epoch-withheld") this.#unsubscribe(run);
     this.#spaceEvent(run, trouble);
@@ -1164,9 +1201,19 @@ export class SyncSession {
   /** Members, roles or keys have changed, and with them perhaps what was to be written here. */
   #controlTakenIn(run: SpaceRun): void {
     this.#listener.members(run.space);
+    this.#doubtAccess(run);
     if (this.#work(run).controlQueued) this.#spaceEvent(run, { type: "control-queued" });
     this.#spaceEvent(run, { type: "changes-waiting" });
   }
+}
+
+/** Whether the log neither has this person nor says that they were removed. */
+function isPutOut({ capability, authority, readToken }: Space): boolean {
+  return (
+    capability !== null &&
+    readToken !== null &&
+    indexOfCapability(authority, capability.sign.publicKey) === null
+  );
 }
 
 /** Whether the first record that waits would end a right by which a certificate that waits, too, is given. */

@@ -347,6 +347,69 @@ describe("what comes after a loss at a place where something else stood before",
   });
 });
 
+describe("somebody who was let in before a loss that another record took the place of", () => {
+  it("is let in again by an administrator who knew of it, and a link for one is spent as before", async () => {
+    const made = new World({ seed: "let in", engines, encrypted: false, secrets: [] });
+    world = made;
+    const { timeline, relay, network } = made;
+    await relay.start();
+    const one = made.addDevice("one");
+    const words = one.open().create().join(" ");
+    await timeline.advance(2_000);
+    const other = made.addDevice("other");
+    other.open();
+    await timeline.advance(2_000);
+    await during(made, deviceOf(other).restore(words));
+    await timeline.advance(20_000);
+    const [notebook] = await deviceOf(one).notebooks();
+    if (notebook === undefined) throw new Error("no notebook");
+    const forOne = deviceOf(one).share(notebook.id, "edit", { maxJoins: 1 });
+    await during(made, forOne);
+    const copy = relay.disk.copy();
+    network.part("other", "refuse");
+    const guest = made.addDevice("guest");
+    guest.open().create();
+    await timeline.advance(2_000);
+    // Before the link's end is written.
+    const joined = deviceOf(guest).join((await forOne).link);
+    await during(made, joined);
+    const { id: early } = await deviceOf(guest).createNote({
+      notebook: notebook.id,
+      title: "Eggs",
+      body: "before",
+    });
+    await timeline.advance(2_000);
+    for (const name of ["one", "guest"]) network.part(name, "refuse");
+    const elsewhere = deviceOf(other).share(notebook.id, "read");
+    await during(made, elsewhere);
+
+    relay.crash();
+    relay.disk = copy;
+    await relay.start();
+    network.join("other");
+    await timeline.advance(20_000);
+    for (const name of ["guest", "one"]) network.join(name);
+    await timeline.advance(120_000);
+    const { id: late } = await deviceOf(guest).createNote({
+      notebook: notebook.id,
+      title: "Eggs",
+      body: "after",
+    });
+    await timeline.advance(60_000);
+    for (const sim of [one, other, guest]) {
+      expect((await deviceOf(sim).readNote(early)).body).toBe("before");
+      expect((await deviceOf(sim).readNote(late)).body).toBe("after");
+      expect((await deviceOf(sim).status()).word).toBe("up-to-date");
+      expect(sim.running?.store.inbox.quarantined()).toEqual([]);
+    }
+    const { links } = await deviceOf(one).sharing(notebook.id);
+    expect(links.map(({ role, state }) => `${role} ${state}`)).toEqual([
+      "edit revoked",
+      "read live",
+    ]);
+  });
+});
+
 /** Lets virtual time pass until the work is done; fails with it. */
 async function during(made: World, work: Promise<unknown>): Promise<void> {
   work.catch(() => {}); // awaited below, when its time has passed
