@@ -155,6 +155,12 @@ CREATE TABLE tail (
   doc BLOB PRIMARY KEY, space BLOB NOT NULL, entries INTEGER NOT NULL, bytes INTEGER NOT NULL,
   snapshot_bytes INTEGER NOT NULL) WITHOUT ROWID;
 `);
+    // How far another device of this person has read each space, as the vault says.
+    sqlite.script(`
+CREATE TABLE space_witness (
+  space BLOB PRIMARY KEY, pos INTEGER NOT NULL, at INTEGER NOT NULL, met INTEGER NOT NULL,
+  chain_tag BLOB NOT NULL) WITHOUT ROWID;
+`);
     // Snapshots by others that are to be compared with what is here, also after a restart.
     sqlite.script(`
 CREATE TABLE passed_snapshot (

@@ -27,6 +27,7 @@ import { migrations } from "./schema.ts";
 import { Refused } from "./refused.ts";
 import { Settings } from "./settings.ts";
 import { Snapshots, type Snapshot } from "./snapshots.ts";
+import { SpaceWitnesses } from "./space-witnesses.ts";
 import { Spaces } from "./spaces.ts";
 import { Sqlite } from "./sqlite.ts";
 import { measureUse, unusedBytes, type StorageUse } from "./storage-use.ts";
@@ -63,6 +64,7 @@ export class Store {
   readonly tails: Tails;
   readonly inbox: Inbox;
   readonly spaces: Spaces;
+  readonly spaceWitnesses: SpaceWitnesses;
   readonly documents: Documents;
   readonly drafts: Drafts;
   readonly notes: NotesIndex;
@@ -101,6 +103,7 @@ export class Store {
     this.tails = new Tails(sqlite);
     this.outbox = new Outbox(sqlite, this.changes);
     this.spaces = new Spaces(sqlite);
+    this.spaceWitnesses = new SpaceWitnesses(sqlite);
     this.documents = new Documents(sqlite);
     this.drafts = new Drafts(sqlite);
     this.notes = new NotesIndex(sqlite, now);

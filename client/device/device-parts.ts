@@ -44,6 +44,7 @@ import { RelayEnquiry } from "./relay-enquiry.ts";
 import { syncStatus } from "./relay-status.ts";
 import { Renewal } from "./renewal.ts";
 import { Retention } from "./retention.ts";
+import { RollbackWitnesses } from "./rollback-witnesses.ts";
 import { Search } from "./search.ts";
 import { Shelf } from "./shelf.ts";
 import { defaultSnapshotLimits, SnapshotMaker } from "./snapshot-maker.ts";
@@ -92,6 +93,7 @@ export interface DeviceParts {
   readonly authors: Authors;
   readonly admission: Admission;
   readonly words: RecoveryWords;
+  readonly witnesses: RollbackWitnesses;
   readonly ownDevices: OwnDevices;
   readonly deviceLinks: DeviceLinks;
   readonly renewal: Renewal;
@@ -221,6 +223,7 @@ export function assembleParts(ports: DevicePorts): DeviceParts {
     authors,
     admission,
     words: new RecoveryWords(ports),
+    witnesses: new RollbackWitnesses(parts),
     ownDevices: new OwnDevices(parts),
     deviceLinks: new DeviceLinks(managing),
     renewal,

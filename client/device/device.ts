@@ -127,7 +127,9 @@ export class Device implements DeviceApi {
     this.#parts.materialiser.soon();
     this.#parts.compaction.soon();
     this.#parts.retention.begin();
-    if (this.#ports.connect === "always") this.#parts.keyCare.begin();
+    if (this.#ports.connect !== "always") return;
+    this.#parts.keyCare.begin();
+    this.#parts.witnesses.begin();
   }
 
   #storageChanged(isFull: boolean): void {
@@ -172,6 +174,7 @@ export class Device implements DeviceApi {
     this.#parts.renewal.close();
     this.#parts.deviceLinks.close();
     this.#parts.keyCare.close();
+    this.#parts.witnesses.close();
     this.#parts.events.close();
     this.#parts.opener.close();
     await this.#parts.trying.close();

@@ -12,6 +12,7 @@ import { isRelayAddress, longestRelayAddress } from "#client/crypto/link.ts";
 import type { DeviceKey } from "./device-entry.ts";
 import type { FormerKey } from "./former-access.ts";
 import type { RenewalKey } from "./renewal-request.ts";
+import type { WitnessKey } from "./space-witness.ts";
 
 export type Automerge = typeof AutomergeModule;
 
@@ -85,6 +86,8 @@ export interface VaultIndex {
   [parent: ParentKey]: Uint8Array;
   /** A notebook that has a new home → the id of the space there. For the same reason. */
   [home: SuccessorKey]: Uint8Array;
+  /** How far a device of this person has read a notebook, space-witness.ts. For the same reason. */
+  [witness: WitnessKey]: Uint8Array;
   /** The person's own hue → {@link packColour}. */
   personColour?: Uint8Array;
   /** A link made by this person, its capability in hex → {@link packOwnLink}. */

@@ -43,7 +43,7 @@ export class Reactions {
       unvouched: (space) => this.#parts().membership.vouch(space),
       forked: () => this.#parts().warnings.forked(),
       lostPast: (space, docId) => this.#parts().lostPasts.giveBack(space, docId),
-      madeGood: (changes) => this.#parts().warnings.madeGood(changes),
+      madeGood: (changes) => this.#madeGood(changes),
       log: (level, text) => this.#parts().store.syncLog.add(level, text),
     };
   }
@@ -118,6 +118,13 @@ export class Reactions {
     indices.reload(loaded, space);
     renewal.indexRead(loaded, space);
     homes.look(loaded, space);
+  }
+
+  /** What a relay had lost is there again, perhaps in another order: other devices are not to miss what they were told. */
+  #madeGood(changes: number): void {
+    const { witnesses, warnings } = this.#parts();
+    warnings.madeGood(changes);
+    witnesses.tellSoon();
   }
 
   #fetchingMoved(): void {

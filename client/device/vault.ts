@@ -43,6 +43,7 @@ import {
 import { editedIndex } from "./index-edit.ts";
 import { parentsIn, saveParents } from "./nesting.ts";
 import type { RelayDesk } from "./relay-desk.ts";
+import { saveWitnesses } from "./rollback-witnesses.ts";
 import type { Shelf } from "./shelf.ts";
 
 type Doc<T> = AutomergeModule.Doc<T>;
@@ -245,6 +246,7 @@ export class Vault {
     this.#projectPins(this.#held);
     this.#projectAccessKeys(this.#held);
     this.#projectBackupKey(this.#held);
+    saveWitnesses(this.#store, this.#held);
     const formers = formersIn(this.#held);
     const left = new Set(successorsIn(this.#held).map(({ from }) => toHex(from)));
     const accesses = Object.values(this.#held.notebooks).flatMap((packed) => {

@@ -526,6 +526,11 @@ export class SyncSession {
     return new Witness(space, this.#ports, {
       isCaughtUp: () => this.isCaughtUp(space),
       forked: () => this.#listener.forked(space),
+      fellShort: () =>
+        this.#listener.log(
+          "warning",
+          "The relay shows less of a notebook than another device of yours had read there. What is missing comes back when a device that has it is online.",
+        ),
       doubtChanged: () => this.#doubtChanged(space),
     });
   }
@@ -676,6 +681,7 @@ export class SyncSession {
       this.#uploadSnapshots(run);
     }
     this.#putBack.look(run.space);
+    run.witness.look();
     if (run.state.caughtUp) this.#measures.pullEnded(run.space.hex);
     this.#measures.progressed(() => this.upToDate);
     this.#listener.progress();

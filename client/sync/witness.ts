@@ -22,6 +22,8 @@ export interface WitnessListener {
   isCaughtUp(): boolean;
   /** The relay has shown somebody another log, for the first time in this space. */
   forked(): void;
+  /** The relay gives less, or something else, than another device of this person had read. */
+  fellShort(): void;
   /** Others hold what the relay does not give, or no longer so. */
   doubtChanged(): void;
 }
@@ -52,6 +54,8 @@ export class Witness {
   readonly #claims = new Map<string, Claim>();
   /** Since when a document differs from a device's that has read just as far, by document in hex. */
   readonly #differing = new Map<string, number>();
+  /** Since when the relay gives less than another device of this person had read. */
+  #shortSince: number | null = null;
   #cancelCheck: (() => void) | null = null;
   #doubtSince: number | null = null;
 
@@ -95,6 +99,12 @@ export class Witness {
     this.#judge();
   }
 
+  /** Something has happened: looks whether there is all that another device of this person had read. */
+  look(): void {
+    const told = this.#ports.store.spaceWitnesses.of(this.#space.id);
+    if (this.#shortSince !== null || (told !== null && !told.isMet)) this.#judge();
+  }
+
   /** This device has read further. */
   advanced(): void {
     const { pos } = this.#space.cursor;
@@ -112,6 +122,7 @@ export class Witness {
   forget(): void {
     this.#claims.clear();
     this.#differing.clear();
+    this.#shortSince = null;
     this.#judge();
   }
 
@@ -176,13 +187,38 @@ export class Witness {
     this.#cancelCheck = this.#ports.timers.after(toleranceMs, () => {
       this.#cancelCheck = null;
       this.#judge();
-      if (this.#claims.size > 0 || this.#differing.size > 0) this.#checkLater();
+      const isOpen = this.#claims.size > 0 || this.#differing.size > 0 || this.#shortSince !== null;
+      if (isOpen) this.#checkLater();
     });
+  }
+
+  /** Whether the log is shorter than another device of this person had read it, or another one. */
+  #isShort(): boolean {
+    const { store } = this.#ports;
+    const { id, cursor } = this.#space;
+    const told = store.spaceWitnesses.of(id);
+    if (told === null || told.isMet) return false;
+    // What comes later is on its way as long as the relay brings more.
+    if (cursor.pos < told.pos) return this.#shortSince !== null || this.#listener.isCaughtUp();
+    const there = store.inbox.chainAt(id, told.pos);
+    if (there === null) return false;
+    if (!equal(chainTag(there), told.chainTag)) return true;
+    store.spaceWitnesses.meet(id);
+    return false;
   }
 
   #judge(): void {
     const before = this.#doubtSince;
-    const since = [...[...this.#claims.values()].map(({ at }) => at), ...this.#differing.values()];
+    if (!this.#isShort()) this.#shortSince = null;
+    else if (this.#shortSince === null) {
+      this.#shortSince = this.#ports.clock.now();
+      this.#checkLater();
+    }
+    const since = [
+      ...[...this.#claims.values()].map(({ at }) => at),
+      ...this.#differing.values(),
+      ...(this.#shortSince === null ? [] : [this.#shortSince]),
+    ];
     const oldest = since.length === 0 ? null : Math.min(...since);
     const isOverdue = oldest !== null && this.#ports.clock.now() - oldest >= toleranceMs;
     // While the relay still brings more, nobody can say that it keeps anything back.
@@ -190,6 +226,7 @@ export class Witness {
     else if (this.#listener.isCaughtUp()) this.#doubtSince ??= oldest;
     if (before === null && this.#doubtSince !== null) {
       this.#ports.store.metrics.count("divergences");
+      if (this.#shortSince !== null) this.#listener.fellShort();
     }
     if ((before === null) !== (this.#doubtSince === null)) this.#listener.doubtChanged();
   }
