@@ -125,9 +125,9 @@ export class App {
       this.#loadNotes(),
       this.notebooks.load(),
       this.sync.load(),
-      this.bin.load(),
-      this.devices.loadRenewal(),
     ]);
+    // Nobody waits for these.
+    this.attempt(() => Promise.all([this.bin.load(), this.devices.loadRenewal()]));
     this.#afterStatus(wasFull);
   }
 
@@ -197,7 +197,8 @@ export class App {
         this.search.refresh();
         return;
       case "notebooks":
-        this.attempt(() => Promise.all([this.#loadNotebooks(), this.devices.loadRenewal()]));
+        this.attempt(() => this.#loadNotebooks());
+        this.attempt(() => this.devices.loadRenewal());
         void this.sharing.refresh();
         return;
       case "status": {

@@ -1,5 +1,7 @@
 /** Fresh access to notebooks of others, after one of one's own devices was removed. */
 import { beforeAll, describe, expect, it } from "vitest";
+import { parseLine } from "#client/cli/command-line.ts";
+import { runCommand } from "#client/cli/commands.ts";
 import { loadEngines, type Engines } from "#tests/support/world.ts";
 import { OwnWorld, type OwnDevice } from "./own-world.ts";
 
@@ -76,6 +78,35 @@ describe("a member who lost a device", { timeout: 120_000 }, () => {
     expect(members?.map(({ name }) => name).toSorted()).toEqual(["Ana", "Ben"]);
     const again = ana.device.grantRenewal(garden, asks?.renewed ?? "");
     expect(await own.refusalOf(again)).toBe("bad-input");
+  });
+
+  it("is seen and let in by command, too", async () => {
+    await using made = await setup("edit");
+    const { own, ana, ben, garden, lost } = made;
+    await lost();
+    await own.settled(ben, ana);
+    const command = (device: OwnDevice, ...args: readonly string[]) => {
+      const parsed = parseLine(["--home", "here", "renewals", ...args]);
+      if (parsed.type !== "run" || parsed.line.command.name !== "renewals") {
+        throw new Error("it is a command");
+      }
+      return own.during(runCommand(device.device, own.world.timeline, parsed.line.command, ""));
+    };
+    expect((await command(ben)).text).toMatch(
+      /^Garden: those who manage it are asked to renew your access {2}[0-9a-f ]{39}\n$/,
+    );
+    const { text } = await command(ana);
+    expect(text).toMatch(/^[0-9a-f]{12} {2}Ben asks in Garden {2}[0-9a-f ]{39}\n$/);
+    const { text: said, code } = await command(ana, "grant", text.slice(0, 12));
+    expect([said, code]).toEqual([
+      "Ben comes in with the new key; what was used before opens nothing any more.\n",
+      0,
+    ]);
+    await own.settled(ana, ben);
+    await own.pass(60_000);
+    expect((await command(ben)).text).toBe("");
+    await canWrite(own, ben, garden, "Afterwards");
+    expect(await own.refusalOf(command(ana, "grant", text.slice(0, 12)))).toBe("bad-input");
   });
 
   it("who may only read cannot ask in the notebook, is told so, and reads on", async () => {
