@@ -19,6 +19,7 @@ import { DeviceDocuments } from "./documents.ts";
 import { failureWords } from "./failure-words.ts";
 import { loadIdentity } from "./identity.ts";
 import { notebookIndexGenesis, vaultIndexGenesis, type Automerge } from "./index-document.ts";
+import { quarantineWords } from "./report-words.ts";
 
 export interface Finding {
   /** `well`: nothing to say. `note`: worth knowing, and in order. `trouble`: something to be done. */
@@ -283,7 +284,9 @@ function* examineQuarantine(store: Store): Generator<Finding> {
     byReason.set(reason, (byReason.get(reason) ?? 0) + 1);
   }
   for (const [reason, count] of byReason) {
-    const words = reason.startsWith("damaged-") ? "it was damaged on this disk" : reason;
+    const words = reason.startsWith("damaged-")
+      ? "it was damaged on this disk"
+      : quarantineWords(reason);
     yield note("quarantine", `${counted(count, "change")} could not be applied: ${words}.`);
   }
   if (byReason.size === 0) yield well("quarantine", "Nothing was set aside.");

@@ -107,6 +107,11 @@ const asideWords: Partial<Record<string, string>> = {
   "damaged-control-record": "a record of who has access was damaged on this device",
   "damaged-draft": "typing that was kept for a crash was damaged on this device",
   "author-unknown-here": "this device does not know who wrote it",
+  "not-applicable": "it does not fit into its note",
+  "not-savable": "its note could not be kept with it",
+  "too-much": "it would take too much time or memory",
+  interrupted: "the app ended in the middle of it",
+  "on-trial": "it is unusual and is being tried first",
 };
 
 /** Why something is kept aside, as the end of a sentence; without secrets. */

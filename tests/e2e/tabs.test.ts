@@ -147,7 +147,7 @@ describe("typing goes on in the other tab, and nothing is lost or doubled,", () 
     expect(await textOnDisk(product, { person, profile }, [other], text)).toBe(text);
   });
 
-  it("when the leader's renderer crashes", async () => {
+  it("when the leader's renderer crashes (attack 61)", async () => {
     await using product = await startProduct();
     const { person, profile, tabs } = await openTabs(product, 2);
     const [leader, other] = tabs;

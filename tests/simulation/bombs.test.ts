@@ -179,6 +179,47 @@ describe("a change that claims more work than anybody can do (attack 51)", () =>
   });
 });
 
+describe("a trap of WebAssembly over a change in the device's own thread", () => {
+  it("has the change found in another, and the note goes on without it", async () => {
+    const { automerge } = engines;
+    const threads = new Threads();
+    let traps = 0;
+    const trapping: typeof automerge = {
+      ...automerge,
+      applyChanges: (doc, changes) => {
+        if (changes.some((bytes) => equal(bytes, threads.bomb ?? noChange))) {
+          traps += 1;
+          throw new WebAssembly.RuntimeError("unreachable");
+        }
+        return automerge.applyChanges(doc, changes);
+      },
+    };
+    const cast = await threeDevices("trap", engines, {
+      automergeOf: (device) => (device === "bob" ? trapping : automerge),
+      startOpener: () => threads.start("die"),
+    });
+    const { made, devices, note } = cast;
+    world = made;
+    const [ada, bob, cyd] = devices;
+    made.network.part(bob.name, "refuse");
+    await append(ada, note, " two");
+    threads.bomb = storeOf(ada).changes.bytesOfDocument(docOf(note)).at(-1) ?? noChange;
+    await append(cyd, note, " three");
+    await made.timeline.advance(5_000);
+    made.network.join(bob.name);
+    await deviceOf(bob).setOnline(true);
+    await made.timeline.advance(20_000);
+    expect(traps).toBeGreaterThan(0);
+    expect(asideIn(storeOf(bob))).toMatchObject([{ reason: "too-much", doc: docOf(note) }]);
+    expect(await bodyOf(bob, note)).toBe("one three");
+    await append(bob, note, " bob");
+    await made.timeline.advance(5_000);
+    expect(await bodyOf(cyd, note)).toContain(" bob");
+    // Nobody else had any trouble with it.
+    expect(storeOf(cyd).inbox.quarantined()).toEqual([]);
+  });
+});
+
 const noChange = new Uint8Array();
 
 describe("a process that ends while it applies a change (attack 52)", () => {

@@ -19,6 +19,8 @@ export interface TcpProxy extends AsyncDisposable {
   accepted(): number;
   /** Bytes that have come for those who connect. */
   delivered(): number;
+  /** What those who connect have sent, one connection's bytes among the others'. */
+  sent(): Buffer;
   setMode(mode: ProxyMode): void;
   close(): Promise<void>;
 }
@@ -27,6 +29,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   let mode: ProxyMode = "pass";
   let accepted = 0;
   let delivered = 0;
+  const sent: Buffer[] = [];
   const open = new Set<Socket>();
 
   const server = createServer((near) => {
@@ -39,6 +42,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     const far = connect({ port: targetPort, host: "127.0.0.1" });
     join(near, far);
     join(far, near);
+    near.on("data", (bytes: Buffer) => sent.push(bytes));
     far.on("data", (bytes: Buffer) => {
       delivered += bytes.length;
     });
@@ -81,6 +85,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     port: (server.address() as AddressInfo).port,
     accepted: () => accepted,
     delivered: () => delivered,
+    sent: () => Buffer.concat(sent),
     setMode: (next) => {
       mode = next;
       if (next === "cut") resetAll();
