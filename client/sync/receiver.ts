@@ -245,6 +245,14 @@ export class Receiver {
         sig: head.signature,
       });
     }
+    // Few have written the thousands of changes.
+    const ours = new Map<string, boolean>();
+    const isOurs = (actor: Uint8Array): boolean => {
+      const key = toHex(actor);
+      const isKnown = ours.get(key) ?? documents.actor(docId, actor) !== null;
+      ours.set(key, isKnown);
+      return isKnown;
+    };
     const added = new Set(
       changes
         .insert(
@@ -259,7 +267,7 @@ export class Receiver {
             space: space.id,
             pos,
             signer: change.signer,
-            local: documents.actor(docId, change.actor) !== null,
+            local: isOurs(change.actor),
             at: this.#clock.now(),
           })),
         )

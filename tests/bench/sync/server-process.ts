@@ -96,6 +96,7 @@ async function hocuspocus(directory: string): Promise<Listening> {
     // By default it hangs up on a client that opens more than a hundred documents at once.
     maxPendingDocuments: Infinity,
     maxUnauthenticatedQueueMessages: Infinity,
+    maxUnauthenticatedQueueSize: Infinity,
     extensions: [
       new Database({
         fetch: async ({ documentName }) => table.read(documentName),
