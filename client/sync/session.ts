@@ -873,6 +873,8 @@ export class SyncSession {
     if (authority.deleted && role !== roles.none) return { type: "control-closed" };
     // Whoever ended their own access knows the key, having made it.
     const mayComeBack = outSince !== null && this.#ports.clock.now() - outSince < letInAgainMs;
+    // Without a key there is nothing to read meanwhile.
+    if (mayComeBack && space.readToken === null) return { type: "control-refused" };
     return { type: "control-received", found: true, keyed: role !== roles.none || mayComeBack };
   }
 
@@ -1214,12 +1216,8 @@ export class SyncSession {
 }
 
 /** Whether the log neither has this person nor says that they were removed. */
-function isPutOut({ capability, authority, readToken }: Space): boolean {
-  return (
-    capability !== null &&
-    readToken !== null &&
-    indexOfCapability(authority, capability.sign.publicKey) === null
-  );
+function isPutOut({ capability, authority }: Space): boolean {
+  return capability !== null && indexOfCapability(authority, capability.sign.publicKey) === null;
 }
 
 /** Whether the first record that waits would end a right by which a certificate that waits, too, is given. */

@@ -11,7 +11,9 @@ beforeAll(async () => {
 });
 
 /** In it people are removed who do not come back. */
-const removing = "2";
+const removing = "4";
+/** In it the relay's disk is emptied. */
+const losing = "2";
 
 describe("the long story", { timeout: 300_000 }, () => {
   it("follows from its seed, and people come and go in it", async () => {
@@ -31,6 +33,27 @@ describe("the long story", { timeout: 300_000 }, () => {
     expect(problems.join("\n")).toMatch(/holds a key of .* from after its access ended/);
   });
 
+  it("fails when nobody gives back what the relay lost", async () => {
+    const lossy = await runLongStory({ seed: losing, engines });
+    expect(lossy.problems).toEqual([]);
+    expect(lossy.done["the relay was emptied"]).toBeGreaterThan(0);
+    const tamper = (store: Store): void => {
+      store.losses.open = () => false;
+    };
+    const { problems } = await runLongStory({ seed: losing, engines, tamper });
+    expect(problems.join("\n")).toMatch(/not quiet|is gone from|differ/);
+  });
+
+  it("fails when what waits is forgotten with what is acknowledged", async () => {
+    const { problems } = await runLongStory({
+      seed: removing,
+      engines,
+      safeRelay: true,
+      tamper: forgetWhatWaits,
+    });
+    expect(problems.join("\n")).toMatch(/differ|is gone from/);
+  });
+
   it("knows a key wherever it stands", async () => {
     const world = new World({ seed: "key", engines, encrypted: false, secrets: [] });
     const key = world.chance.bytes(32);
@@ -40,6 +63,21 @@ describe("the long story", { timeout: 300_000 }, () => {
     await world.end();
   });
 });
+
+/** With every acknowledgement the newest change of the same space that waits leaves the queue as if it had been in it. */
+function forgetWhatWaits(store: Store): void {
+  const acknowledge = store.outbox.acknowledge.bind(store.outbox);
+  store.outbox.acknowledge = (space, entryId, pos) => {
+    const known = acknowledge(space, entryId, pos);
+    const [waiting] = store.outbox.pending(space).slice(-1);
+    const hash = waiting?.hashes.at(-1);
+    if (known && waiting !== undefined && hash !== undefined) {
+      store.outbox.drop(waiting.doc, hash);
+      store.changes.setPosition(waiting.doc, [hash], pos);
+    }
+    return known;
+  };
+}
 
 /** A device that learns that its access has ended is given the keys that others have. */
 function handKeysToThoseWhoLeft(): (store: Store, device: string) => void {

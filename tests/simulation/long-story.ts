@@ -5,11 +5,14 @@
  */
 import { parseDocumentId } from "#crdt-store/document-id.ts";
 import type { Store } from "#crdt-store/store.ts";
+import type { Authority } from "#relay/protocol/authority.ts";
 import { equal, parseHex, toHex } from "#relay/protocol/bytes.ts";
 import { capabilityKinds, roles, type CapabilityKind } from "#relay/protocol/control.ts";
 import { capabilityFrom } from "#client/crypto/capability.ts";
+import { parseLink } from "#client/crypto/link.ts";
 import type { Role } from "#client/device/api.ts";
 import type { Device } from "#client/device/device.ts";
+import { Refusal } from "#client/device/refusal.ts";
 import { MemoryRelayDisk } from "#tests/support/memory-relay-store.ts";
 import type { Chance } from "#tests/support/sim-chance.ts";
 import { calm } from "#tests/support/sim-network.ts";
@@ -30,6 +33,7 @@ export const deeds = [
   "came back by the words",
   "the relay was put back",
   "the relay was emptied",
+  "tried a spent link",
 ] as const;
 export type Deed = (typeof deeds)[number];
 
@@ -44,6 +48,9 @@ export interface LongOutcome extends Outcome {
 
 const arriveWithinMs = 120_000;
 const longestHealMs = 600_000;
+/** What a device does about what another one did waits half a minute at most, before that is looked at and after. */
+const shortCalmMs = 20_000;
+const longCalmMs = 70_000;
 const defaultActions = 44;
 /** Copies of the relay's disk that an operator might put back. */
 const mostCopies = 4;
@@ -137,13 +144,15 @@ class LongStory {
   }
 
   async #end(): Promise<string[]> {
-    if (!(await this.#heal())) return [await this.#whyNotQuiet()];
+    if (!(await this.#heal(shortCalmMs))) return [await this.#whyNotQuiet()];
     const late = await this.#writeOnceMore();
-    if (!(await this.#heal())) return [`after the last words: ${await this.#whyNotQuiet()}`];
+    if (!(await this.#heal(longCalmMs)))
+      return [`after the last words: ${await this.#whyNotQuiet()}`];
     const rights = this.#rights();
     const problems = [...this.#leaks(), ...rights.flatMap((space) => this.#agreement(space))];
     for (const space of rights) problems.push(...this.#secrecy(space, late));
     problems.push(...(await this.#read(rights, late)));
+    problems.push(...(await this.#goThroughSpentLinks(rights)));
     return problems;
   }
 
@@ -274,7 +283,8 @@ class LongStory {
     const notebook = await this.#managed(device);
     if (notebook === undefined) return false;
     const role = this.#chance.happens(0.7) ? "edit" : "read";
-    const { link } = await device.share(notebook, role);
+    const isForOne = this.#chance.happens(0.4);
+    const { link } = await device.share(notebook, role, isForOne ? { maxJoins: 1 } : {});
     this.#links.push({ link, notebook });
     return true;
   }
@@ -414,7 +424,8 @@ class LongStory {
 
   // ── everything is well again ──────────────────────────────────────────────────────────────────
 
-  async #heal(): Promise<boolean> {
+  /** @param calmMs so long it has to stay quiet */
+  async #heal(calmMs: number): Promise<boolean> {
     const { network, timeline } = this.#world;
     this.#isChaotic = false;
     network.weather = calm;
@@ -427,7 +438,7 @@ class LongStory {
       for (const sim of this.#actors.keys()) await this.#reopen(sim);
       await timeline.advance(1_000);
       if ((await this.#quietly()) === null) {
-        await timeline.advance(90_000);
+        await timeline.advance(calmMs);
         if ((await this.#quietly()) === null) return true;
       }
     }
@@ -459,6 +470,7 @@ class LongStory {
         if (store.spaces.hasUnconfirmedControl(id)) return `${what}: a control record waits`;
         const waiting = standing.role >= roles.edit ? store.outbox.depth(id) : 0;
         if (waiting > 0) return `${what}: ${waiting} changes wait`;
+        if (store.losses.of(id) !== null) return `${what}: gives back what the relay lost`;
       }
     }
     for (const { name, store } of this.#stores()) {
@@ -635,6 +647,47 @@ class LongStory {
     }
     problems.push(...this.#promised(rights, textsByNote));
     return problems;
+  }
+
+  /** No link lets anybody in who was not let in by it in time: one for one person no second, one that was ended nobody. */
+  async #goThroughSpentLinks(rights: readonly SpaceRights[]): Promise<string[]> {
+    const problems: string[] = [];
+    for (const { link, notebook } of this.#links) {
+      const space = rights.find(({ id }) => toHex(id) === notebook);
+      if (space === undefined || !this.#isSpent(space.authority, link)) continue;
+      const stranger = this.#strangerTo(space);
+      if (stranger === undefined) continue;
+      const { device } = stranger.running ?? {};
+      let answer: string | null = null;
+      void device?.join(link).then(
+        () => (answer = "let in"),
+        (error: unknown) => (answer = error instanceof Refusal ? error.code : String(error)),
+      );
+      await this.#world.timeline.advance(15_000);
+      this.#happened("tried a spent link");
+      if (answer !== "link-spent" && answer !== "bad-link") {
+        problems.push(`a spent link of ${short(space.id)} tells ${stranger.name}: ${answer}`);
+      }
+    }
+    return problems;
+  }
+
+  /** A device of somebody who has no access. */
+  #strangerTo({ standings }: SpaceRights): SimDevice | undefined {
+    return [...this.#actors.keys()].find(({ name, running }) => {
+      const role = standings.get(name)?.role ?? roles.none;
+      return running?.device.hasIdentity === true && role === roles.none;
+    });
+  }
+
+  #isSpent(authority: Authority, link: string): boolean {
+    const parsed = parseLink(link);
+    if (!parsed.ok) throw new Error("a link of the story does not parse");
+    const { publicKey } = capabilityFrom(this.#options.engines.ed, parsed.link.secret).sign;
+    const known = authority.capabilities.find(({ signPub }) => equal(signPub, publicKey));
+    if (known === undefined) return false;
+    const isUsedUp = known.maxJoins !== 0 && known.joins >= known.maxJoins;
+    return known.role === roles.none || isUsedUp;
   }
 
   #mayRead(rights: readonly SpaceRights[], name: string, notebook: string): boolean {
