@@ -1,7 +1,7 @@
 /** What follows, in all parts of a device, from what its sessions report and from what is written here. */
 import { documentIdToText } from "#crdt-store/document-id.ts";
 import { equal } from "#relay/protocol/bytes.ts";
-import type { SessionListener } from "#client/sync/session.ts";
+import type { SessionListener } from "#client/sync/session-listener.ts";
 import type { Space } from "#client/sync/space.ts";
 import type { DeviceParts } from "./device-parts.ts";
 

@@ -5,7 +5,8 @@
 import type { Store } from "#crdt-store/store.ts";
 import { toHex } from "#relay/protocol/bytes.ts";
 import { hasSamePin, loadPinnedKey } from "#client/sync/relay-pin.ts";
-import { SyncSession, type SessionListener, type SessionPorts } from "#client/sync/session.ts";
+import type { SessionListener, SessionPorts } from "#client/sync/session-listener.ts";
+import { SyncSession } from "#client/sync/session.ts";
 import type { Space } from "#client/sync/space.ts";
 import { loadDisplayName, loadRelay, saveRelay } from "./identity.ts";
 import type { Progress } from "./progress.ts";

@@ -4,7 +4,8 @@
  */
 import type { Store } from "#crdt-store/store.ts";
 import { capabilityKinds, roles } from "#relay/protocol/control.ts";
-import { SyncSession, type SessionListener, type SessionPorts } from "#client/sync/session.ts";
+import type { SessionListener, SessionPorts } from "#client/sync/session-listener.ts";
+import { SyncSession } from "#client/sync/session.ts";
 import { Space } from "#client/sync/space.ts";
 import type { FoundByWords } from "./api.ts";
 import { devicePrefix, unpackDevice } from "./device-entry.ts";
