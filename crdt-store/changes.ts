@@ -342,6 +342,35 @@ export class ChangeJournal {
     });
   }
 
+  /**
+   * The changes of a document of which nothing is here, none of which gets a row: a snapshot holds them. In the transaction
+   * in which that is put into use.
+   *
+   * @param snapshot its key
+   * @param changes all that are in it, but for those that every document of the kind begins with
+   * @param pos where the relay has it
+   */
+  takeInPacked(
+    doc: Uint8Array,
+    snapshot: string,
+    changes: readonly NewChange[],
+    pos: number,
+  ): void {
+    this.#noteMoved(doc);
+    this.#edgesByDocument.delete(bytesToHex(doc));
+    this.#packs.add(doc, changes);
+    this.#packs.put(doc, {
+      snapshot,
+      through: this.#lastRowNumber(),
+      kept: 0,
+      waiting: 0,
+      changes: changes.length,
+      pos,
+      resend: false,
+      heads: headsOf(changes, []),
+    });
+  }
+
   /** The hashes of the changes whose bytes were let go. */
   packedHashes(doc: Uint8Array): Uint8Array[] {
     return this.#packs.changes(doc).map((change) => change.hash);
@@ -860,7 +889,10 @@ function closedPart(
 }
 
 /** Of `changes` and the heads before them, those that none of `changes` depends on. */
-function headsOf(changes: readonly Change[], before: readonly Uint8Array[]): Uint8Array[] {
+function headsOf(
+  changes: readonly Pick<Change, "hash" | "deps">[],
+  before: readonly Uint8Array[],
+): Uint8Array[] {
   const deps = new Set(changes.flatMap((change) => change.deps.map((dep) => bytesToHex(dep))));
   return [...before, ...changes.map((change) => change.hash)].filter(
     (hash) => !deps.has(bytesToHex(hash)),

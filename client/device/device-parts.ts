@@ -9,7 +9,7 @@ import { Authors } from "./authors.ts";
 import { Background } from "./background.ts";
 import { Carets } from "./carets.ts";
 import { Closing } from "./closing.ts";
-import { Compaction, defaultPackingLimits } from "./compaction.ts";
+import { Compaction, defaultPackingLimits, type PackingLimits } from "./compaction.ts";
 import { ConflictReview } from "./conflict-review.ts";
 import { Copying } from "./copying.ts";
 import { Culprits } from "./culprits.ts";
@@ -74,6 +74,7 @@ export interface DeviceParts {
   readonly rows: NoteRows;
   readonly materialiser: Materialiser;
   readonly compaction: Compaction;
+  readonly packing: PackingLimits;
   readonly conflicts: ConflictReview;
   readonly snapshots: SnapshotMaker;
   readonly moving: Moving;
@@ -132,10 +133,17 @@ export function assembleParts(ports: DevicePorts): DeviceParts {
     limits: ports.opening ?? defaultOpenerLimits,
   });
   const { openDocument } = opener;
+  const packing = ports.packing ?? defaultPackingLimits;
 
   const shelf = new Shelf(ports);
   const desk = new RelayDesk(
-    { ...ports, openDocument, progress, spaces: () => shelf.spaces() },
+    {
+      ...ports,
+      longHistory: packing.changes,
+      openDocument,
+      progress,
+      spaces: () => shelf.spaces(),
+    },
     reactions.sessionListener,
   );
   const status = (): SyncStatus => {
@@ -164,7 +172,6 @@ export function assembleParts(ports: DevicePorts): DeviceParts {
   const conflicts = new ConflictReview({ ...parts, nameOf });
   materialiser.add(conflicts);
   const search = new Search({ ...parts, materialiser });
-  const packing = ports.packing ?? defaultPackingLimits;
   const compaction = new Compaction({ ...parts, limits: packing, culprits });
   const summingUp = ports.snapshots ?? defaultSnapshotLimits;
   const snapshots = new SnapshotMaker({ ...parts, limits: summingUp });
@@ -204,6 +211,7 @@ export function assembleParts(ports: DevicePorts): DeviceParts {
     rows,
     materialiser,
     compaction,
+    packing,
     conflicts,
     snapshots,
     moving,

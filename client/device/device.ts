@@ -587,10 +587,10 @@ export class Device implements DeviceApi {
   }
 
   previewWords(words: string): Promise<FoundByWords> {
-    return previewWords(
-      { ...this.#ports, openDocument: this.#parts.opener.openDocument, desk: this.#parts.desk },
-      words,
-    );
+    const { desk, opener, packing } = this.#parts;
+    const { openDocument } = opener;
+    const ports = { ...this.#ports, desk, openDocument, longHistory: packing.changes };
+    return previewWords(ports, words);
   }
 
   async shutOthersOut(words: string): Promise<RemovedDevice> {

@@ -339,7 +339,9 @@ export class Fetcher {
         if (pull.asking) continue;
         const isNews = this.#store.changes.knows(pull.docId);
         const taken = this.#takeIn(run, pull, until);
-        if (taken.changes.length > 0) {
+        // What stays in its snapshot has no rows.
+        const isBegun = !isNews && this.#store.changes.knows(pull.docId);
+        if (taken.changes.length > 0 || isBegun) {
           this.#listener.journalled(run.space, pull.docId, isNews);
           fresh.push({ space: run.space, docId: pull.docId, changes: taken.changes });
         }

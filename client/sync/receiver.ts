@@ -30,6 +30,13 @@ import type { DisplacedRecord, Space } from "./space.ts";
 export type LogItem = Data["items"][number];
 
 /** What an item added; its ids make the next link of the chain. */
+export interface ReceiverPorts {
+  readonly store: Store;
+  readonly clock: Clock;
+  /** Changes from which on a document that comes as a snapshot stays one. */
+  readonly longHistory: number;
+}
+
 export interface TakenIn {
   readonly docId: Uint8Array;
   readonly entryId: Uint8Array;
@@ -75,9 +82,12 @@ export class Receiver {
   readonly #clock: Clock;
   readonly #listener: ReceiverListener;
 
-  constructor(store: Store, clock: Clock, listener: ReceiverListener) {
+  readonly #longHistory: number;
+
+  constructor({ store, clock, longHistory }: ReceiverPorts, listener: ReceiverListener) {
     this.#store = store;
     this.#clock = clock;
+    this.#longHistory = longHistory;
     this.#listener = listener;
   }
 
@@ -211,9 +221,10 @@ export class Receiver {
   }
 
   /**
-   * The changes of a snapshot that was opened and vouched for; in the caller's transaction.
+   * The changes of a snapshot that was opened and vouched for; in the caller's transaction. A long history of which nothing is
+   * here yet stays in the snapshot: thousands of rows would take minutes to write, and to apply one after the other.
    *
-   * @returns those that are new here
+   * @returns those that are new here and have rows
    */
   takeInSnapshot(
     space: Space,
@@ -224,10 +235,11 @@ export class Receiver {
       readonly origin: Origin | null;
       readonly heads: readonly SignedHead[];
       readonly changes: VouchedDocument["changes"];
-      readonly size: number;
+      readonly document: Uint8Array;
+      readonly documentHeads: readonly Uint8Array[];
     },
   ): readonly Uint8Array[] {
-    const { documents, changes, tails } = this.#store;
+    const { documents, changes, tails, missingChanges, awaited } = this.#store;
     const { cover, origin } = snapshot;
     documents.add({
       doc: docId,
@@ -253,30 +265,33 @@ export class Receiver {
       ours.set(key, isKnown);
       return isKnown;
     };
-    const added = new Set(
-      changes
-        .insert(
-          snapshot.changes.map((change) => ({
-            doc: docId,
-            hash: change.hash,
-            actor: change.actor,
-            seq: change.seq,
-            deps: change.deps,
-            bytes: change.bytes,
-            opCount: 0,
-            space: space.id,
-            pos,
-            signer: change.signer,
-            local: isOurs(change.actor),
-            at: this.#clock.now(),
-          })),
-        )
-        .map(toHex),
-    );
+    const come = snapshot.changes.map((change) => ({
+      doc: docId,
+      hash: change.hash,
+      actor: change.actor,
+      seq: change.seq,
+      deps: change.deps,
+      bytes: change.bytes,
+      opCount: 0,
+      space: space.id,
+      pos,
+      signer: change.signer,
+      local: isOurs(change.actor),
+      at: this.#clock.now(),
+    }));
+    awaited.covered(docId, cover.coversPos, cover.omitted);
+    awaited.arrived(docId, pos);
+    tails.weighed(docId, snapshot.document.length);
+    const isFirst = !changes.knows(docId) && missingChanges.countOf(docId) === 0;
+    if (isFirst && come.length >= this.#longHistory) {
+      const { document, documentHeads } = snapshot;
+      const key = this.#store.snapshots.putUnproved(docId, documentHeads, document);
+      changes.takeInPacked(docId, key, come, pos);
+      this.#store.snapshots.adopt(docId, key);
+      return [];
+    }
+    const added = new Set(changes.insert(come).map(toHex));
     this.#noteAwaited(docId, snapshot.changes);
-    this.#store.awaited.covered(docId, cover.coversPos, cover.omitted);
-    this.#store.awaited.arrived(docId, pos);
-    tails.weighed(docId, snapshot.size);
     return snapshot.changes.filter(({ hash }) => added.has(toHex(hash))).map(({ bytes }) => bytes);
   }
 

@@ -6,7 +6,10 @@ import type { LinkPorts } from "./relay-link.ts";
 import type { SnapshotReaderPorts } from "./snapshot-reader.ts";
 import type { DisplacedRecord, Space } from "./space.ts";
 
-export type SessionPorts = LinkPorts & Pick<SnapshotReaderPorts, "openDocument">;
+export interface SessionPorts extends LinkPorts, Pick<SnapshotReaderPorts, "openDocument"> {
+  /** Changes from which on a document that comes as a snapshot stays one. */
+  readonly longHistory: number;
+}
 
 export interface SessionListener {
   /** Connected, disconnected, acknowledged, caught up: anything a status line may tell. */

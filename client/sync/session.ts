@@ -93,7 +93,7 @@ export class SyncSession {
       lostPast: (space, doc) => listener.lostPast(space, doc),
       madeGood: (changes) => listener.madeGood(changes),
     });
-    this.#receiver = new Receiver(ports.store, ports.clock, {
+    this.#receiver = new Receiver(ports, {
       acknowledged: () => this.#acknowledged(),
       displaced: (space, records) => listener.displaced(space, records),
       leftOut: (space) => this.#leftOut.add(space),

@@ -25,8 +25,9 @@ export type ReadSnapshot =
       readonly origin: Origin | null;
       readonly heads: readonly SignedHead[];
       readonly changes: VouchedDocument["changes"];
-      /** Bytes of what was sealed. */
-      readonly size: number;
+      /** As Automerge saved it, and its heads. */
+      readonly document: Uint8Array;
+      readonly documentHeads: readonly Uint8Array[];
     }
   /** It is not to be had or opened on this connection. */
   | { readonly type: "later" }
@@ -67,7 +68,8 @@ export async function readSnapshot(
   );
   if (vouched.type !== "vouched") return vouched;
   const { changes } = vouched;
-  return { type: "read", cover, origin: payload.origin, heads, changes, size: document.length };
+  const { documentHeads } = payload;
+  return { type: "read", cover, origin: payload.origin, heads, changes, document, documentHeads };
 }
 
 const noneGiven: ReadonlySet<string> = new Set();
