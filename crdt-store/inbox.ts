@@ -75,11 +75,20 @@ export class Inbox {
 
   /**
    * Puts the cursor at `pos`, also backwards, and forgets the chain above it, what was awaited from there, and that
-   * other devices had read further: the relay's log was found to be another.
+   * other devices had read further: the relay's log was found to be another. Of a document that the relay's list told of,
+   * what stands at or below `pos` may be missing, too, and is not read again: it goes on being awaited.
    */
   rewind(space: Uint8Array, pos: number, chain: Uint8Array): void {
     this.#sqlite.transaction(() => {
       this.#sqlite.run("DELETE FROM chain_tag WHERE space = ? AND pos >= ?", [space, pos]);
+      if (pos > 0) {
+        this.#sqlite.run(
+          `INSERT INTO awaited (doc, pos, space, entry_id, listed)
+             SELECT DISTINCT doc, ?1, space, NULL, 1 FROM awaited WHERE space = ?2 AND pos > ?1 AND listed = 1
+           ON CONFLICT DO UPDATE SET listed = 1`,
+          [pos, space],
+        );
+      }
       this.#sqlite.run("DELETE FROM awaited WHERE space = ? AND pos > ?", [space, pos]);
       this.#sqlite.run("UPDATE frontier SET pos = ? WHERE space = ? AND pos > ?", [
         pos,

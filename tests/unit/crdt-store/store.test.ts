@@ -295,6 +295,20 @@ describe("the inbox", () => {
     expect(store.inbox.cursor(space)).toEqual({ pos: 2, chain: chain(22) });
   });
 
+  it("goes on awaiting what stands below the place it is put back to, of documents that were only listed", async () => {
+    const { store } = await setupStore();
+    const [listed, passedBy] = [bytesFor("listed").slice(0, 16), bytesFor("passed").slice(0, 16)];
+    store.inbox.advance(space, 9, chain(9));
+    store.awaited.add({ doc: listed, space, pos: 8, entryId: null, listed: true });
+    store.awaited.add({ doc: passedBy, space, pos: 7, entryId: bytesFor("e"), listed: false });
+    store.inbox.rewind(space, 5, chain(5));
+    expect(store.awaited.of(listed)).toMatchObject([{ pos: 5, listed: true }]);
+    expect(store.awaited.of(passedBy)).toEqual([]);
+    // From the beginning everything passes by again.
+    store.inbox.rewind(space, 0, chain(0));
+    expect(store.awaited.all()).toEqual([]);
+  });
+
   it("keeps the last chain tags only", async () => {
     const { store } = await setupStore();
     store.inbox.advance(space, 1, chain(1));
