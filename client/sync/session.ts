@@ -115,7 +115,7 @@ export class SyncSession {
         credit: (message) => this.#credit(encodeMessage(0, message).length),
         attempt: (act) => this.#link.attempt(act),
       },
-      { ...listener, moved: () => listener.fetching() },
+      { ...listener, moved: () => this.#fetched() },
     );
     this.#covers = new CoverWatch({
       ...ports,
@@ -561,6 +561,12 @@ export class SyncSession {
     }
   }
 
+  /** What is missing at a relay that lost something is known once everything it has was fetched. */
+  #fetched(): void {
+    for (const { space } of this.#runs.values()) this.#putBack.look(space);
+    this.#listener.fetching();
+  }
+
   /** In the transaction that takes it in. */
   #acknowledged(): void {
     const { store, clock } = this.#ports;
@@ -588,7 +594,11 @@ export class SyncSession {
       mayWrite:
         run.space.maySend &&
         (run.state.caughtUp || !readsFirst(this.#ports.store)) &&
-        !isRightLostAgain(this.#ports.store, run.space.authority),
+        !isRightLostAgain(
+          this.#ports.store,
+          run.space.authority,
+          run.space.capability?.sign.publicKey,
+        ),
       logHeld: run.space.records.length > 0,
       firstContact: inbox.cursor(run.space.id) === null,
       placesTold: this.#control.hasToldPlaces(run.space),

@@ -20,9 +20,20 @@ export function noteWithdrawn(store: Store, space: Uint8Array, after: Authority)
   if (fresh.length > 0) store.settings.put(nameOf(space), concat(...known, ...fresh));
 }
 
-/** Whether somebody has a right again that had been taken away. */
-export function isRightLostAgain(store: Store, authority: Authority): boolean {
-  return load(store, authority.spaceId).some((cap) => roleOf(authority, cap) !== roles.none);
+/**
+ * Whether somebody else has a right again that had been taken away. From whom it was taken has nothing to keep from
+ * themselves: they might wait for ever, alone in a notebook whose other administrators are lost with the record.
+ *
+ * @param own this person's capability key
+ */
+export function isRightLostAgain(
+  store: Store,
+  authority: Authority,
+  own: Uint8Array | undefined,
+): boolean {
+  return load(store, authority.spaceId).some(
+    (cap) => !(own !== undefined && equal(cap, own)) && roleOf(authority, cap) !== roles.none,
+  );
 }
 
 function load(store: Store, space: Uint8Array): Uint8Array[] {
