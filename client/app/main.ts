@@ -5,6 +5,7 @@ import { mount, unmount } from "svelte";
 
 import { withoutSecrets } from "#client/device/report-words.ts";
 import type { NoteTimers } from "#client/notes/open-note.ts";
+import { browserTimers } from "#client/worker/browser-timers.ts";
 
 import { adoptEditorStyles } from "./editor/theme.ts";
 import { connectDevice } from "./platform/device-connection.ts";
@@ -57,7 +58,7 @@ async function start(state: StartState): Promise<void> {
     lock: connection.api,
     session: connection.session,
     documents: createNoteDocuments(),
-    timers: browserTimers,
+    timers: noteTimers,
     preferences: browserPreferences,
     storagePromise: browserStoragePromise,
     copyText: (text) => navigator.clipboard.writeText(text),
@@ -140,12 +141,9 @@ function root(): HTMLElement {
   return element;
 }
 
-const browserTimers: NoteTimers = {
+const noteTimers: NoteTimers = {
+  ...browserTimers,
   now: () => performance.timeOrigin + performance.now(),
-  after: (ms, run) => {
-    const timer = setTimeout(run, ms);
-    return () => clearTimeout(timer);
-  },
 };
 
 // Storage may be forbidden altogether; the looks of a window are not worth failing for.

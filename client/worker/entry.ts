@@ -1,4 +1,5 @@
 /** The script of a tab's worker: composition of the leader with the browser's ports. */
+import { browserTimers } from "#client/worker/browser-timers.ts";
 import { LeaderWorker } from "#client/worker/leader.ts";
 import type { TabToWorker } from "#client/worker/leader.ts";
 import { openBulletin } from "#client/worker/bulletin.ts";
@@ -8,12 +9,7 @@ declare const self: DedicatedWorkerGlobalScope;
 
 const leader = new LeaderWorker({
   locks: navigator.locks,
-  timers: {
-    after: (ms, run) => {
-      const timer = setTimeout(run, ms);
-      return () => clearTimeout(timer);
-    },
-  },
+  timers: browserTimers,
   bulletin: openBulletin(),
   startDevice,
   prepareDevice,

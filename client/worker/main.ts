@@ -14,6 +14,7 @@ import { nobleEd25519 } from "#client/crypto/ed25519.ts";
 import { Device } from "#client/device/device.ts";
 import type { Automerge } from "#client/device/index-document.ts";
 import { pageReader } from "#client/device/read-page.ts";
+import { browserTimers, pause } from "./browser-timers.ts";
 import { DatabaseKey } from "./database-key.ts";
 import { deviceNameOf } from "./device-name.ts";
 import { dialWebSocket } from "./dial.ts";
@@ -58,14 +59,14 @@ export async function startDevice(
         {
           stillThere: () => hasOpfsFiles(storeName),
           onSign: (listener) => onKeysRemoved(listener, onFault),
-          timers: { after: startTimer },
+          timers: browserTimers,
           onFault,
         },
         onGone,
       ),
     argon2id: wasmArgon2id,
     random,
-    timers: { after: startTimer },
+    timers: browserTimers,
     clock: Date,
     onFault,
   });
@@ -106,7 +107,7 @@ async function openDevice({
       store,
       ed: nobleEd25519,
       clock: Date,
-      timers: { after: startTimer },
+      timers: browserTimers,
       random,
       chance: Math.random,
       dial: dialWebSocket,
@@ -181,9 +182,7 @@ async function openStoreIn(
 async function openIndexFiles(): Promise<FileSet> {
   const briefly = (ms: number): Promise<void> => {
     if (ms >= indexPauseMs) throw new StoreError("locked", "another worker holds the search index");
-    return new Promise((resolve) => {
-      startTimer(ms, resolve);
-    });
+    return pause(ms);
   };
   try {
     return await openOpfsFiles(indexName, briefly);
@@ -199,9 +198,7 @@ type OpenedFiles = Awaited<ReturnType<LockablePorts["openFiles"]>>;
 async function openFiles(stall: (stalled: boolean) => void): Promise<OpenedFiles> {
   const wait = (ms: number): Promise<void> => {
     if (ms >= longPauseMs) stall(true);
-    return new Promise((resolve) => {
-      startTimer(ms, resolve);
-    });
+    return pause(ms);
   };
   for (;;) {
     try {
@@ -226,11 +223,6 @@ async function loadAutomerge(): Promise<Automerge> {
   const loaded = await import("@automerge/automerge/slim");
   await loaded.initializeWasm(automergeWasm);
   return loaded;
-}
-
-function startTimer(ms: number, callback: () => void): () => void {
-  const timer = setTimeout(callback, ms);
-  return () => clearTimeout(timer);
 }
 
 async function isTabAlive(session: string): Promise<boolean> {

@@ -12,7 +12,7 @@ const pageScript = `
 console.error("Printedbypage");
 const worker = new Worker("/worker.js", { type: "module" });
 worker.addEventListener("message", () => {
-  setTimeout(() => { throw new Error("Thrownbypage"); });
+  queueMicrotask(() => { throw new Error("Thrownbypage"); });
   eval("1");
 });
 Promise.reject(new Error("Rejectedbypage"));

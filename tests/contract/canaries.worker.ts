@@ -1,3 +1,4 @@
+import { pause } from "#client/worker/browser-timers.ts";
 import wasmUrl from "sql.js/dist/sql-wasm-browser.wasm?url";
 
 import { loadEngine } from "#crdt-store/files/engine.ts";
@@ -15,12 +16,11 @@ export interface Task {
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 const random = (count: number) => crypto.getRandomValues(new Uint8Array(count));
-const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 async function perform({ database, directory, key, closes }: Task): Promise<void> {
   const wasm = await WebAssembly.compileStreaming(fetch(wasmUrl));
   const engine = await loadEngine({ wasm, random });
-  const files = await openOpfsFiles(directory, wait);
+  const files = await openOpfsFiles(directory, pause);
   const found = databases.find(({ name }) => name === database);
   const close = found?.work({ engine, files, key, random });
   if (closes) close?.();

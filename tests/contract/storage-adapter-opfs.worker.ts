@@ -1,3 +1,4 @@
+import { pause } from "#client/worker/browser-timers.ts";
 import wasmUrl from "sql.js/dist/sql-wasm-browser.wasm?url";
 
 import { loadEngine } from "#crdt-store/files/engine.ts";
@@ -13,7 +14,6 @@ import type { Answer, Call } from "./storage-adapter-opfs.calls.ts";
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 const random = (count: number) => crypto.getRandomValues(new Uint8Array(count));
-const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 let store: Store | undefined;
 let adapter: StorageAdapter | undefined;
@@ -23,7 +23,7 @@ async function perform(call: Call): Promise<unknown> {
     case "open": {
       const wasm = await WebAssembly.compileStreaming(fetch(wasmUrl));
       const engine = await loadEngine({ wasm, random });
-      const files = await openOpfsFiles(call.directory, wait);
+      const files = await openOpfsFiles(call.directory, pause);
       store = openStore({ engine, files, key: call.key, clock: { now: () => 0 }, random });
       adapter = new StorageAdapter(store, { spaceOf: () => null });
       return undefined;

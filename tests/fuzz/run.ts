@@ -294,7 +294,7 @@ async function breathe(): Promise<void> {
 async function memoryInUse(): Promise<number> {
   for (let n = 0; n < 4; n += 1) {
     globalThis.gc?.();
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await breathe();
   }
   const { heapUsed, arrayBuffers } = process.memoryUsage();
   return heapUsed + arrayBuffers;

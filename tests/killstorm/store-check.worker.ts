@@ -1,4 +1,5 @@
 /** Opens the store of this origin as the app would, while the app does not run, and looks for damage. */
+import { pause } from "#client/worker/browser-timers.ts";
 import { loadEngine } from "#crdt-store/files/engine.ts";
 import { closeFiles } from "#crdt-store/files/file.ts";
 import { openOpfsFiles } from "#crdt-store/files/opfs.ts";
@@ -55,7 +56,7 @@ async function check(wasm: WebAssembly.Module): Promise<StoreReport> {
   const kept = await new DatabaseKey(indexedDbKeyEntry, crypto).read();
   if (kept.type !== "browser") throw new Error(`the key is ${kept.type}`);
   const key = await kept.open();
-  const files = await openOpfsFiles("sealeaf-notes", (ms) => new Promise((r) => setTimeout(r, ms)));
+  const files = await openOpfsFiles("sealeaf-notes", pause);
   try {
     const sqlite = Sqlite.open({ engine, files, codec: notesCodec(engine, key, random) });
     try {

@@ -7,25 +7,22 @@ import { noDocument } from "#relay/protocol/genesis.ts";
 import type { Data } from "#relay/protocol/messages.ts";
 import { RawClient } from "#tests/support/relay.ts";
 import type { TestSpace } from "#tests/support/space-identities.ts";
-
-const retryMs = 15;
+import type { Addresses } from "./outage.ts";
 
 export class LogReader {
   /** Edits by position, in hexadecimal, from 1; empty for a control record. */
   readonly edits: string[] = [""];
   readonly troubles: string[] = [];
   readonly #space: TestSpace;
-  readonly #urls: readonly string[];
-  #at: number;
+  readonly #addresses: Addresses;
   #chain: Uint8Array;
   #client: RawClient | null = null;
   #isStopping = false;
   #running: Promise<void> | null = null;
 
-  constructor(space: TestSpace, urls: readonly string[], at: number) {
+  constructor(space: TestSpace, addresses: Addresses) {
     this.#space = space;
-    this.#urls = urls;
-    this.#at = at;
+    this.#addresses = addresses;
     this.#chain = chainStart(space.spaceId);
   }
 
@@ -46,7 +43,7 @@ export class LogReader {
 
   /** Everything up to the head, on a connection of its own. */
   async readToHead(): Promise<void> {
-    const client = await RawClient.connect(this.#urls[0] ?? "");
+    const client = await RawClient.connect(this.#addresses.url);
     const { head, status } = await this.#subscribe(client);
     if (status !== 0) throw new Error(`the log cannot be read: ${status}`);
     while (this.cursor < head) await this.#readPage(client);
@@ -56,16 +53,18 @@ export class LogReader {
   async #run(): Promise<void> {
     while (!this.#isStopping) {
       try {
-        this.#client = await RawClient.connect(this.#urls[this.#at % this.#urls.length] ?? "");
+        this.#client = await RawClient.connect(this.#addresses.url);
         const { status } = await this.#subscribe(this.#client);
         // The relay says that what it gave out is not there, or is something else.
         if (status !== 0) this.troubles.push(`a cursor at ${this.cursor} was refused (${status})`);
+        if (status === 0) this.#addresses.worked();
         while (status === 0) await this.#readPage(this.#client);
+        this.#client.socket.terminate();
+        await this.#addresses.refused();
       } catch {
-        this.#at += 1;
+        this.#client?.socket.terminate();
+        await this.#addresses.failed();
       }
-      this.#client?.socket.terminate();
-      await new Promise((resolve) => setTimeout(resolve, retryMs));
     }
   }
 

@@ -2,6 +2,7 @@
 import { RawClient } from "#tests/support/relay.ts";
 import { TestSpace } from "#tests/support/space-identities.ts";
 import { LogReader } from "./log-reader.ts";
+import { Addresses, Outage } from "./outage.ts";
 import { victims, type Victim } from "./victims.ts";
 import { Writer, type Care } from "./writer.ts";
 
@@ -32,7 +33,8 @@ const spaceCount = 3;
 const writersPerSpace = 2;
 const fewestAnswers = 5;
 const mostAnswers = 80;
-const latestKillMs = 10;
+/** Turns of the event loop between the answer and the death, at most: some of what was sent is on its way. */
+const latestKillTurns = 200;
 const roundLimitMs = 60_000;
 
 export async function crashStorm(options: StormOptions): Promise<StormResult> {
@@ -50,6 +52,7 @@ class Storm {
   readonly #spaces: readonly TestSpace[];
   readonly #writers: readonly Writer[];
   readonly #readers: readonly LogReader[];
+  readonly #outage = new Outage();
   #answers = 0;
   #wake: () => void = () => undefined;
 
@@ -65,8 +68,7 @@ class Storm {
           new Writer({
             space,
             name: `device ${ix}`,
-            urls,
-            at: ix,
+            addresses: new Addresses(urls, ix, this.#outage),
             care: options.care ?? "careful",
             onAcknowledged: () => {
               this.#answers += 1;
@@ -75,7 +77,9 @@ class Storm {
           }),
       ),
     );
-    this.#readers = this.#spaces.map((space, ix) => new LogReader(space, urls, ix));
+    this.#readers = this.#spaces.map(
+      (space, ix) => new LogReader(space, new Addresses(urls, ix, this.#outage)),
+    );
   }
 
   async run(): Promise<StormResult> {
@@ -105,12 +109,13 @@ class Storm {
     const begun = this.#answers;
     const wanted = fewestAnswers + Math.floor(chance() * (mostAnswers - fewestAnswers));
     await this.#until(() => this.#answers >= begun + wanted);
-    await new Promise((resolve) => setTimeout(resolve, chance() * latestKillMs));
+    for (let left = Math.floor(chance() * latestKillTurns); left > 0; left -= 1) await aTurn();
     const places = new Map(this.#writers.map((writer) => [writer, writer.url]));
     const killedAt = performance.now();
+    this.#outage.begin();
     const dead = await this.#victim.kill();
     const cutOff = this.#writers.filter((writer) => dead.includes(places.get(writer) ?? ""));
-    const restarted = this.#victim.restart();
+    const restarted = this.#victim.restart().finally(() => this.#outage.end());
     const ends = new Map<Writer, number>();
     // An answer may have been on its way when death came.
     const silence = performance.now();
@@ -149,7 +154,7 @@ class Storm {
     let lost = 0;
     let duplicated = 0;
     for (const [ix, space] of this.#spaces.entries()) {
-      const reader = new LogReader(space, this.#victim.urls, 0);
+      const reader = new LogReader(space, new Addresses(this.#victim.urls, 0, this.#outage));
       await reader.readToHead();
       troubles.push(...reader.troubles);
       const edits = reader.edits.filter((edit) => edit !== "");
@@ -169,4 +174,11 @@ class Storm {
     const acknowledged = this.#writers.reduce((sum, writer) => sum + writer.acknowledged.size, 0);
     return { acknowledged, lost, duplicated, troubles };
   }
+}
+
+/** What came over the network has been seen to. */
+function aTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }

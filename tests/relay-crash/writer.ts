@@ -7,6 +7,7 @@ import { toHex } from "#relay/protocol/bytes.ts";
 import { refusals } from "#relay/protocol/errors.ts";
 import { RawClient } from "#tests/support/relay.ts";
 import { bytesNamed, TestDevice, type TestSpace } from "#tests/support/space-identities.ts";
+import type { Addresses } from "./outage.ts";
 
 /**
  * Negative controls. `trusting`: takes what it sent for stored. `hasty`: seals anew what was not
@@ -22,7 +23,6 @@ interface Edit {
 }
 
 const inFlight = 4;
-const retryMs = 15;
 
 export class Writer {
   /** Positions by edit, in hexadecimal. */
@@ -31,9 +31,7 @@ export class Writer {
   lastAcknowledged = 0;
   readonly #device: TestDevice;
   readonly #care: Care;
-  /** Where the relay is; it moves on to the next when one fails. */
-  readonly #urls: readonly string[];
-  #at: number;
+  readonly #addresses: Addresses;
   #edits = 0;
   #unacknowledged: Edit[] = [];
   #isStopping = false;
@@ -43,15 +41,12 @@ export class Writer {
   constructor(options: {
     readonly space: TestSpace;
     readonly name: string;
-    readonly urls: readonly string[];
-    /** The address it begins with. */
-    readonly at: number;
+    readonly addresses: Addresses;
     readonly care: Care;
     readonly onAcknowledged: () => void;
   }) {
     this.#device = new TestDevice(options.space, options.name);
-    this.#urls = options.urls;
-    this.#at = options.at;
+    this.#addresses = options.addresses;
     this.#care = options.care;
     this.#onAcknowledged = options.onAcknowledged;
   }
@@ -62,7 +57,7 @@ export class Writer {
 
   /** The address it is connected to, or tries next. */
   get url(): string {
-    return this.#urls[this.#at % this.#urls.length] ?? "";
+    return this.#addresses.url;
   }
 
   start(): void {
@@ -82,10 +77,10 @@ export class Writer {
         await this.#write(client).finally(() => {
           client.socket.terminate();
         });
+        await this.#addresses.refused();
       } catch {
-        this.#at += 1;
+        await this.#addresses.failed();
       }
-      await new Promise((resolve) => setTimeout(resolve, retryMs));
     }
   }
 
@@ -136,6 +131,7 @@ export class Writer {
     this.#unacknowledged = this.#unacknowledged.filter((other) => other !== edit);
     this.acknowledged.set(toHex(edit.docId), pos);
     this.lastAcknowledged = performance.now();
+    this.#addresses.worked();
     this.#onAcknowledged();
   }
 }

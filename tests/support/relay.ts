@@ -29,6 +29,8 @@ export interface TestRelay {
   readonly dir: string;
   /** What it logged, as text. */
   readonly log: string[];
+  /** Resolves when it logs these words, at once where it has. */
+  logged(words: string): Promise<void>;
   /** Stops it; its directory goes too unless it was given. */
   stop(): Promise<void>;
 }
@@ -48,6 +50,7 @@ export interface TestRelayOptions {
 export async function startTestRelay(options: TestRelayOptions = {}): Promise<TestRelay> {
   const dir = options.dir ?? mkdtempSync(join(tmpdir(), "sealeaf-relay-"));
   const log: string[] = [];
+  const listeners = new Set<() => void>();
   const running = await runRelay({
     config: configFor(dir, options),
     workerUrl: options.workerUrl ?? null,
@@ -55,6 +58,7 @@ export async function startTestRelay(options: TestRelayOptions = {}): Promise<Te
     version: "0.0.0-test",
     log: (level, event, numbers) => {
       if (level !== "debug") log.push(JSON.stringify({ level, event, ...numbers }));
+      for (const listener of listeners) listener();
     },
   });
   const { port } = running;
@@ -66,6 +70,16 @@ export async function startTestRelay(options: TestRelayOptions = {}): Promise<Te
     firstInvite: running.firstInvite,
     dir,
     log,
+    logged: (words) =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          if (!log.some((line) => line.includes(words))) return;
+          listeners.delete(look);
+          resolve();
+        };
+        listeners.add(look);
+        look();
+      }),
     async stop() {
       await running.stop();
       if (options.dir === undefined) rmSync(dir, { recursive: true, force: true });

@@ -2,6 +2,7 @@
 import { connectTab } from "#client/app/platform/tab-connection.ts";
 import type { DeviceConnection } from "#client/app/platform/tab-connection.ts";
 import { openBulletin } from "#client/worker/bulletin.ts";
+import { browserTimers } from "#client/worker/browser-timers.ts";
 import { scriptUrl } from "#client/worker/trusted-types.ts";
 import brokerUrl from "../../worker/broker.ts?worker&url";
 import entryUrl from "../../worker/entry.ts?worker&url";
@@ -11,12 +12,7 @@ export function connectDevice(): Promise<DeviceConnection> {
   return connectTab({
     session: randomHex(16),
     locks: navigator.locks,
-    timers: {
-      after: (ms, run) => {
-        const timer = setTimeout(run, ms);
-        return () => clearTimeout(timer);
-      },
-    },
+    timers: browserTimers,
     bulletin: openBulletin(),
     startWorker: () => new Worker(scriptUrl(entryUrl), { type: "module", name: "sealeaf" }),
     connectBroker: (name) =>

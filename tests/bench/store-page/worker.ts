@@ -1,3 +1,4 @@
+import { pause } from "#client/worker/browser-timers.ts";
 import wasmUrl from "sql.js/dist/sql-wasm-browser.wasm?url";
 import { loadEngine, type SqliteEngine } from "#crdt-store/files/engine.ts";
 import { closeFiles, fileRoles } from "#crdt-store/files/file.ts";
@@ -17,7 +18,6 @@ import type { BenchAnswer, BenchCall } from "./calls.ts";
 declare const self: DedicatedWorkerGlobalScope;
 
 const random = (count: number) => crypto.getRandomValues(new Uint8Array(count));
-const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 self.addEventListener("message", ({ data }: MessageEvent<BenchCall>) => {
   perform(data).then(
@@ -47,7 +47,7 @@ async function timeStores(load: CommitLoad, key: Uint8Array) {
   const engine = await startEngine();
   const clear = await openIn(engine, "clear", null);
   const sealed = await openIn(engine, "sealed", key);
-  const raw = await openOpfsFiles("raw", wait);
+  const raw = await openOpfsFiles("raw", pause);
   try {
     const contenders = [
       storeContender("sealed", sealed),
@@ -67,7 +67,7 @@ async function timeSearchesIn(directory: string, key: Uint8Array): Promise<Searc
   await removeOpfsFiles(directory);
   const engine = await startEngine();
   const open = async (): Promise<SearchIndex> => {
-    const files = await openOpfsFiles(directory, wait);
+    const files = await openOpfsFiles(directory, pause);
     return SearchIndex.open({ engine, files, key, random });
   };
   try {
@@ -78,7 +78,7 @@ async function timeSearchesIn(directory: string, key: Uint8Array): Promise<Searc
 }
 
 async function putFiles(directory: string, from: string): Promise<null> {
-  const files = await openOpfsFiles(directory, wait);
+  const files = await openOpfsFiles(directory, pause);
   try {
     for (const role of fileRoles) {
       const response = await fetch(`${from}/${role}`);
@@ -113,6 +113,6 @@ async function openIn(
   directory: string,
   key: Uint8Array | null,
 ): Promise<Store> {
-  const files = await openOpfsFiles(directory, wait);
+  const files = await openOpfsFiles(directory, pause);
   return openStore({ engine, files, key, clock: { now: () => 0 }, random });
 }
