@@ -1,5 +1,5 @@
 /** Changes that claim more work than anybody can do, and processes that end over one (PROTOCOL §6). */
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { parseChange } from "#crdt-store/chunks.ts";
 import { parseDocumentId } from "#crdt-store/document-id.ts";
 import type { Store } from "#crdt-store/store.ts";
@@ -11,19 +11,12 @@ import { unpackChunks } from "#client/device/packed-chunks.ts";
 import { fewRows } from "#client/device/unusual.ts";
 import { equal, parseHex } from "#relay/protocol/bytes.ts";
 import { bombChange } from "#tests/support/bombs.ts";
-import { loadEngines, type Engines, type SimDevice, type World } from "#tests/support/world.ts";
+import { loadEngines, type SimDevice } from "#tests/support/world.ts";
+import { oneWorld } from "#tests/support/one-world.ts";
 import { append, bodyOf, deviceOf, logOf, storeOf, threeDevices } from "./three-devices.ts";
 
-let engines: Engines;
-beforeAll(async () => {
-  engines = await loadEngines();
-});
-
-let world: World | null = null;
-afterEach(async () => {
-  await world?.end();
-  world = null;
-});
+const engines = await loadEngines();
+const keep = oneWorld();
 
 function docOf(note: string): Uint8Array {
   return parseDocumentId(note) ?? new Uint8Array();
@@ -93,7 +86,7 @@ describe("a change that claims more work than anybody can do (attack 51)", () =>
             : threads.start(over),
       });
       const { made, devices, note } = cast;
-      world = made;
+      keep(made);
       const [ada, bob, cyd] = devices;
       const { timeline } = made;
       threads.bomb = await plantBomb(ada, note);
@@ -140,7 +133,7 @@ describe("a change that claims more work than anybody can do (attack 51)", () =>
       startOpener: () => threads.start("hang"),
     });
     const { made, devices, note } = cast;
-    world = made;
+    keep(made);
     const [ada, bob, cyd] = devices;
     const unusual = await plantBomb(ada, note);
     const parsed = parseChange(unusual);
@@ -164,7 +157,7 @@ describe("a change that claims more work than anybody can do (attack 51)", () =>
           : threads.start("hang"),
     });
     const { made, devices, note } = cast;
-    world = made;
+    keep(made);
     const [ada, bob] = devices;
     threads.bomb = await plantBomb(ada, note);
     await made.timeline.advance(1_000);
@@ -199,7 +192,7 @@ describe("a trap of WebAssembly over a change in the device's own thread", () =>
       startOpener: () => threads.start("die"),
     });
     const { made, devices, note } = cast;
-    world = made;
+    keep(made);
     const [ada, bob, cyd] = devices;
     made.network.part(bob.name, "refuse");
     await append(ada, note, " two");
@@ -257,7 +250,7 @@ describe("a process that ends while it applies a change (attack 52)", () => {
         };
       },
     });
-    world = cast.made;
+    keep(cast.made);
     const [ada, bob] = cast.devices;
     await bob.kill();
     await append(ada, cast.note, " two");

@@ -1,25 +1,18 @@
 /** Another device's snapshot that leaves out what it says it covers, and the device that holds it goes away meanwhile. */
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { parseDocumentId } from "#crdt-store/document-id.ts";
 import { documentsIn, ownHeads, putSnapshot, spaceIn } from "#tests/support/bad-snapshot.ts";
-import { loadEngines, type Engines, type World } from "#tests/support/world.ts";
+import { loadEngines } from "#tests/support/world.ts";
+import { oneWorld } from "#tests/support/one-world.ts";
 import { append, bodyOf, deviceOf, logOf, storeOf, threeDevices } from "./three-devices.ts";
 
-let engines: Engines;
-beforeAll(async () => {
-  engines = await loadEngines();
-});
-
-let world: World | null = null;
-afterEach(async () => {
-  await world?.end();
-  world = null;
-});
+const engines = await loadEngines();
+const keep = oneWorld();
 
 describe("what another device's snapshot leaves out (attack 53)", () => {
   it("is sent again by a device that was killed before it had looked, as soon as it is back", async () => {
     const { made, devices, note } = await threeDevices("covered", engines);
-    world = made;
+    keep(made);
     const [ada, bob, cyd] = devices;
     const { timeline } = made;
     const doc = parseDocumentId(note) ?? new Uint8Array();

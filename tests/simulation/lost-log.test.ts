@@ -1,25 +1,44 @@
 /** A relay that lost data is given it back by the devices that wrote it (P6). */
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { parseDocumentId } from "#crdt-store/document-id.ts";
 import { equal, parseHex } from "#relay/protocol/bytes.ts";
 import { capabilityFrom } from "#client/crypto/capability.ts";
 import type { Device } from "#client/device/device.ts";
 import { MemoryRelayDisk } from "#tests/support/memory-relay-store.ts";
-import { loadEngines, World, type Engines, type SimDevice } from "#tests/support/world.ts";
+import { loadEngines, World, type SimDevice } from "#tests/support/world.ts";
+import type { PackingLimits } from "#client/device/compaction.ts";
+import { oneWorld } from "#tests/support/one-world.ts";
 
-let engines: Engines;
-beforeAll(async () => {
-  engines = await loadEngines();
-});
-
-let world: World | null = null;
-afterEach(async () => {
-  await world?.end();
-  world = null;
-});
+const engines = await loadEngines();
+const keep = oneWorld();
 
 const lazy = { changes: 500, bytes: 1 << 20, quietMs: 3_000 };
 const eager = { changes: 1, bytes: 1, quietMs: 100 };
+
+/** A relay, and somebody new to it. */
+async function founded(seed: string, packing?: PackingLimits) {
+  const made = new World({
+    seed,
+    engines,
+    encrypted: false,
+    secrets: [],
+    ...(packing === undefined ? {} : { packing }),
+  });
+  keep(made);
+  await made.relay.start();
+  const one = made.addDevice("one");
+  const words = one.open().create().join(" ");
+  await made.timeline.advance(2_000);
+  return { made, one, words };
+}
+
+/** Somebody else, with notes of their own. */
+async function founder(made: World, name: string): Promise<SimDevice> {
+  const sim = made.addDevice(name);
+  sim.open().create();
+  await made.timeline.advance(2_000);
+  return sim;
+}
 
 describe("a relay whose disk (attack 38)", () => {
   it.each([
@@ -31,7 +50,7 @@ describe("a relay whose disk (attack 38)", () => {
     "$loss holds everything again once the writers are back (packing from $packing.changes changes)",
     async ({ loss, packing }) => {
       const made = new World({ seed: loss, engines, encrypted: false, packing, secrets: [] });
-      world = made;
+      keep(made);
       const { timeline, relay } = made;
       await relay.start();
       const [one, other, newcomer] = ["one", "other", "newcomer"].map((name) =>
@@ -77,9 +96,7 @@ describe("a relay whose disk (attack 38)", () => {
       }
       // The link that was made after the copy opens, too.
       const { link } = await shared;
-      const guest = made.addDevice("guest");
-      guest.open().create();
-      await timeline.advance(2_000);
+      const guest = await founder(made, "guest");
       await during(made, deviceOf(guest).join(link));
       await timeline.advance(30_000);
       expect((await deviceOf(guest).readNote(note)).body).toBe("one two three four five");
@@ -96,19 +113,8 @@ describe("what only somebody else had written, who is away (attack 38)", () => {
   ])(
     "comes back to a relay with $loss from whoever has it, once, with one message (packing from $packing.changes changes)",
     async ({ loss, packing }) => {
-      const made = new World({
-        seed: `away ${loss}`,
-        engines,
-        encrypted: false,
-        packing,
-        secrets: [],
-      });
-      world = made;
+      const { made, one, words } = await founded(`away ${loss}`, packing);
       const { timeline, relay } = made;
-      await relay.start();
-      const one = made.addDevice("one");
-      const words = one.open().create().join(" ");
-      await timeline.advance(2_000);
       const notices = new Map<string, string[]>();
       const others: SimDevice[] = [];
       for (const name of ["other", "third"]) {
@@ -175,13 +181,8 @@ describe("what only somebody else had written, who is away (attack 38)", () => {
 
 describe("where control records stand in the log", () => {
   it("is what the log that is there now says, also for a device that had only been told by one that is lost", async () => {
-    const made = new World({ seed: "places", engines, encrypted: false, secrets: [] });
-    world = made;
+    const { made, one, words } = await founded("places");
     const { timeline, relay, network } = made;
-    await relay.start();
-    const one = made.addDevice("one");
-    const words = one.open().create().join(" ");
-    await timeline.advance(2_000);
     await deviceOf(one).createNote({ title: "Milk", body: "one" });
     await timeline.advance(2_000);
     const late = made.addDevice("late");
@@ -214,13 +215,8 @@ describe("a change of access that waits on a device", () => {
   it.each(["an older copy", "an empty disk"])(
     "gets to a relay with %s, which lacks what it builds upon",
     async (loss) => {
-      const made = new World({ seed: `waits ${loss}`, engines, encrypted: false, secrets: [] });
-      world = made;
+      const { made, one } = await founded(`waits ${loss}`);
       const { timeline, relay, network } = made;
-      await relay.start();
-      const one = made.addDevice("one");
-      one.open().create();
-      await timeline.advance(2_000);
       const copy = relay.disk.copy();
       const [notebook] = await deviceOf(one).notebooks();
       await during(made, deviceOf(one).share(notebook?.id ?? "", "read"));
@@ -235,9 +231,7 @@ describe("a change of access that waits on a device", () => {
       network.join("one");
       await timeline.advance(60_000);
       expect((await deviceOf(one).status()).word).toBe("up-to-date");
-      const guest = made.addDevice("guest");
-      guest.open().create();
-      await timeline.advance(2_000);
+      const guest = await founder(made, "guest");
       await during(made, deviceOf(guest).join((await shared).link));
       expect(await deviceOf(guest).notebooks()).toHaveLength(2);
     },
@@ -246,21 +240,14 @@ describe("a change of access that waits on a device", () => {
 
 describe("a relay that lacks a device's certificate and nothing else", () => {
   it("is given it by the device when it does not take what that wrote", async () => {
-    const made = new World({ seed: "certificate", engines, encrypted: false, secrets: [] });
-    world = made;
+    const { made, one } = await founded("certificate");
     const { timeline, relay, network } = made;
-    await relay.start();
-    const one = made.addDevice("one");
-    one.open().create();
-    await timeline.advance(2_000);
     const [notebook] = await deviceOf(one).notebooks();
     const id = parseHex(notebook?.id ?? "");
     if (notebook === undefined || id === null) throw new Error("no notebook");
     const shared = deviceOf(one).share(notebook.id, "edit");
     await during(made, shared);
-    const guest = made.addDevice("guest");
-    guest.open().create();
-    await timeline.advance(2_000);
+    const guest = await founder(made, "guest");
     await during(made, deviceOf(guest).join((await shared).link));
     network.part("guest", "refuse");
     const { id: note } = await deviceOf(guest).createNote({
@@ -298,13 +285,8 @@ describe("a relay that lacks a device's certificate and nothing else", () => {
 
 describe("what comes after a loss at a place where something else stood before", () => {
   it("is asked about by a device that does not know its author, although it had asked at that place", async () => {
-    const made = new World({ seed: "asked", engines, encrypted: false, secrets: [] });
-    world = made;
+    const { made, one } = await founded("asked");
     const { timeline, relay, network } = made;
-    await relay.start();
-    const one = made.addDevice("one");
-    one.open().create();
-    await timeline.advance(2_000);
     const [notebook] = await deviceOf(one).notebooks();
     if (notebook === undefined) throw new Error("no notebook");
     const shared = deviceOf(one).share(notebook.id, "edit");
@@ -320,9 +302,7 @@ describe("what comes after a loss at a place where something else stood before",
     /** Somebody comes, writes, and is gone before this device hears of it: nothing but the entry tells of them. */
     const passBy = async (name: string): Promise<string> => {
       network.part("one", "refuse");
-      const guest = made.addDevice(name);
-      guest.open().create();
-      await timeline.advance(2_000);
+      const guest = await founder(made, name);
       await during(made, deviceOf(guest).join((await shared).link));
       const { id } = await deviceOf(guest).createNote({
         notebook: notebook.id,
@@ -349,13 +329,8 @@ describe("what comes after a loss at a place where something else stood before",
 
 describe("somebody who was let in before a loss that another record took the place of", () => {
   it("is let in again by an administrator who knew of it, and a link for one is spent as before", async () => {
-    const made = new World({ seed: "let in", engines, encrypted: false, secrets: [] });
-    world = made;
+    const { made, one, words } = await founded("let in");
     const { timeline, relay, network } = made;
-    await relay.start();
-    const one = made.addDevice("one");
-    const words = one.open().create().join(" ");
-    await timeline.advance(2_000);
     const other = made.addDevice("other");
     other.open();
     await timeline.advance(2_000);
@@ -367,9 +342,7 @@ describe("somebody who was let in before a loss that another record took the pla
     await during(made, forOne);
     const copy = relay.disk.copy();
     network.part("other", "refuse");
-    const guest = made.addDevice("guest");
-    guest.open().create();
-    await timeline.advance(2_000);
+    const guest = await founder(made, "guest");
     // Before the link's end is written.
     const joined = deviceOf(guest).join((await forOne).link);
     await during(made, joined);

@@ -1,21 +1,14 @@
 /** A note that was moved brought its past along in a snapshot. A relay that lost that gets it again from whoever holds it. */
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { parseDocumentId } from "#crdt-store/document-id.ts";
 import { equal } from "#relay/protocol/bytes.ts";
 import { MemoryRelayDisk } from "#tests/support/memory-relay-store.ts";
-import { loadEngines, type Engines, type SimDevice, type World } from "#tests/support/world.ts";
+import { loadEngines, type SimDevice } from "#tests/support/world.ts";
+import { oneWorld } from "#tests/support/one-world.ts";
 import { append, bodyOf, deviceOf, storeOf, threeDevices } from "./three-devices.ts";
 
-let engines: Engines;
-beforeAll(async () => {
-  engines = await loadEngines();
-});
-
-let world: World | null = null;
-afterEach(async () => {
-  await world?.end();
-  world = null;
-});
+const engines = await loadEngines();
+const keep = oneWorld();
 
 const lazy = { changes: 500, bytes: 1 << 20, quietMs: 3_000 };
 const eager = { changes: 1, bytes: 1, quietMs: 100 };
@@ -36,7 +29,7 @@ describe("the past of a moved note, which nobody can sign again,", () => {
     async ({ who, packing }) => {
       const cast = await threeDevices(`lost past ${who}`, engines, { packing });
       const { made, devices, note } = cast;
-      world = made;
+      keep(made);
       const [ada, bob, cyd] = devices;
       const { timeline, relay } = made;
       await append(ada, note, " two");

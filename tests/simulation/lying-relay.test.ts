@@ -1,12 +1,13 @@
 /** Relays that lie, and devices that find out, lose nothing and say so (PROTOCOL §9). Numbers are those of the attack list. */
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { parseDocumentId } from "#crdt-store/document-id.ts";
 import { admitControl, openAuthority, roleOf } from "#relay/protocol/authority.ts";
 import { parseHex, toHex } from "#relay/protocol/bytes.ts";
 import { parseControl, roles } from "#relay/protocol/control.ts";
 import type { Message } from "#relay/protocol/messages.ts";
 import { scripted, SelectiveRelay, type Item } from "#tests/support/lying-relay.ts";
-import { loadEngines, World, type Engines, type SimDevice } from "#tests/support/world.ts";
+import { loadEngines, World, type SimDevice } from "#tests/support/world.ts";
+import { oneWorld } from "#tests/support/one-world.ts";
 import {
   append,
   bodyOf,
@@ -22,20 +23,12 @@ import {
   type Cast,
 } from "./three-devices.ts";
 
-let engines: Engines;
-beforeAll(async () => {
-  engines = await loadEngines();
-});
-
-let world: World | null = null;
-afterEach(async () => {
-  await world?.end();
-  world = null;
-});
+const engines = await loadEngines();
+const keep = oneWorld();
 
 async function threeOf(seed: string): Promise<Cast> {
   const cast = await threeDevices(seed, engines);
-  world = cast.made;
+  keep(cast.made);
   return cast;
 }
 
@@ -446,7 +439,7 @@ async function replaceDisk(made: World, disk: World["relay"]["disk"]): Promise<v
 /** Ada and Bob are one person, Eve and Cyd guests who may edit; Ada has removed Cyd while Bob was away. */
 async function removed(seed: string) {
   const made = new World({ seed, engines, encrypted: false, secrets: [] });
-  world = made;
+  keep(made);
   const { timeline, network, relay } = made;
   await relay.start();
   const [ada, bob, eve, cyd] = ["ada", "bob", "eve", "cyd"].map((name) => made.addDevice(name));

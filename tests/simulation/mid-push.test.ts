@@ -1,25 +1,18 @@
 /** A leader that is killed after it has pushed and before it was answered, with two tabs that type (PROTOCOL §4). */
 import type * as AutomergeModule from "@automerge/automerge/slim";
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { parseDocumentId } from "#crdt-store/document-id.ts";
 import type { NoteDocument } from "#client/device/api.ts";
 import { toHex } from "#relay/protocol/bytes.ts";
 import { parseEntry } from "#relay/protocol/entry.ts";
 import { maxMessageBytes } from "#relay/protocol/limits.ts";
 import { scripted } from "#tests/support/lying-relay.ts";
-import { loadEngines, type Engines, type SimDevice, type World } from "#tests/support/world.ts";
+import { loadEngines, type SimDevice } from "#tests/support/world.ts";
+import { oneWorld } from "#tests/support/one-world.ts";
 import { bodyOf, deviceOf, storeOf, threeDevices } from "./three-devices.ts";
 
-let engines: Engines;
-beforeAll(async () => {
-  engines = await loadEngines();
-});
-
-let world: World | null = null;
-afterEach(async () => {
-  await world?.end();
-  world = null;
-});
+const engines = await loadEngines();
+const keep = oneWorld();
 
 /** An open note in a tab: its text lives there, whoever leads. */
 class Tab {
@@ -70,7 +63,7 @@ class Tab {
 describe("two tabs whose leader is killed in the middle of a push (attack 61)", () => {
   it("write each of their changes once, each under one name, and the same entry is sent again", async () => {
     const { made, devices, note } = await threeDevices("attack 61", engines);
-    world = made;
+    keep(made);
     const [ada, bob] = devices;
     const { timeline, network } = made;
     const tabs = [await Tab.open(ada, note, "left"), await Tab.open(ada, note, "right")] as const;

@@ -1,12 +1,13 @@
 /** A relay that shows an old state of one note in place of what it holds, and what tells. */
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { parseDocumentId } from "#crdt-store/document-id.ts";
 import { defaultSnapshotLimits, type SnapshotLimits } from "#client/device/snapshot-maker.ts";
 import { equal } from "#relay/protocol/bytes.ts";
 import { entryKinds, parseEntry } from "#relay/protocol/entry.ts";
 import { maxMessageBytes } from "#relay/protocol/limits.ts";
 import { scripted, type Item } from "#tests/support/lying-relay.ts";
-import { loadEngines, type Engines, type SimDevice, type World } from "#tests/support/world.ts";
+import { loadEngines, type SimDevice } from "#tests/support/world.ts";
+import { oneWorld } from "#tests/support/one-world.ts";
 import {
   append,
   bodyOf,
@@ -17,16 +18,8 @@ import {
   type Cast,
 } from "./three-devices.ts";
 
-let engines: Engines;
-beforeAll(async () => {
-  engines = await loadEngines();
-});
-
-let world: World | null = null;
-afterEach(async () => {
-  await world?.end();
-  world = null;
-});
+const engines = await loadEngines();
+const keep = oneWorld();
 
 /** Only Ada sums up: what she makes is what the others see. */
 const snapshots = (device: string): SnapshotLimits =>
@@ -58,7 +51,7 @@ interface Replay extends Cast {
 async function summedUp(seed: string): Promise<Replay> {
   const cast = await threeDevices(seed, engines, { snapshots });
   const { made, devices, note } = cast;
-  world = made;
+  keep(made);
   const [ada, bob] = devices;
   const doc = docOf(note);
   const seen: Item[] = [];

@@ -1,21 +1,14 @@
 /** What the simulation has found, each as the shortest run that shows it. */
 import type * as AutomergeModule from "@automerge/automerge/slim";
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Device } from "#client/device/device.ts";
 import type { NoteDocument } from "#client/device/api.ts";
 import { plainPreview } from "#client/notes/markdown.ts";
-import { loadEngines, World, type Engines, type SimDevice } from "#tests/support/world.ts";
+import { loadEngines, World, type SimDevice } from "#tests/support/world.ts";
+import { oneWorld } from "#tests/support/one-world.ts";
 
-let engines: Engines;
-beforeAll(async () => {
-  engines = await loadEngines();
-});
-
-let world: World | null = null;
-afterEach(async () => {
-  await world?.end();
-  world = null;
-});
+const engines = await loadEngines();
+const keep = oneWorld();
 
 /** Two devices of one person, both up to date, with one note. */
 async function twoDevices(seed: string): Promise<{
@@ -25,7 +18,7 @@ async function twoDevices(seed: string): Promise<{
   readonly note: string;
 }> {
   const made = new World({ seed, engines, encrypted: false, secrets: [] });
-  world = made;
+  keep(made);
   await made.relay.start();
   const one = made.addDevice("one");
   const other = made.addDevice("other");

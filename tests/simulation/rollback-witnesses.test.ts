@@ -1,10 +1,11 @@
 /** What this person's devices tell each other, in the vault, of how far they have read each notebook (PROTOCOL §9). */
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { parseDocumentId } from "#crdt-store/document-id.ts";
 import { equal } from "#relay/protocol/bytes.ts";
 import { SelectiveRelay } from "#tests/support/lying-relay.ts";
 import { MemoryRelayDisk } from "#tests/support/memory-relay-store.ts";
-import { loadEngines, type Engines, type SimDevice, type World } from "#tests/support/world.ts";
+import { loadEngines, type SimDevice } from "#tests/support/world.ts";
+import { oneWorld } from "#tests/support/one-world.ts";
 import {
   append,
   bodyOf,
@@ -17,16 +18,8 @@ import {
   type Cast,
 } from "./three-devices.ts";
 
-let engines: Engines;
-beforeAll(async () => {
-  engines = await loadEngines();
-});
-
-let world: World | null = null;
-afterEach(async () => {
-  await world?.end();
-  world = null;
-});
+const engines = await loadEngines();
+const keep = oneWorld();
 
 const lessWords = "less of a notebook than another device of yours";
 
@@ -40,7 +33,7 @@ function spaceOf(sim: SimDevice, note: string): Uint8Array {
 /** A note that says "one two three", of which the vault says how far it was read; nobody but Ada is left, and she is away. */
 async function told(seed: string): Promise<Cast & { readonly words: string }> {
   const cast = await threeDevices(seed, engines);
-  world = cast.made;
+  keep(cast.made);
   const { made, devices, note } = cast;
   const [ada, bob, cyd] = devices;
   await append(ada, note, " two");
@@ -72,20 +65,26 @@ async function restored({ made }: Cast, name: string, words: string): Promise<Si
   return sim;
 }
 
+/** A new device of the same person, to which the relay is to show all of the vault and the beginning of the notebook. */
+async function shownLess(seed: string) {
+  const cast = await told(seed);
+  const { made, devices, note, words } = cast;
+  const [ada] = devices;
+  ada.open();
+  await made.timeline.advance(2_000);
+  const space = spaceOf(ada, note);
+  await ada.kill();
+  const dan = made.addDevice("dan");
+  let shown = 0;
+  const liar = new SelectiveRelay((_item, id) => !equal(id, space) || (shown += 1) <= 4);
+  made.network.meddle(dan.name, liar);
+  return { cast, dan, space, words };
+}
+
 describe("a relay that shows a new device less than another one had read", () => {
   it("is doubted though nobody else is there, and no more when it shows the rest", async () => {
-    const cast = await told("witness");
-    const { made, devices, note, words } = cast;
-    const [ada] = devices;
-    ada.open();
-    await made.timeline.advance(2_000);
-    const space = spaceOf(ada, note);
-    await ada.kill();
-    const dan = made.addDevice("dan");
-    let shown = 0;
-    // All of the vault, and of the notebook what came first.
-    const liar = new SelectiveRelay((_item, id) => !equal(id, space) || (shown += 1) <= 4);
-    made.network.meddle(dan.name, liar);
+    const { cast, dan, space, words } = await shownLess("witness");
+    const { made, note } = cast;
     await restored(cast, "dan", words);
     expect(storeOf(dan).spaceWitnesses.of(space)).toMatchObject({ isMet: false });
     await made.timeline.advance(60_000);
@@ -103,17 +102,8 @@ describe("a relay that shows a new device less than another one had read", () =>
   });
 
   it("is doubted by nobody without that word: at first contact nothing else tells", async () => {
-    const cast = await told("no witness");
-    const { made, devices, note, words } = cast;
-    const [ada] = devices;
-    ada.open();
-    await made.timeline.advance(2_000);
-    const space = spaceOf(ada, note);
-    await ada.kill();
-    const dan = made.addDevice("dan");
-    let shown = 0;
-    const liar = new SelectiveRelay((_item, id) => !equal(id, space) || (shown += 1) <= 4);
-    made.network.meddle(dan.name, liar);
+    const { cast, dan, words } = await shownLess("no witness");
+    const { made } = cast;
     dan.open();
     // As if no device had ever told.
     storeOf(dan).spaceWitnesses.put = () => undefined;

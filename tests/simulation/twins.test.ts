@@ -1,21 +1,14 @@
 /** One store, twice: copied, or put back to an older state, and written in on both sides (PROTOCOL §4). */
 import type * as AutomergeModule from "@automerge/automerge/slim";
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { plainPreview } from "#client/notes/markdown.ts";
 import type { NoteDocument } from "#client/device/api.ts";
 import type { Device } from "#client/device/device.ts";
-import { loadEngines, World, type Engines, type SimDevice } from "#tests/support/world.ts";
+import { loadEngines, World, type SimDevice } from "#tests/support/world.ts";
+import { oneWorld } from "#tests/support/one-world.ts";
 
-let engines: Engines;
-beforeAll(async () => {
-  engines = await loadEngines();
-});
-
-let world: World | null = null;
-afterEach(async () => {
-  await world?.end();
-  world = null;
-});
+const engines = await loadEngines();
+const keep = oneWorld();
 
 function deviceOf(sim: SimDevice): Device {
   const device = sim.running?.device;
@@ -87,7 +80,7 @@ class Tab {
 /** A device that has one note open in a tab, a witness of the same person, and a copy of the device's files. */
 async function copied(seed: string) {
   const made = new World({ seed, engines, encrypted: false, secrets: [] });
-  world = made;
+  keep(made);
   const { timeline } = made;
   await made.relay.start();
   const original = made.addDevice("original");

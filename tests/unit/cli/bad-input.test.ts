@@ -1,7 +1,5 @@
 /** Bad input by command: one clear sentence each, and nothing changed. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { parseLine } from "#client/cli/command-line.ts";
-import { runCommand } from "#client/cli/commands.ts";
 import type { LinkRow, PersonRow } from "#client/device/api.ts";
 import { Refusal } from "#client/device/refusal.ts";
 import { startTestRelay, type TestRelay } from "#tests/support/relay.ts";
@@ -11,28 +9,13 @@ import {
   setupDevice,
   type DeviceFixture,
 } from "../device/setup-device.ts";
+import { runOnDevice } from "./run-on-device.ts";
 
 let relay: TestRelay;
 beforeAll(async () => {
   relay = await startTestRelay();
 });
 afterAll(() => relay.stop());
-
-async function run({ device }: DeviceFixture, args: readonly string[], input = "") {
-  const parsed = parseLine(["--home", "here", ...args]);
-  if (parsed.type !== "run") throw new Error(JSON.stringify(parsed));
-  const { command } = parsed.line;
-  if (
-    command.name === "watch" ||
-    command.name === "passphrase" ||
-    command.name === "doctor" ||
-    command.name === "backup" ||
-    command.name === "restore-backup"
-  ) {
-    throw new Error(`${command.name} is not for a device alone`);
-  }
-  return runCommand(device, Date, command, input);
-}
 
 const dayMs = 86_400_000;
 
@@ -43,7 +26,7 @@ async function refused(
   input = "",
 ): Promise<string> {
   try {
-    await run(fixture, args, input);
+    await runOnDevice(fixture, args, input);
   } catch (error) {
     if (error instanceof Refusal) return error.message;
     throw error;
@@ -58,7 +41,7 @@ async function setupPerson(name: string): Promise<DeviceFixture> {
 }
 
 async function share(fixture: DeviceFixture, ...options: readonly string[]): Promise<string> {
-  return (await run(fixture, ["share", ...options])).text.trim();
+  return (await runOnDevice(fixture, ["share", ...options])).text.trim();
 }
 
 describe("a link that opens nothing", { timeout: 60_000 }, () => {
@@ -68,16 +51,16 @@ describe("a link that opens nothing", { timeout: 60_000 }, () => {
     await using eve = await setupPerson("Eve");
     const link = await share(ana);
     const once = await share(ana, "--once");
-    await run(ben, ["join", once]);
+    await runOnDevice(ben, ["join", once]);
     const revoked = await share(ana);
-    const links = (await run(ana, ["links"])).json as readonly LinkRow[];
-    await run(ana, ["revoke", links.find((row) => row.link === revoked)?.id ?? ""]);
+    const links = (await runOnDevice(ana, ["links"])).json as readonly LinkRow[];
+    await runOnDevice(ana, ["revoke", links.find((row) => row.link === revoked)?.id ?? ""]);
     const clock = { now: () => Date.now() - 2 * dayMs };
     await using late = await setupDevice({ relayUrl: relay.url, clock });
     const { id } = await onlyNotebook(late.device);
     const expired = await late.device.share(id, "edit", { expiresAt: clock.now() + dayMs });
-    await run(late, ["sync"]);
-    await run(ana, ["sync"]);
+    await runOnDevice(late, ["sync"]);
+    await runOnDevice(ana, ["sync"]);
     const [address = ""] = link.split("#");
 
     const before = await eve.device.notebooks();
@@ -94,7 +77,7 @@ describe("a link that opens nothing", { timeout: 60_000 }, () => {
       expect(await eve.device.notebooks()).toEqual(before);
     }
     // Nothing of them is in the way of the right one.
-    await run(eve, ["join", link]);
+    await runOnDevice(eve, ["join", link]);
     expect(await eve.device.notebooks()).toHaveLength(before.length + 1);
   });
 
@@ -117,7 +100,7 @@ describe("words that open nothing", { timeout: 60_000 }, () => {
     await using ana = await setupPerson("Ana");
     await using ben = await setupPerson("Ben");
     const words = (await ana.device.words()) ?? [];
-    await run(ana, ["sync"]);
+    await runOnDevice(ana, ["sync"]);
     const swapped = words.with(0, words[1] ?? "").with(1, words[0] ?? "");
     const isSame = words[0] === words[1];
     const before = [
@@ -147,17 +130,17 @@ describe("names", { timeout: 60_000 }, () => {
   it("of 10,000 characters, with markup, or of another member, are one short line that is nobody else's", async () => {
     await using ana = await setupPerson("Ana");
     await using ben = await setupPerson("Ben");
-    await run(ben, ["join", await share(ana)]);
-    await run(ben, ["sync"]);
+    await runOnDevice(ben, ["join", await share(ana)]);
+    await runOnDevice(ben, ["sync"]);
     const people = async (): Promise<readonly PersonRow[]> =>
-      (await run(ana, ["people"])).json as readonly PersonRow[];
-    await run(ben, ["name", `<b>${"x".repeat(10_000)}</b>\u202e\n`]);
+      (await runOnDevice(ana, ["people"])).json as readonly PersonRow[];
+    await runOnDevice(ben, ["name", `<b>${"x".repeat(10_000)}</b>\u202e\n`]);
     const long = await eventually(ana.device, async () =>
       (await people()).map(({ name }) => name).find((name) => name.startsWith("<")),
     );
     expect(long).toMatch(/^<b>x+$/);
     expect(new TextEncoder().encode(long).length).toBeLessThanOrEqual(120);
-    await run(ben, ["name", "Ana"]);
+    await runOnDevice(ben, ["name", "Ana"]);
     const alike = await eventually(ana.device, async () => {
       const names = (await people()).map(({ name }) => name);
       return names.every((name) => name.startsWith("Ana")) && names;
@@ -178,14 +161,14 @@ describe("two people who remove each other at once", { timeout: 60_000 }, () => 
     await using ana = await setupPerson("Ana");
     await using ben = await setupPerson("Ben");
     const { id: notebook } = await onlyNotebook(ana.device);
-    await run(ben, ["join", await share(ana)]);
-    await run(ben, ["sync"]);
-    await run(ana, ["sync"]);
-    await run(ana, ["role", "Ben", "admin"]);
-    await run(ben, ["sync"]);
+    await runOnDevice(ben, ["join", await share(ana)]);
+    await runOnDevice(ben, ["sync"]);
+    await runOnDevice(ana, ["sync"]);
+    await runOnDevice(ana, ["role", "Ben", "admin"]);
+    await runOnDevice(ben, ["sync"]);
     const answers = await Promise.allSettled([
-      run(ana, ["remove", "Ben", notebook]),
-      run(ben, ["remove", "Ana", notebook]),
+      runOnDevice(ana, ["remove", "Ben", notebook]),
+      runOnDevice(ben, ["remove", "Ana", notebook]),
     ]);
     // Whom the other's step has reached already is refused in words.
     for (const answer of answers) {
@@ -200,9 +183,9 @@ describe("two people who remove each other at once", { timeout: 60_000 }, () => 
       ),
     );
     const stays = ended === ana ? ben : ana;
-    await run(stays, ["sync"]);
+    await runOnDevice(stays, ["sync"]);
     expect(await stateIn(stays)).toBe("active");
-    expect((await run(stays, ["people", notebook])).json).toHaveLength(1);
+    expect((await runOnDevice(stays, ["people", notebook])).json).toHaveLength(1);
     const told = ended.events.flatMap((event) => (event.type === "notice" ? [event.text] : []));
     expect(told.join("\n")).toMatch(/You no longer have access to Notes|at the same moment/);
     expect((await stays.device.status()).waiting).toBe(0);

@@ -1,7 +1,5 @@
 /** The commands about people and links, between two devices and a relay. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { parseLine } from "#client/cli/command-line.ts";
-import { runCommand } from "#client/cli/commands.ts";
 import type { LinkRow, NotebookRow, PersonRow } from "#client/device/api.ts";
 import { startTestRelay, type TestRelay } from "#tests/support/relay.ts";
 import {
@@ -11,6 +9,7 @@ import {
   setupDevice,
   type DeviceFixture,
 } from "../device/setup-device.ts";
+import { runOnDevice } from "./run-on-device.ts";
 
 let relay: TestRelay;
 beforeAll(async () => {
@@ -19,20 +18,8 @@ beforeAll(async () => {
 afterAll(() => relay.stop());
 
 /** Standard output and what --json prints; trouble is an error here. */
-async function run({ device }: DeviceFixture, ...args: readonly string[]) {
-  const parsed = parseLine(["--home", "here", ...args]);
-  if (parsed.type !== "run") throw new Error(JSON.stringify(parsed));
-  const { command } = parsed.line;
-  if (
-    command.name === "watch" ||
-    command.name === "passphrase" ||
-    command.name === "doctor" ||
-    command.name === "backup" ||
-    command.name === "restore-backup"
-  ) {
-    throw new Error(`${command.name} is not for a device alone`);
-  }
-  const { text, json, trouble } = await runCommand(device, Date, command, "");
+async function run(fixture: DeviceFixture, ...args: readonly string[]) {
+  const { text, json, trouble } = await runOnDevice(fixture, args);
   expect(trouble).toBe("");
   return { text, json };
 }

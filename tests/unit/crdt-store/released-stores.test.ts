@@ -1,5 +1,5 @@
 /** Stores written by every released version open with today's code, whole; see docs/decisions/store-versions.md. */
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 
 import { FaultyFiles } from "#crdt-store/files/faulty.ts";
 import { fileRoles, type FileSet } from "#crdt-store/files/file.ts";
@@ -19,13 +19,11 @@ import {
   type ReleasedStoreFiles,
 } from "#tests/support/released-stores.ts";
 import { writeReleasedStore } from "#tests/vectors/generate-store.ts";
-import { loadEngines, World, type Engines, type SimDevice } from "#tests/support/world.ts";
+import { loadEngines, World, type SimDevice } from "#tests/support/world.ts";
+import { oneWorld } from "#tests/support/one-world.ts";
 import { seededBytes, seededNumbers } from "./store-fixtures.ts";
 
-let engines: Engines;
-beforeAll(async () => {
-  engines = await loadEngines();
-});
+const engines = await loadEngines();
 
 const forms = ["plain", "sealed"] as const;
 const cases = releasedStores().flatMap((released) => forms.map((form) => ({ released, form })));
@@ -107,16 +105,12 @@ describe("a store of today's version", { timeout: 60_000 }, () => {
   });
 });
 
-let world: World | null = null;
-afterEach(async () => {
-  await world?.end();
-  world = null;
-});
+const keep = oneWorld();
 
 describe.each(releasedStores())("a device of version $version", { timeout: 60_000 }, (released) => {
   it("goes on writing, and what waited there reaches another device", async () => {
     const made = new World({ seed: "released", engines, encrypted: false, secrets: [] });
-    world = made;
+    keep(made);
     await made.relay.start();
     const old = made.addDevice("old", released.files("plain").snapshot());
     const fresh = made.addDevice("fresh");

@@ -1,7 +1,7 @@
 /** A backup opens with the words alone, all of it or nothing; what is restored and its original both go on. */
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import {
   backupKeyOf,
   backupWords,
@@ -27,22 +27,16 @@ import { openStore, type Store } from "#crdt-store/store.ts";
 import { concat } from "#relay/protocol/bytes.ts";
 import { releasedStores } from "#tests/support/released-stores.ts";
 import { Chance } from "#tests/support/sim-chance.ts";
-import { loadEngines, World, type Engines, type SimDevice } from "#tests/support/world.ts";
+import { loadEngines, World, type SimDevice } from "#tests/support/world.ts";
+import { oneWorld } from "#tests/support/one-world.ts";
 import { wordsOf } from "#client/crypto/phrase.ts";
 
-let engines: Engines;
-beforeAll(async () => {
-  engines = await loadEngines();
-});
-
-let world: World | null = null;
-afterEach(async () => {
-  await world?.end();
-  world = null;
-});
+const engines = await loadEngines();
+const keep = oneWorld();
 
 function newWorld(seed: string): World {
-  world = new World({ seed, engines, encrypted: false, secrets: [] });
+  const world = new World({ seed, engines, encrypted: false, secrets: [] });
+  keep(world);
   return world;
 }
 

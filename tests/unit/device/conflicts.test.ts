@@ -1,21 +1,14 @@
 /** Edits of one passage that two devices made without knowing of each other (P9), on virtual time. */
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { ConflictRow } from "#client/device/api.ts";
 import type { Device } from "#client/device/device.ts";
 import { parseDocumentId } from "#crdt-store/document-id.ts";
-import { loadEngines, World, type Engines, type SimDevice } from "#tests/support/world.ts";
+import { loadEngines, World, type SimDevice } from "#tests/support/world.ts";
+import { oneWorld } from "#tests/support/one-world.ts";
 import { refusalOf } from "./setup-device.ts";
 
-let engines: Engines;
-beforeAll(async () => {
-  engines = await loadEngines();
-});
-
-let world: World | null = null;
-afterEach(async () => {
-  await world?.end();
-  world = null;
-});
+const engines = await loadEngines();
+const keep = oneWorld();
 
 const plan = "The north side is wet.\n\nBeds: two of them.\n\n- [ ] order seeds\n- [ ] call Ben";
 const second = 1_000;
@@ -23,7 +16,7 @@ const day = 24 * 60 * 60 * second;
 
 async function setupPair(seed: string) {
   const made = new World({ seed, engines, encrypted: false, secrets: [] });
-  world = made;
+  keep(made);
   await made.relay.start();
   const [ana, ben] = [made.addDevice("ana"), made.addDevice("ben")];
   ana.open().create();

@@ -1,5 +1,5 @@
 /** A notebook that gets a new home on another relay, and its people, on virtual time. */
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { signHome } from "#client/crypto/home-marker.ts";
 import type { Device } from "#client/device/device.ts";
 import { DeviceDocuments } from "#client/device/documents.ts";
@@ -10,19 +10,12 @@ import { accessCode } from "#relay/protocol/access.ts";
 import { toHex } from "#relay/protocol/bytes.ts";
 import { encodeGenesis } from "#relay/protocol/genesis.ts";
 import { openAccess } from "#tests/support/open-access.ts";
-import { loadEngines, World, type Engines, type SimDevice } from "#tests/support/world.ts";
+import { loadEngines, World, type SimDevice } from "#tests/support/world.ts";
+import { oneWorld } from "#tests/support/one-world.ts";
 import { refusalOf } from "./setup-device.ts";
 
-let engines: Engines;
-beforeAll(async () => {
-  engines = await loadEngines();
-});
-
-let world: World | null = null;
-afterEach(async () => {
-  await world?.end();
-  world = null;
-});
+const engines = await loadEngines();
+const keep = oneWorld();
 
 const otherUrl = "wss://other.test/notes/v1";
 const weeks = 3 * 7 * 24 * 3_600_000;
@@ -30,7 +23,7 @@ const weeks = 3 * 7 * 24 * 3_600_000;
 /** Ana's notebook with a note, Ben who may edit in it, Rea who may read. All know the first relay. */
 async function setupShared(seed: string, access = openAccess) {
   const made = new World({ seed, engines, encrypted: false, secrets: ["Kelpie"] });
-  world = made;
+  keep(made);
   const other = made.addRelay(otherUrl, access);
   await made.relay.start();
   await other.start();

@@ -1,5 +1,5 @@
 /** Notebooks of one device on several relays, on virtual time. */
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { parseLink } from "#client/crypto/link.ts";
 import type { Device } from "#client/device/device.ts";
 import { packNotebook, unpackNotebook } from "#client/device/index-document.ts";
@@ -8,22 +8,14 @@ import {
   loadEngines,
   relayUrl,
   World,
-  type Engines,
   type SimDevice,
   type SimRelay,
 } from "#tests/support/world.ts";
+import { oneWorld } from "#tests/support/one-world.ts";
 import { refusalOf } from "./setup-device.ts";
 
-let engines: Engines;
-beforeAll(async () => {
-  engines = await loadEngines();
-});
-
-let world: World | null = null;
-afterEach(async () => {
-  await world?.end();
-  world = null;
-});
+const engines = await loadEngines();
+const keep = oneWorld();
 
 const otherUrl = "wss://other.test:8443/notes/v1";
 const away = "wss://nowhere.test/v1";
@@ -31,7 +23,7 @@ const away = "wss://nowhere.test/v1";
 /** Ana at her relay; Ben at another, with a notebook he shares. */
 async function setupTwoRelays(seed: string) {
   const made = new World({ seed, engines, encrypted: false, secrets: ["Kelpie"] });
-  world = made;
+  keep(made);
   const other = made.addRelay(otherUrl);
   await made.relay.start();
   await other.start();

@@ -1,26 +1,19 @@
 /** Every note tells the truth about itself (P8): saved here, on the relay, seen by another device. On virtual time. */
-import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { NoteRow } from "#client/device/api.ts";
 import type { Device } from "#client/device/device.ts";
 import { MemoryRelayDisk } from "#tests/support/memory-relay-store.ts";
-import { loadEngines, World, type Engines, type SimDevice } from "#tests/support/world.ts";
+import { loadEngines, World, type SimDevice } from "#tests/support/world.ts";
+import { oneWorld } from "#tests/support/one-world.ts";
 
-let engines: Engines;
-beforeAll(async () => {
-  engines = await loadEngines();
-});
-
-let world: World | null = null;
-afterEach(async () => {
-  await world?.end();
-  world = null;
-});
+const engines = await loadEngines();
+const keep = oneWorld();
 
 const second = 1_000;
 
 async function setupPair(seed: string) {
   const made = new World({ seed, engines, encrypted: false, secrets: [] });
-  world = made;
+  keep(made);
   await made.relay.start();
   const [ana, ben] = [made.addDevice("ana"), made.addDevice("ben")];
   ana.open().create();
