@@ -8,10 +8,16 @@ import type { TestProjectInlineConfiguration } from "vitest/config";
 import { release } from "./client/build/release.ts";
 import { singleAutomerge } from "./client/build/single-automerge.ts";
 import { sqlJsRelease } from "./client/build/sql-js-release.ts";
+import { workerEntries } from "./client/build/worker-entries.ts";
 import { standaloneRelay } from "./relay/packaging/standalone.ts";
 import { findOrInstallBrowser, launchArguments } from "./tests/support/browser.ts";
 
 const root = import.meta.dirname;
+
+/** @param id of a module, its path */
+function isOwnButNoEntry(id: string): boolean {
+  return !id.includes("node_modules") && !/worker\/(?:entry|broker|opener-thread)\.ts/.test(id);
+}
 
 /** What browsers get, in a build and in a test. */
 const forBrowsers = {
@@ -21,7 +27,14 @@ const forBrowsers = {
     alias: [{ find: /^cbor-x$/, replacement: "cbor-x/index-no-eval" }],
     dedupe: ["@automerge/automerge"],
   },
-  worker: { format: "es", plugins: () => [singleAutomerge()] },
+  worker: {
+    format: "es",
+    plugins: () => [singleAutomerge(), workerEntries()],
+    rolldownOptions: {
+      // What an entry shares with chunks that come later stands beside it, and the bundler's own helpers, too.
+      output: { codeSplitting: { groups: [{ name: "shared", test: isOwnButNoEntry }] } },
+    },
+  },
   // Found only in workers: without this the dev server reloads the page when it meets them.
   optimizeDeps: {
     include: [

@@ -7,6 +7,7 @@ import { precompress } from "#client/build/precompress.ts";
 import { precacheList } from "#client/build/service-worker.ts";
 import { singleAutomerge } from "#client/build/single-automerge.ts";
 import { sqlJsRelease } from "#client/build/sql-js-release.ts";
+import { workerEntries } from "#client/build/worker-entries.ts";
 
 const root = path.resolve(import.meta.dirname, "../../..");
 let folder = "";
@@ -23,7 +24,7 @@ async function bundle(files: Readonly<Record<string, string>>): Promise<void> {
     root: folder,
     logLevel: "silent",
     plugins: [singleAutomerge()],
-    worker: { format: "es", plugins: () => [singleAutomerge()] },
+    worker: { format: "es", plugins: () => [singleAutomerge(), workerEntries()] },
     build: {
       write: false,
       minify: false,
@@ -50,6 +51,31 @@ describe("the check for a second Automerge", () => {
       "worker.js": `import * as A from "@automerge/automerge"; console.log(A);`,
     };
     await expect(bundle(files)).rejects.toThrow(/full Automerge/);
+  });
+});
+
+describe("the check of what stands in a worker's entry", () => {
+  const main = `import url from "./worker.js?worker&url"; console.log(url);`;
+  const late = `import { shared } from "./shared.js"; export const twice = shared + shared;`;
+
+  it("passes a worker of which nobody else takes a part", async () => {
+    const files = {
+      "main.js": main,
+      "worker.js": `import("./late.js").then(console.log);`,
+      "shared.js": `export const shared = self.name;`,
+      "late.js": late,
+    };
+    await expect(bundle(files)).resolves.toBeUndefined();
+  });
+
+  it("fails a build whose later part takes from the entry what both need", async () => {
+    const files = {
+      "main.js": main,
+      "worker.js": `import { shared } from "./shared.js"; console.log(shared); import("./late.js").then(console.log);`,
+      "shared.js": `export const shared = self.name;`,
+      "late.js": late,
+    };
+    await expect(bundle(files)).rejects.toThrow(/the entry of a worker/);
   });
 });
 
