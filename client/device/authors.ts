@@ -1,7 +1,7 @@
 /** Who wrote a note, by the signed heads above its changes, never by what Automerge says. */
 import type { Store } from "#crdt-store/store.ts";
 import { roleOf } from "#relay/protocol/authority.ts";
-import { parseHex, toHex } from "#relay/protocol/bytes.ts";
+import { mustHex, toHex } from "#relay/protocol/bytes.ts";
 import { roles } from "#relay/protocol/control.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import { openPast } from "#client/crypto/past.ts";
@@ -94,10 +94,4 @@ export class Authors {
     const known = shelf.facts(space.id).members.find(({ cap }) => cap === id)?.name ?? "";
     return known === "" && isSelf(space, person) ? loadDisplayName(store) : known;
   }
-}
-
-function mustHex(text: string): Uint8Array {
-  const bytes = parseHex(text);
-  if (bytes === null) throw new Error("a key is not written in hex");
-  return bytes;
 }

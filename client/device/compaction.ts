@@ -12,7 +12,7 @@ import type { JournalledChange } from "#crdt-store/changes.ts";
 import { parseChange, type Change } from "#crdt-store/chunks.ts";
 import type { Store } from "#crdt-store/store.ts";
 import { isDiskFull } from "#crdt-store/store-error.ts";
-import { parseHex, toHex } from "#relay/protocol/bytes.ts";
+import { mustHex, toHex } from "#relay/protocol/bytes.ts";
 import { chainStart } from "#relay/protocol/domain.ts";
 import type { Clock, Timers } from "#client/sync/ports.ts";
 import type { Space } from "#client/sync/space.ts";
@@ -333,10 +333,4 @@ function changesOf(
   } finally {
     automerge.free(loaded);
   }
-}
-
-function mustHex(text: string): Uint8Array {
-  const bytes = parseHex(text);
-  if (bytes === null) throw new Error("a head is not written in hex");
-  return bytes;
 }

@@ -9,7 +9,7 @@ import type { Conflict } from "#crdt-store/conflicts.ts";
 import { documentIdToText } from "#crdt-store/document-id.ts";
 import type { Merge } from "#crdt-store/merges.ts";
 import type { Store } from "#crdt-store/store.ts";
-import { concat, parseHex, toHex } from "#relay/protocol/bytes.ts";
+import { concat, mustHex, parseHex, toHex } from "#relay/protocol/bytes.ts";
 import { sharedPassages, type SharedPassage } from "#client/notes/passages.ts";
 import { diffParts } from "#client/notes/text-diff.ts";
 import type { Clock } from "#client/sync/ports.ts";
@@ -267,10 +267,4 @@ function excerpt(text: string): string {
   if (text.length <= longestExcerpt) return text;
   // Not between the halves of a pair.
   return `${text.slice(0, longestExcerpt).replace(/[\ud800-\udbff]$/, "")}…`;
-}
-
-function mustHex(text: string): Uint8Array {
-  const bytes = parseHex(text);
-  if (bytes === null) throw new Error("a hash is hex");
-  return bytes;
 }

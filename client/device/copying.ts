@@ -5,22 +5,18 @@
 import { parseChange, type Change } from "#crdt-store/chunks.ts";
 import type { NoteRow as StoredNote } from "#crdt-store/notes-index.ts";
 import type { Store } from "#crdt-store/store.ts";
-import { parseHex, toHex } from "#relay/protocol/bytes.ts";
-import { blobIdBytes } from "#relay/protocol/blob.ts";
-import { chainStart } from "#relay/protocol/domain.ts";
+import { mustHex, toHex } from "#relay/protocol/bytes.ts";
 import { documentIdOf } from "#relay/protocol/genesis.ts";
 import { docNonceBytes, signOrigin } from "#client/crypto/authorship.ts";
-import { blobKeyBytes } from "#client/crypto/blob.ts";
 import type { Ed25519 } from "#client/crypto/ed25519.ts";
 import { mostPastAuthors, signPast } from "#client/crypto/past.ts";
-import { encodeSnapshotContent } from "#client/crypto/snapshot.ts";
 import type { Clock, Random } from "#client/sync/ports.ts";
-import { mostInlineBytes } from "#client/sync/snapshots.ts";
 import type { Space } from "#client/sync/space.ts";
 import type { Authors } from "./authors.ts";
 import type { DeviceDocuments } from "./documents.ts";
 import { packMoment, pastKey } from "./index-document.ts";
 import type { Indices } from "./indices.ts";
+import { sendPast } from "./past-snapshot.ts";
 import type { Shelf } from "./shelf.ts";
 
 export interface CopyingPorts {
@@ -75,20 +71,10 @@ export class Copying {
         at: clock.now(),
       })),
     );
-    const hashes = changes.map(({ hash }) => hash);
-    this.#store.outbox.add(target.id, doc, hashes);
-    const content = encodeSnapshotContent({ heads: [], document: saved.bytes });
-    const isLarge = content.length > mostInlineBytes;
-    this.#store.outgoingSnapshots.put({
-      doc,
-      space: target.id,
-      coversPos: 0,
-      chain: chainStart(target.id),
-      omitted: [],
+    sendPast(this.#store, random, target, doc, {
+      document: saved.bytes,
       heads,
-      changes: hashes,
-      content,
-      blob: isLarge ? { id: random(blobIdBytes), key: random(blobKeyBytes) } : null,
+      changes: changes.map(({ hash }) => hash),
     });
     this.#store.notes.upsert({ ...row, doc, space: target.id, trashedAt, movedTo: null });
     const past = this.#pastOf(documents, row, target, doc);
@@ -115,12 +101,6 @@ export class Copying {
       })),
     });
   }
-}
-
-function mustHex(text: string): Uint8Array {
-  const bytes = parseHex(text);
-  if (bytes === null) throw new Error("an id is not written in hex");
-  return bytes;
 }
 
 function mustParse(chunk: Uint8Array): Change {

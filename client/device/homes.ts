@@ -274,8 +274,9 @@ export class Homes {
     const { indices } = this.#ports;
     this.#store.homes.put({ space: space.id, successor: next.id, state: "led" });
     indices.vault.listSuccessor(documents, space, next);
+    const arrivals = indices.arrivals(documents, next);
     for (const { doc } of this.#rowsOf(space)) {
-      const arrival = indices.arrivals(documents, next).get(toHex(doc));
+      const arrival = arrivals.get(toHex(doc));
       if (arrival === undefined || !this.#store.pins.has(doc)) continue;
       indices.vault.pin(documents, arrival.doc, true);
       indices.vault.pin(documents, doc, false);
@@ -406,8 +407,9 @@ export class Homes {
     const { indices, rows, events, desk } = this.#ports;
     if (!next.mayWrite) return true;
     let isWhole = true;
+    const arrivals = indices.arrivals(documents, next);
     for (const row of this.#rowsOf(space)) {
-      const arrival = indices.arrivals(documents, next).get(toHex(row.doc));
+      const arrival = arrivals.get(toHex(row.doc));
       if (arrival === undefined) {
         // Whoever made a note brings it along; two devices would bring it twice.
         const origin = space.originOf(row.doc);
@@ -444,10 +446,7 @@ export class Homes {
 
   /** Also of notes that went elsewhere. */
   #rowsOf(space: Space): readonly StoredNote[] {
-    const { notes } = this.#store;
-    return [...notes.list(), ...notes.list({ trashed: true })].filter((row) =>
-      equal(row.space, space.id),
-    );
+    return this.#store.notes.inSpace(space.id);
   }
 
   #successor(id: Uint8Array): Space {

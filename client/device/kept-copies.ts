@@ -1,7 +1,7 @@
 /** Copies of notebooks that this person keeps for themselves: when their access has ended, and what is here is to be gone on with. */
 import type { NoteRow as StoredNote } from "#crdt-store/notes-index.ts";
 import type { Store } from "#crdt-store/store.ts";
-import { equal, toHex } from "#relay/protocol/bytes.ts";
+import { toHex } from "#relay/protocol/bytes.ts";
 import type { Clock, Timers } from "#client/sync/ports.ts";
 import type { Space } from "#client/sync/space.ts";
 import type { Copying } from "./copying.ts";
@@ -34,8 +34,8 @@ export class KeptCopies {
   }
 
   /**
-   * Every note that is here and not in the trash, in a notebook of this person's own; one that was shared alone needs none. Again goes on with what was begun, and
-   * adds what has come since; resolves to how many notes the copy has.
+   * Every note that is here and not in the trash, in a notebook of this person's own; one that was shared alone needs none.
+   * Again goes on with what was begun, and adds what has come since; resolves to how many notes the copy has.
    */
   async keep(notebook: string, name: string): Promise<{ notebook: string; notes: number }> {
     const { shelf, documents, changedHere } = this.#ports;
@@ -86,10 +86,8 @@ export class KeptCopies {
   #rowsOf(space: Space): readonly StoredNote[] {
     const { changes, notes } = this.#store;
     return notes
-      .list()
-      .filter(
-        (row) => equal(row.space, space.id) && row.movedTo === null && changes.knows(row.doc),
-      );
+      .inSpace(space.id)
+      .filter((row) => row.trashedAt === null && row.movedTo === null && changes.knows(row.doc));
   }
 
   /** A copy that was begun, and that is still to be written in. */

@@ -7,16 +7,13 @@ import { parseChange } from "#crdt-store/chunks.ts";
 import type { JournalledChange } from "#crdt-store/changes.ts";
 import type { Store } from "#crdt-store/store.ts";
 import { toHex } from "#relay/protocol/bytes.ts";
-import { blobIdBytes } from "#relay/protocol/blob.ts";
-import { chainStart } from "#relay/protocol/domain.ts";
-import { blobKeyBytes } from "#client/crypto/blob.ts";
-import { encodeSnapshotContent } from "#client/crypto/snapshot.ts";
 import type { Random } from "#client/sync/ports.ts";
-import { copiedOf, mostInlineBytes } from "#client/sync/snapshots.ts";
+import { copiedOf } from "#client/sync/snapshots.ts";
 import type { Space } from "#client/sync/space.ts";
 import type { Background } from "./background.ts";
 import type { DeviceDocuments } from "./documents.ts";
 import { failureWords } from "./failure-words.ts";
+import { sendPast } from "./past-snapshot.ts";
 import type { RelayDesk } from "./relay-desk.ts";
 
 export interface LostPastsPorts {
@@ -76,23 +73,10 @@ export class LostPasts {
     if (stands.toSorted().join() !== heads.map(toHex).toSorted().join()) {
       throw new Error("not all of it is here");
     }
-    const content = encodeSnapshotContent({ heads: [], document: bytes });
-    const isLarge = content.length > mostInlineBytes;
-    const hashes = past.map(({ hash }) => hash);
+    const changes = past.map(({ hash }) => hash);
     store.transaction(() => {
-      store.outbox.add(space.id, doc, hashes);
-      store.losses.addReturned(space.id, hashes.length);
-      store.outgoingSnapshots.put({
-        doc,
-        space: space.id,
-        coversPos: 0,
-        chain: chainStart(space.id),
-        omitted: [],
-        heads,
-        changes: hashes,
-        content,
-        blob: isLarge ? { id: random(blobIdBytes), key: random(blobKeyBytes) } : null,
-      });
+      sendPast(store, random, space, doc, { document: bytes, heads, changes });
+      store.losses.addReturned(space.id, changes.length);
     });
   }
 }

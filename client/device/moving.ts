@@ -5,7 +5,7 @@
 import { documentIdToText } from "#crdt-store/document-id.ts";
 import type { NoteRow as StoredNote } from "#crdt-store/notes-index.ts";
 import type { Store } from "#crdt-store/store.ts";
-import { parseHex, toHex } from "#relay/protocol/bytes.ts";
+import { mustHex, toHex } from "#relay/protocol/bytes.ts";
 import type { Timers } from "#client/sync/ports.ts";
 import type { Space } from "#client/sync/space.ts";
 import type { Background } from "./background.ts";
@@ -162,10 +162,4 @@ export class Moving {
     const document = this.#store.documents.get(doc);
     return document === null ? undefined : this.#ports.shelf.get(document.space);
   }
-}
-
-function mustHex(text: string): Uint8Array {
-  const bytes = parseHex(text);
-  if (bytes === null) throw new Error("an id is not written in hex");
-  return bytes;
 }

@@ -6,7 +6,7 @@
 import type { JournalledChange } from "#crdt-store/changes.ts";
 import { parseChange, topologicalOrder, type Change } from "#crdt-store/chunks.ts";
 import type { Store } from "#crdt-store/store.ts";
-import { equal, parseHex, toHex } from "#relay/protocol/bytes.ts";
+import { equal, mustHex, toHex } from "#relay/protocol/bytes.ts";
 import type { Clock } from "#client/sync/ports.ts";
 import type { Collision } from "#client/sync/receiver.ts";
 import type { Space } from "#client/sync/space.ts";
@@ -115,10 +115,4 @@ function renamedOp<T extends object>(op: T, rename: (id: string) => string): T {
     if (id !== undefined) Object.assign(named, { [field]: rename(id) });
   }
   return { ...named, ...(named.pred === undefined ? {} : { pred: named.pred.map(rename) }) };
-}
-
-function mustHex(text: string): Uint8Array {
-  const bytes = parseHex(text);
-  if (bytes === null) throw new Error("a hash is not written in hex");
-  return bytes;
 }

@@ -107,7 +107,10 @@ export class Reactions {
     }
     const arrivedAt = clock.now();
     const id = documentIdToText(docId);
-    events.emit({ type: "changes", id, session: null, changes, arrivedAt });
+    // Of what stays in its snapshot there are none: nobody can have it open.
+    if (changes.length > 0) {
+      events.emit({ type: "changes", id, session: null, changes, arrivedAt });
+    }
     materialiser.soon();
     events.notify("notes");
   }

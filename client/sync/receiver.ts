@@ -2,6 +2,7 @@
  * Taking in one item of a space's log: what the relay sent is parsed, judged (intake.ts) and journalled,
  * or set aside. In the caller's transaction, which also moves the cursor.
  */
+import type { NewChange } from "#crdt-store/changes.ts";
 import type { Store } from "#crdt-store/store.ts";
 import { equal, toHex } from "#relay/protocol/bytes.ts";
 import { parseControl } from "#relay/protocol/control.ts";
@@ -30,6 +31,9 @@ import type { DisplacedRecord, Space } from "./space.ts";
 export type LogItem = Data["items"][number];
 
 /** What an item added; its ids make the next link of the chain. */
+/** A change with whoever vouches for it: nobody where its document's origin does. */
+type Arrived = Change & { readonly signer: Uint8Array | null; readonly operations: number };
+
 export interface ReceiverPorts {
   readonly store: Store;
   readonly clock: Clock;
@@ -265,20 +269,9 @@ export class Receiver {
       ours.set(key, isKnown);
       return isKnown;
     };
-    const come = snapshot.changes.map((change) => ({
-      doc: docId,
-      hash: change.hash,
-      actor: change.actor,
-      seq: change.seq,
-      deps: change.deps,
-      bytes: change.bytes,
-      opCount: 0,
-      space: space.id,
-      pos,
-      signer: change.signer,
-      local: isOurs(change.actor),
-      at: this.#clock.now(),
-    }));
+    const come = snapshot.changes.map((change) =>
+      this.#rowOf(space, docId, pos, { ...change, operations: 0 }, isOurs(change.actor)),
+    );
     awaited.covered(docId, cover.coversPos, cover.omitted);
     awaited.arrived(docId, pos);
     tails.weighed(docId, snapshot.document.length);
@@ -461,21 +454,10 @@ export class Receiver {
     const added = changes.insert(
       verdict.changes
         .filter(({ hash }) => !refused(hash))
-        .map((change) => ({
-          doc: docId,
-          hash: change.hash,
-          actor: change.actor,
-          seq: change.seq,
-          deps: change.deps,
-          bytes: change.bytes,
-          opCount: change.operations,
-          space: space.id,
-          pos,
-          signer: change.signer,
+        .map((change) =>
           // Ours, where this device had lost it.
-          local: documents.actor(docId, change.actor) !== null,
-          at: this.#clock.now(),
-        })),
+          this.#rowOf(space, docId, pos, change, documents.actor(docId, change.actor) !== null),
+        ),
     );
     // Those we had before (our own, sent again by another hand) are at the relay now too.
     const hashes = verdict.changes.map((change) => change.hash);
@@ -489,6 +471,18 @@ export class Receiver {
     const fresh = verdict.changes.filter((change) => isNew.has(toHex(change.hash)));
     const waiting = this.#listener.judge(docId, fresh);
     return fresh.filter(({ hash }) => !waiting.has(toHex(hash))).map(({ bytes }) => bytes);
+  }
+
+  #rowOf(
+    { id }: Space,
+    doc: Uint8Array,
+    pos: number,
+    { hash, actor, seq, deps, bytes, operations, signer }: Arrived,
+    local: boolean,
+  ): NewChange {
+    const at = this.#clock.now();
+    const opCount = operations;
+    return { doc, hash, actor, seq, deps, bytes, opCount, space: id, pos, signer, local, at };
   }
 
   /** What these changes depend on and has not come, and what of that they are. */

@@ -49,6 +49,13 @@ export function parseHex(text: string): Uint8Array | null {
   return out;
 }
 
+/** The same of what this program wrote itself: throws where it is no hex. */
+export function mustHex(text: string): Uint8Array {
+  const bytes = parseHex(text);
+  if (bytes === null) throw new Error("what should be hex is not");
+  return bytes;
+}
+
 const base64urlDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /** RFC 4648 §5 without padding. */

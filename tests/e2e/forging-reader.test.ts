@@ -1,5 +1,4 @@
 /** Somebody who may only read sends an edit with a program of their own: the relay refuses it, and where it helps them, the others do. */
-import type { Page } from "playwright";
 import { parseDocumentId } from "#crdt-store/document-id.ts";
 import { describe, expect, it } from "vitest";
 import { nodeAutomerge, nodeEd25519, nodeRandom } from "#client/cli/node-ports.ts";
@@ -23,6 +22,7 @@ import {
   startProduct,
   typeAfter,
 } from "#tests/support/product.ts";
+import { expectUpToDate } from "./up-to-date.ts";
 import { setupDevice, type DeviceFixture } from "#tests/unit/device/setup-device.ts";
 
 const trouble = { expectedErrors: networkTrouble };
@@ -48,12 +48,6 @@ async function forge({ device, store }: DeviceFixture, id: string, insert: strin
   const [forged] = store.outbox.sealed(space.id);
   if (forged === undefined) throw new Error("it has been written");
   return { bytes: forged.bytes, pos: (store.inbox.cursor(space.id)?.pos ?? 0) + 1 };
-}
-
-async function expectUpToDate(page: Page): Promise<void> {
-  await expect
-    .poll(() => parts(page).status.innerText(), { timeout: 15_000 })
-    .toContain("Up to date");
 }
 
 describe("a reader with a changed program", () => {

@@ -12,6 +12,7 @@ import {
   typeAfter,
   type Product,
 } from "#tests/support/product.ts";
+import { expectUpToDate } from "./up-to-date.ts";
 
 const trouble = { expectedErrors: networkTrouble };
 
@@ -19,12 +20,6 @@ async function meet(product: Product, link: string, name: string): Promise<Page>
   const { page } = await product.person(product.profile(name.toLowerCase()), trouble);
   await joinByLink(page, link, name, "Garden plan");
   return page;
-}
-
-async function expectUpToDate(page: Page): Promise<void> {
-  await expect
-    .poll(() => parts(page).status.innerText(), { timeout: 15_000 })
-    .toContain("Up to date");
 }
 
 describe("sharing a notebook", () => {

@@ -5,6 +5,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { defaultOpenerLimits, Opener, type OpenerLimits } from "#client/device/opener.ts";
 import { browserOpener } from "#client/worker/start-opener.ts";
 import { parseChange, type Change } from "#crdt-store/chunks.ts";
+import { browserTimers } from "#client/worker/browser-timers.ts";
 import { bombChange, bombDocument } from "#tests/support/bombs.ts";
 
 beforeAll(() => A.initializeWasm(automergeWasm));
@@ -22,12 +23,7 @@ function opener(limits: Partial<OpenerLimits> = {}) {
         },
       }),
     clock: Date,
-    timers: {
-      after: (ms, run) => {
-        const timer = setTimeout(run, ms);
-        return () => clearTimeout(timer);
-      },
-    },
+    timers: browserTimers,
     limits: { ...defaultOpenerLimits, ...limits },
   });
   return { made, heard, [Symbol.dispose]: () => made.close() };
