@@ -1,6 +1,6 @@
 /**
  * What those who manage a notebook need not think of: links that are used up or past their time are
- * ended, and keys renewed when it is time. Any of several devices may do it: each waits for a random
+ * ended, keys renewed when it is time, and whoever was removed is removed again where a relay has lost that. Any of several devices may do it: each waits for a random
  * while and looks again, so that mostly one does.
  */
 import type { Store } from "#crdt-store/store.ts";
@@ -8,6 +8,7 @@ import { capabilityKinds, roles } from "#relay/protocol/control.ts";
 import type { Lowering } from "#client/crypto/space-keys.ts";
 import type { Clock, Timers } from "#client/sync/ports.ts";
 import type { Space } from "#client/sync/space.ts";
+import { backAgain } from "#client/sync/withdrawn.ts";
 import type { RenewalDays } from "./api.ts";
 import type { Background } from "./background.ts";
 import type { DeviceDocuments } from "./documents.ts";
@@ -51,6 +52,8 @@ export const renewalChoices: readonly RenewalDays[] = [7, 30, 90];
 interface Chore {
   readonly space: Space;
   readonly lowered: readonly Lowering[];
+  /** What the log of this device says of it. */
+  readonly told: string;
 }
 
 export class KeyCare {
@@ -101,32 +104,43 @@ export class KeyCare {
   async #do(): Promise<void> {
     const { store, desk, membership } = this.#ports;
     // Others of this person's devices, or of those who manage it, may have been here meanwhile.
-    for (const { space, lowered } of await this.#chores()) {
-      if (desk.sessionOf(space)?.upToDate !== true) {
+    for (const { space, lowered, told } of await this.#chores()) {
+      if (!desk.isCurrent(space)) {
         this.#beginIn(busyMs);
         continue;
       }
       store.transaction(() => {
         membership.renewKeys(space, lowered);
-        store.syncLog.add("info", lowered.length > 0 ? linkEnded : keysRenewed);
+        store.syncLog.add("info", told);
       });
       membership.send(space);
     }
   }
 
   async #chores(): Promise<readonly Chore[]> {
-    const { store, shelf, indices, documents, clock } = this.#ports;
+    const { store, shelf, indices, documents } = this.#ports;
     const loaded = await documents();
     const vault = indices.vault.read(loaded);
     this.#forgetDeadLinks(loaded, vault);
     return shelf.spaces().flatMap((space) => {
       const isOpen = space.kind === "notebook" && mayAdminister(space) && !space.authority.deleted;
       if (!isOpen || store.spaces.hasUnconfirmedControl(space.id)) return [];
-      const lowered = deadLinks(space, clock.now());
-      const days = renewalDaysIn(vault, space);
-      const isOld = days !== null && clock.now() - (lastRenewalAt(space) ?? 0) >= days * dayMs;
-      return lowered.length > 0 || isOld ? [{ space, lowered }] : [];
+      return this.#choreIn(space, renewalDaysIn(vault, space)) ?? [];
     });
+  }
+
+  #choreIn(space: Space, days: RenewalDays): Chore | null {
+    const { store, clock } = this.#ports;
+    const { authority, capability } = space;
+    const back = backAgain(store, authority, capability?.sign.publicKey);
+    if (back.length > 0) {
+      const lowered = back.map((signPub) => ({ signPub, role: roles.none }));
+      return { space, lowered, told: removedAgain };
+    }
+    const dead = deadLinks(space, clock.now());
+    if (dead.length > 0) return { space, lowered: dead, told: linkEnded };
+    const isOld = days !== null && clock.now() - (lastRenewalAt(space) ?? 0) >= days * dayMs;
+    return isOld ? { space, lowered: [], told: keysRenewed } : null;
   }
 
   /** The secret of a link that has ended opens nothing: nobody need keep it. */
@@ -146,6 +160,8 @@ export class KeyCare {
   }
 }
 
+const removedAgain =
+  "The relay had lost that somebody was removed from a notebook. This device has removed them again.";
 const linkEnded = "A link that nobody can use any more was ended, and the notebook has new keys.";
 const keysRenewed = "A notebook's keys were renewed, as its settings ask for.";
 

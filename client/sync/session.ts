@@ -31,7 +31,7 @@ import { Subscriptions } from "./subscriptions.ts";
 import { storedBytes } from "./stored-bytes.ts";
 import { offlineSpace, stepSpace, type SpaceEffect, type SpaceEvent } from "./state.ts";
 import { Wanted } from "./wanted.ts";
-import { isRightLostAgain } from "./withdrawn.ts";
+import { backAgain } from "./withdrawn.ts";
 import { Witness, type Doubt } from "./witness.ts";
 
 /** A request could not be answered: no connection, or it broke before the answer. */
@@ -594,11 +594,8 @@ export class SyncSession {
       mayWrite:
         run.space.maySend &&
         (run.state.caughtUp || !readsFirst(this.#ports.store)) &&
-        !isRightLostAgain(
-          this.#ports.store,
-          run.space.authority,
-          run.space.capability?.sign.publicKey,
-        ),
+        backAgain(this.#ports.store, run.space.authority, run.space.capability?.sign.publicKey)
+          .length === 0,
       logHeld: run.space.records.length > 0,
       firstContact: inbox.cursor(run.space.id) === null,
       placesTold: this.#control.hasToldPlaces(run.space),

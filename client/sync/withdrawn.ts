@@ -21,17 +21,18 @@ export function noteWithdrawn(store: Store, space: Uint8Array, after: Authority)
 }
 
 /**
- * Whether somebody else has a right again that had been taken away. From whom it was taken has nothing to keep from
- * themselves: they might wait for ever, alone in a notebook whose other administrators are lost with the record.
+ * The capability keys of those who have a right again that had been taken away, this person's own aside: from whom it was
+ * taken has nothing to keep from themselves, and might wait for ever, alone in a notebook whose other administrators are
+ * lost with the record.
  *
  * @param own this person's capability key
  */
-export function isRightLostAgain(
+export function backAgain(
   store: Store,
   authority: Authority,
   own: Uint8Array | undefined,
-): boolean {
-  return load(store, authority.spaceId).some(
+): readonly Uint8Array[] {
+  return load(store, authority.spaceId).filter(
     (cap) => !(own !== undefined && equal(cap, own)) && roleOf(authority, cap) !== roles.none,
   );
 }

@@ -562,11 +562,15 @@ class LongStory {
   }
 
   /** Those who may not have neither a later key nor the last word. */
-  #secrecy({ id, standings }: SpaceRights, late: ReadonlyMap<string, LateWord>): string[] {
+  #secrecy(space: SpaceRights, late: ReadonlyMap<string, LateWord>): string[] {
+    const { id, standings, keyCommits } = space;
     const problems: string[] = [];
     const word = late.get(toHex(id))?.word;
     const readers = this.#readers(standings);
-    const keys = readers.flatMap(({ store }) => store.spaces.keys(id));
+    // Those of a log that the relay has lost were given to whoever was in then, and nothing is sealed by them now.
+    const keys = readers
+      .flatMap(({ store }) => store.spaces.keys(id))
+      .filter(({ keyCommit }) => keyCommits.some((commit) => equal(commit, keyCommit)));
     for (const { name, store } of this.#stores()) {
       const standing = standings.get(name);
       const bytes = this.#clearBytesOf(name);
@@ -618,7 +622,7 @@ class LongStory {
       if (device === undefined) return [`${sim.name} does not run`];
       for (const row of await device.notes()) {
         try {
-          const { title, body, heads } = await device.readNote(row.id);
+          const { title, body, heads } = await this.#world.timeline.during(device.readNote(row.id));
           const texts = textsByNote.get(row.id) ?? new Map<string, string>();
           textsByNote.set(row.id, texts);
           texts.set(sim.name, JSON.stringify([title, body, heads.toSorted()]));

@@ -53,7 +53,10 @@ else {
 async function serve(): Promise<void> {
   const engines = await loadEngines();
   process.on("message", (seed: string) => {
+    // A seed that waits for something that never comes ends the process, which is told.
+    process.channel?.unref();
     void run(seed, engines).then((outcome) => {
+      process.channel?.ref();
       process.send?.({
         seed,
         failed: outcome.problems.length > 0,

@@ -21,6 +21,8 @@ export interface Standing {
 export interface SpaceRights {
   readonly id: Uint8Array;
   readonly authority: Authority;
+  /** Of every key the log has had, the last included. */
+  readonly keyCommits: readonly Uint8Array[];
   /** Of every device that holds the space, by its name. */
   readonly standings: ReadonlyMap<string, Standing>;
 }
@@ -28,32 +30,34 @@ export interface SpaceRights {
 /** @param id of a space that some of them hold; the longest log that the relay has confirmed counts */
 export function rightsIn(stores: readonly OpenStore[], id: Uint8Array, ed: Ed25519): SpaceRights {
   const members = stores.filter(({ store }) => store.spaces.get(id) !== null);
-  const logs = members.map(({ store }) => authorityIn(store, id));
+  const logs = members.map(({ store }) => logIn(store, id));
   const [first, ...rest] = logs;
   if (first === undefined) throw new Error("nobody holds this space");
-  const authority = rest.reduce(
-    (longest, log) => (log.ctrlSeq > longest.ctrlSeq ? log : longest),
+  const { authority, keyCommits } = rest.reduce(
+    (longest, log) => (log.authority.ctrlSeq > longest.authority.ctrlSeq ? log : longest),
     first,
   );
   const standings = new Map(
     members.map(({ name, store }) => [name, standingOf(store, authority, ed)] as const),
   );
-  return { id, authority, standings };
+  return { id, authority, keyCommits, standings };
 }
 
-function authorityIn(store: Store, id: Uint8Array): Authority {
+function logIn(store: Store, id: Uint8Array): Pick<SpaceRights, "authority" | "keyCommits"> {
   const { genesis = new Uint8Array(0) } = store.spaces.get(id) ?? {};
   const opened = openAuthority(genesis, () => true);
   if (!opened.ok) throw new Error(opened.why);
   let { authority } = opened;
+  const keyCommits: Uint8Array[] = [];
   for (const { bytes, pos } of store.spaces.control(id)) {
     const parsed = parseControl(bytes);
     if (pos === null || !parsed.ok) break;
     const verdict = admitControl(authority, parsed.value, pos, null, () => true);
     if (!verdict.ok) break;
     ({ authority } = verdict);
+    if (authority.keyCommit !== null) keyCommits.push(authority.keyCommit);
   }
-  return authority;
+  return { authority, keyCommits };
 }
 
 function standingOf(store: Store, authority: Authority, ed: Ed25519): Standing {

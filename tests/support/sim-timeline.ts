@@ -18,6 +18,8 @@ interface Due {
   run: (() => void) | null;
 }
 
+const patienceMs = 600_000;
+const stepMs = 100;
 const beginning = 1_800_000_000_000;
 
 export class Timeline {
@@ -70,6 +72,20 @@ export class Timeline {
       await settle();
     }
     this.#now = until;
+  }
+
+  /** What comes of it, with the clock going on until then: ten minutes at most. */
+  async during<T>(work: Promise<T>): Promise<T> {
+    let isOver = false;
+    const over = (): void => {
+      isOver = true;
+    };
+    work.then(over, over);
+    for (let passed = 0; passed < patienceMs; passed += stepMs) {
+      await this.advance(stepMs);
+      if (isOver) return work;
+    }
+    throw new Error("nothing came of it in ten minutes");
   }
 
   #push(due: Due): void {

@@ -37,8 +37,8 @@ async function setupShared(seed: string, access = openAccess) {
     [ben, "edit"],
     [rea, "read"],
   ] as const) {
-    const { link } = await during(made, deviceOf(ana).share(notebook, role));
-    await during(made, deviceOf(person).join(link));
+    const { link } = await made.timeline.during(deviceOf(ana).share(notebook, role));
+    await made.timeline.during(deviceOf(person).join(link));
   }
   await made.timeline.advance(10_000);
   return { made, other, ana, ben, rea, notebook, note };
@@ -47,7 +47,9 @@ async function setupShared(seed: string, access = openAccess) {
 describe("a notebook with a new home", { timeout: 60_000 }, () => {
   it("goes there with its people and notes, and each of them sees one notebook", async () => {
     const { made, other, ana, ben, rea, notebook } = await setupShared("with people");
-    const { notebook: moved } = await during(made, deviceOf(ana).moveHome(notebook, otherUrl));
+    const { notebook: moved } = await made.timeline.during(
+      deviceOf(ana).moveHome(notebook, otherUrl),
+    );
     expect(moved).not.toBe(notebook);
     await made.timeline.advance(20_000);
     for (const person of [ana, ben, rea]) {
@@ -74,7 +76,9 @@ describe("a notebook with a new home", { timeout: 60_000 }, () => {
     made.network.part("ben", "refuse");
     await append(ben, note, " by Ben");
     await deviceOf(ben).createNote({ notebook, title: "Tools", body: "Rake" });
-    const { notebook: moved } = await during(made, deviceOf(ana).moveHome(notebook, otherUrl));
+    const { notebook: moved } = await made.timeline.during(
+      deviceOf(ana).moveHome(notebook, otherUrl),
+    );
     await appendTo(ana, moved, " Ana");
     await made.timeline.advance(5_000);
     expect(await texts(ben, notebook)).toEqual(["Kelpie by Ben", "Rake"]);
@@ -97,7 +101,9 @@ describe("a notebook with a new home", { timeout: 60_000 }, () => {
 
   it("brings along what was typed in a tab that still had the old note open", async () => {
     const { made, ana, ben, notebook, note } = await setupShared("open tab");
-    const { notebook: moved } = await during(made, deviceOf(ana).moveHome(notebook, otherUrl));
+    const { notebook: moved } = await made.timeline.during(
+      deviceOf(ana).moveHome(notebook, otherUrl),
+    );
     await made.timeline.advance(20_000);
     await append(ben, note, " late");
     await append(ben, note, " later");
@@ -111,13 +117,15 @@ describe("a notebook with a new home", { timeout: 60_000 }, () => {
     const second = made.addDevice("second");
     second.open();
     await made.timeline.advance(2_000);
-    await during(made, deviceOf(second).restore(words));
+    await made.timeline.during(deviceOf(second).restore(words));
     await made.timeline.advance(10_000);
-    const { notebook: moved } = await during(made, deviceOf(ana).moveHome(notebook, otherUrl));
+    const { notebook: moved } = await made.timeline.during(
+      deviceOf(ana).moveHome(notebook, otherUrl),
+    );
     const third = made.addDevice("third");
     third.open();
     await made.timeline.advance(2_000);
-    await during(made, deviceOf(third).restore(words));
+    await made.timeline.during(deviceOf(third).restore(words));
     await made.timeline.advance(20_000);
     for (const device of [second, third]) {
       expect(await gardens(device)).toMatchObject([{ id: moved, role: "admin" }]);
@@ -129,7 +137,9 @@ describe("a notebook with a new home", { timeout: 60_000 }, () => {
     const { made, ana, ben, notebook, note } = await setupShared("removed meanwhile");
     made.network.part("ben", "refuse");
     await append(ben, note, " by Ben");
-    const { notebook: moved } = await during(made, deviceOf(ana).moveHome(notebook, otherUrl));
+    const { notebook: moved } = await made.timeline.during(
+      deviceOf(ana).moveHome(notebook, otherUrl),
+    );
     const { capability } = spaceOf(ben, notebook);
     await deviceOf(ana).removePerson(moved, toHex(capability?.sign.publicKey ?? new Uint8Array()));
     await made.timeline.advance(10_000);
@@ -148,16 +158,20 @@ describe("a notebook with a new home", { timeout: 60_000 }, () => {
 
   it("ends the links to the old one, and takes new ones", async () => {
     const { made, ana, notebook } = await setupShared("links");
-    const { link: before } = await during(made, deviceOf(ana).share(notebook, "edit"));
-    const { notebook: moved } = await during(made, deviceOf(ana).moveHome(notebook, otherUrl));
+    const { link: before } = await made.timeline.during(deviceOf(ana).share(notebook, "edit"));
+    const { notebook: moved } = await made.timeline.during(
+      deviceOf(ana).moveHome(notebook, otherUrl),
+    );
     await made.timeline.advance(5_000);
     const cem = made.addDevice("cem");
     cem.open().create();
     await made.timeline.advance(2_000);
-    expect(await refusalOf(() => during(made, deviceOf(cem).join(before)))).toBe("link-spent");
+    expect(await refusalOf(() => made.timeline.during(deviceOf(cem).join(before)))).toBe(
+      "link-spent",
+    );
     // By its old id, too: whoever wrote that down still finds it.
-    const { link } = await during(made, deviceOf(ana).share(notebook, "edit"));
-    expect(await during(made, deviceOf(cem).join(link))).toEqual({ notebook: moved });
+    const { link } = await made.timeline.during(deviceOf(ana).share(notebook, "edit"));
+    expect(await made.timeline.during(deviceOf(cem).join(link))).toEqual({ notebook: moved });
   });
 });
 
@@ -181,7 +195,7 @@ describe("giving a notebook a new home", { timeout: 60_000 }, () => {
         .catch(() => undefined);
     }
     await made.timeline.advance(120_000);
-    await during(made, deviceOf(ana).moveHome(notebook, otherUrl));
+    await made.timeline.during(deviceOf(ana).moveHome(notebook, otherUrl));
     await made.timeline.advance(20_000);
     for (const person of [ana, ben]) {
       const [garden, ...more] = await gardens(person);
@@ -202,7 +216,7 @@ describe("giving a notebook a new home", { timeout: 60_000 }, () => {
     const { made, ana, ben, notebook } = await setupShared("refused", asksForInvitation);
     const before = await deviceOf(ana).notebooks();
     const moving = (person: SimDevice, relay: string) =>
-      refusalOf(() => during(made, deviceOf(person).moveHome(notebook, relay)));
+      refusalOf(() => made.timeline.during(deviceOf(person).moveHome(notebook, relay)));
     expect(await moving(ana, otherUrl)).toBe("refused");
     expect(await moving(ben, otherUrl)).toBe("no-access");
     expect(await moving(ana, "wss://nowhere.test/v1")).toBe("offline");
@@ -215,9 +229,11 @@ describe("giving a notebook a new home", { timeout: 60_000 }, () => {
   it("changes nothing where it is already", async () => {
     const { made, ana, notebook } = await setupShared("already there");
     const own = made.relay.url;
-    expect(await during(made, deviceOf(ana).moveHome(notebook, own))).toEqual({ notebook });
-    const { notebook: moved } = await during(made, deviceOf(ana).moveHome(notebook, otherUrl));
-    expect(await during(made, deviceOf(ana).moveHome(notebook, otherUrl))).toEqual({
+    expect(await made.timeline.during(deviceOf(ana).moveHome(notebook, own))).toEqual({ notebook });
+    const { notebook: moved } = await made.timeline.during(
+      deviceOf(ana).moveHome(notebook, otherUrl),
+    );
+    expect(await made.timeline.during(deviceOf(ana).moveHome(notebook, otherUrl))).toEqual({
       notebook: moved,
     });
   });
@@ -306,15 +322,4 @@ async function append(device: SimDevice, note: string, text: string): Promise<vo
   await deviceOf(device).spliceNote(note, heads, [
     { field: "body", at: body.length, remove: 0, insert: text },
   ]);
-}
-
-/** What a step resolves to, with time going on until then. */
-async function during<T>({ timeline }: World, step: Promise<T>): Promise<T> {
-  let isOver = false;
-  const ended = step.finally(() => {
-    isOver = true;
-  });
-  ended.catch(() => undefined);
-  for (let waited = 0; !isOver && waited < 180_000; waited += 100) await timeline.advance(100);
-  return ended;
 }

@@ -5,10 +5,6 @@ import { Refusal } from "#client/device/refusal.ts";
 import type { Store } from "#crdt-store/store.ts";
 import { World, type Engines, type SimDevice } from "#tests/support/world.ts";
 
-/** So far time goes on at once while something is awaited. */
-const stepMs = 250;
-const patienceMs = 10 * 60_000;
-
 const newDevice = "A new device of yours";
 
 /** One device, through all its restarts. */
@@ -128,17 +124,8 @@ export class OwnWorld implements AsyncDisposable {
   }
 
   /** Lets time pass until the work is done; fails with it. */
-  async during<T>(work: Promise<T>): Promise<T> {
-    let isOver = false;
-    const over = (): void => {
-      isOver = true;
-    };
-    work.then(over, over);
-    for (let passed = 0; passed < patienceMs; passed += stepMs) {
-      await this.pass(stepMs);
-      if (isOver) return work;
-    }
-    throw new Error("nothing came of it in ten minutes");
+  during<T>(work: Promise<T>): Promise<T> {
+    return this.world.timeline.during(work);
   }
 
   /** The code a step is refused with, null if it is not. */

@@ -35,7 +35,7 @@ async function setupTwoRelays(seed: string) {
   await deviceOf(ana).setDisplayName("Ana");
   const { id: notebook } = await deviceOf(ben).createNotebook("Garden");
   const { id: note } = await deviceOf(ben).createNote({ notebook, title: "Beds", body: "Kelpie" });
-  const { link } = await during(made, deviceOf(ben).share(notebook, "edit"));
+  const { link } = await made.timeline.during(deviceOf(ben).share(notebook, "edit"));
   return { made, other, ana, ben, notebook, note, link };
 }
 
@@ -43,7 +43,9 @@ describe("a link of another relay", { timeout: 60_000 }, () => {
   it("carries the relay's whole address, opens, and both notebooks live at once", async () => {
     const { made, ana, ben, notebook, note, link } = await setupTwoRelays("both live");
     expect(parseLink(link)).toMatchObject({ ok: true, link: { relay: otherUrl } });
-    expect(await during(made, deviceOf(ana).previewLink(link))).toMatchObject({ name: "Garden" });
+    expect(await made.timeline.during(deviceOf(ana).previewLink(link))).toMatchObject({
+      name: "Garden",
+    });
     expect(await deviceOf(ana).notebooks()).toHaveLength(1);
     await join(made, ana, link);
 
@@ -71,7 +73,7 @@ describe("a link of another relay", { timeout: 60_000 }, () => {
     const second = made.addDevice("second");
     second.open();
     await made.timeline.advance(2_000);
-    await during(made, deviceOf(second).restore(words));
+    await made.timeline.during(deviceOf(second).restore(words));
     await made.timeline.advance(10_000);
     expect((await deviceOf(second).readNote(note)).body).toBe("Kelpie");
     await append(second, note, " again");
@@ -93,7 +95,7 @@ describe("a link of another relay", { timeout: 60_000 }, () => {
   it("opens at the own relay where that is the one it names, under another address", async () => {
     const { made, ana, ben, link } = await setupTwoRelays("alias");
     const { id: notebook } = await deviceOf(ana).createNotebook("Pond");
-    const own = await during(made, deviceOf(ana).share(notebook, "edit"));
+    const own = await made.timeline.during(deviceOf(ana).share(notebook, "edit"));
     const older = `https://old.example/#${fragmentOf(own.link).split(".").slice(0, 3).join(".")}`;
     const cem = made.addDevice("cem");
     cem.open().create();
@@ -101,10 +103,10 @@ describe("a link of another relay", { timeout: 60_000 }, () => {
     await join(made, cem, older);
     const row = (await deviceOf(cem).notebooks()).find(({ id }) => id === notebook);
     expect(row?.relay).toBeNull();
-    expect(await refusalOf(() => during(made, deviceOf(ben).join(older)))).toBe("offline");
-    expect(await refusalOf(() => during(made, deviceOf(ana).join(withRelay(link, away))))).toBe(
-      "offline",
-    );
+    expect(await refusalOf(() => made.timeline.during(deviceOf(ben).join(older)))).toBe("offline");
+    expect(
+      await refusalOf(() => made.timeline.during(deviceOf(ana).join(withRelay(link, away)))),
+    ).toBe("offline");
     expect(await deviceOf(ana).notebooks()).toHaveLength(2);
   });
 
@@ -112,7 +114,7 @@ describe("a link of another relay", { timeout: 60_000 }, () => {
     const { made, ana, notebook, link } = await setupTwoRelays("no relay");
     const dee = made.addDevice("dee", null, null);
     dee.open().create();
-    await during(made, deviceOf(dee).previewLink(link));
+    await made.timeline.during(deviceOf(dee).previewLink(link));
     expect(deviceOf(dee).relayUrl).toBeNull();
     await join(made, dee, link);
     expect(deviceOf(dee).relayUrl).toBe(otherUrl);
@@ -135,7 +137,7 @@ describe("a link of another relay", { timeout: 60_000 }, () => {
     const second = made.addDevice("eve's second", null, otherUrl);
     second.open();
     await made.timeline.advance(2_000);
-    await during(made, deviceOf(second).restore(words));
+    await made.timeline.during(deviceOf(second).restore(words));
   });
 });
 
@@ -211,7 +213,7 @@ describe("an app that came encrypted", () => {
 });
 
 async function join(made: World, person: SimDevice, link: string): Promise<void> {
-  await during(made, deviceOf(person).join(link));
+  await made.timeline.during(deviceOf(person).join(link));
   await made.timeline.advance(5_000);
 }
 
@@ -239,15 +241,4 @@ async function append(device: SimDevice, note: string, text: string): Promise<vo
   await deviceOf(device).spliceNote(note, heads, [
     { field: "body", at: body.length, remove: 0, insert: text },
   ]);
-}
-
-/** What a step resolves to, with time going on until then. */
-async function during<T>({ timeline }: World, step: Promise<T>): Promise<T> {
-  let isOver = false;
-  const ended = step.finally(() => {
-    isOver = true;
-  });
-  ended.catch(() => undefined);
-  for (let waited = 0; !isOver && waited < 60_000; waited += 100) await timeline.advance(100);
-  return ended;
 }
