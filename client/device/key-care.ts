@@ -131,8 +131,7 @@ export class KeyCare {
 
   #choreIn(space: Space, days: RenewalDays): Chore | null {
     const { store, clock } = this.#ports;
-    const { authority, capability } = space;
-    const back = backAgain(store, authority, capability?.sign.publicKey);
+    const back = backAgain(store, space);
     if (back.length > 0) {
       const lowered = back.map((signPub) => ({ signPub, role: roles.none }));
       return { space, lowered, told: removedAgain };

@@ -119,12 +119,14 @@ export class Membership {
     this.#keep(space, closeOrReopen({ ed, random }, place, signer.sign, type));
   }
 
-  /** Records of ours that another administrator's overtook: what is still wanted of them, on top of it. */
+  /**
+   * Records of ours that another administrator's overtook, and of anybody that a relay has lost and has another in the place
+   * of: what is still wanted of them, on top of it.
+   */
   writeAnew(space: Space, displaced: readonly DisplacedRecord[]): void {
     const lost = displaced.filter((record) => !this.#writtenAnew(space, record));
     if (lost.length === 0) return;
-    const text =
-      "Somebody else changed who has access at the same moment. Your own change did not fit any more and was not made.";
+    const text = lost.some(({ signed }) => isOurs(space, signed)) ? overtaken : lostOfOthers;
     this.#store.syncLog.add("warning", text);
     this.#ports.events.emit({ type: "notice", text });
   }
@@ -221,6 +223,17 @@ export class Membership {
       throw new Error(`a record of ours would not be admitted in ${toHex(space.id.slice(0, 4))}…`);
     }
   }
+}
+
+const overtaken =
+  "Somebody else changed who has access at the same moment. Your own change did not fit any more and was not made.";
+const lostOfOthers =
+  "The relay has lost a change of who has access to a notebook, and this device cannot make it again. Look at who has access with somebody who manages it.";
+
+/** Whether this person made the record, from whichever device. */
+function isOurs({ held }: Space, { record }: SignedControl): boolean {
+  const by = record.body.type === "join" ? record.body.signPub : record.signerPub;
+  return held.some(({ sign }) => equal(sign.publicKey, by));
 }
 
 const mayNotManage = "Only an administrator of this notebook can change who has access.";

@@ -111,9 +111,20 @@ function relaysOf(desk: RelayDesk, store: Store): readonly RelayInUse[] {
 }
 
 function stateOf(session: NonNullable<RelayInUse["session"]>, isMixed: boolean) {
-  const { connected, failing, refusedCode, stuck, upToDate, doubts, inconsistent } = session;
+  const { connected, failing, refusedCode, stuck, upToDate, doubts, withheld, inconsistent } =
+    session;
   const lastFailure = isMixed
     ? "a browser reaches no relay without encryption from an app that was opened over https"
     : session.lastFailure;
-  return { connected, failing, lastFailure, refusedCode, stuck, upToDate, doubts, inconsistent };
+  return {
+    connected,
+    failing,
+    lastFailure,
+    refusedCode,
+    stuck,
+    upToDate,
+    doubts,
+    withheld,
+    inconsistent,
+  };
 }

@@ -12,6 +12,8 @@ interface SessionState {
   readonly upToDate: boolean;
   /** Notebooks of which others have more than the relay gives. */
   readonly doubts: readonly unknown[];
+  /** Spaces to which nothing is sent until somebody else removes somebody again. */
+  readonly withheld: readonly unknown[];
   /** The relay has lately been found to show others something else. */
   readonly inconsistent: boolean;
 }
@@ -21,6 +23,8 @@ const outOfSpace =
 
 const twoStories =
   "The relay has shown different people different things in one notebook. Everything that came is kept. Tell whoever runs the relay.";
+const withheld =
+  "Somebody who was removed from a notebook has access again, because its relay has lost that. What you write there is kept, and waits until somebody who manages the notebook has removed them again.";
 const keepsBack =
   "Others have newer changes than the relay gives to this device. What you write is sent as always; their changes come when the relay gives them.";
 
@@ -138,6 +142,7 @@ export function describeRelay(
     };
   }
   if (session.inconsistent) return { word: "needs-you", detail: twoStories };
+  if (session.withheld.length > 0 && waiting > 0) return { word: "needs-you", detail: withheld };
   if (session.doubts.length > 0) return { word: "limited", detail: keepsBack };
   if (waiting > 0) return { word: "sending", detail: "" };
   return { word: session.upToDate ? "up-to-date" : "saved-here", detail: "" };

@@ -31,7 +31,7 @@ import { Subscriptions } from "./subscriptions.ts";
 import { storedBytes } from "./stored-bytes.ts";
 import { offlineSpace, stepSpace, type SpaceEffect, type SpaceEvent } from "./state.ts";
 import { Wanted } from "./wanted.ts";
-import { backAgain } from "./withdrawn.ts";
+import { isWithheld } from "./withdrawn.ts";
 import { Witness, type Doubt } from "./witness.ts";
 
 /** A request could not be answered: no connection, or it broke before the answer. */
@@ -252,6 +252,14 @@ export class SyncSession {
       const { doubt } = witness;
       return doubt === null ? [] : [{ space, doubt }];
     });
+  }
+
+  /** Spaces to which nothing is sent until somebody who manages them, not this person, removes somebody again. */
+  get withheld(): readonly Space[] {
+    const { store } = this.#ports;
+    return [...this.#runs.values()].flatMap(({ space }) =>
+      space.maySend && space.administrator === null && isWithheld(store, space) ? [space] : [],
+    );
   }
 
   /** The relay this connection reached; null without one. */
@@ -594,8 +602,7 @@ export class SyncSession {
       mayWrite:
         run.space.maySend &&
         (run.state.caughtUp || !readsFirst(this.#ports.store)) &&
-        backAgain(this.#ports.store, run.space.authority, run.space.capability?.sign.publicKey)
-          .length === 0,
+        !isWithheld(this.#ports.store, run.space),
       logHeld: run.space.records.length > 0,
       firstContact: inbox.cursor(run.space.id) === null,
       placesTold: this.#control.hasToldPlaces(run.space),

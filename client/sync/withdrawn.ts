@@ -7,6 +7,13 @@ import type { Store } from "#crdt-store/store.ts";
 import { roleOf, type Authority } from "#relay/protocol/authority.ts";
 import { concat, equal, toHex } from "#relay/protocol/bytes.ts";
 import { roles } from "#relay/protocol/control.ts";
+import type { HeldCapability } from "#client/crypto/capability.ts";
+
+/** A space with what this person has access by. */
+interface Entered {
+  readonly authority: Authority;
+  readonly capability: HeldCapability | null;
+}
 
 const keyBytes = 32;
 
@@ -24,17 +31,17 @@ export function noteWithdrawn(store: Store, space: Uint8Array, after: Authority)
  * The capability keys of those who have a right again that had been taken away, this person's own aside: from whom it was
  * taken has nothing to keep from themselves, and might wait for ever, alone in a notebook whose other administrators are
  * lost with the record.
- *
- * @param own this person's capability key
  */
-export function backAgain(
-  store: Store,
-  authority: Authority,
-  own: Uint8Array | undefined,
-): readonly Uint8Array[] {
+export function backAgain(store: Store, { authority, capability }: Entered): readonly Uint8Array[] {
+  const own = capability?.sign.publicKey;
   return load(store, authority.spaceId).filter(
     (cap) => !(own !== undefined && equal(cap, own)) && roleOf(authority, cap) !== roles.none,
   );
+}
+
+/** Whether what is written here is not sent because of them. */
+export function isWithheld(store: Store, space: Entered): boolean {
+  return backAgain(store, space).length > 0;
 }
 
 function load(store: Store, space: Uint8Array): Uint8Array[] {

@@ -95,6 +95,7 @@ describe("the footer", () => {
       stuck: [],
       upToDate: false,
       doubts: [],
+      withheld: [],
       inconsistent: false,
     };
     const limited = describeRelay(session, 1, true);

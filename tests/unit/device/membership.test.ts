@@ -157,6 +157,59 @@ describe("two administrators at once", { timeout: 60_000 }, () => {
   });
 });
 
+describe("a removal that the relay has lost", { timeout: 60_000 }, () => {
+  it.each(["managed", "comes to manage"])(
+    "is made again by somebody who knew of it and %s the notebook, where another change has its place and whoever made it is gone",
+    async (when) => {
+      await using three = await setupThree(`lost removal, ${when}`, engines);
+      const { world, ana, ben, cem, notebook, note } = three;
+      const { relay } = world.world;
+      const dora = await world.person("Dora");
+      await world.invite(ana, notebook, "edit", dora);
+      for (const admin of [ben, dora]) {
+        await ana.device.setPersonRole(notebook, admin.idIn(notebook), "admin");
+      }
+      await world.settle();
+      if (when !== "managed") {
+        await dora.device.setPersonRole(notebook, ana.idIn(notebook), "edit");
+        await world.settle();
+      }
+      const copy = relay.disk.copy();
+      dora.goOffline();
+      await world.settle();
+      await ben.device.removePerson(notebook, cem.idIn(notebook));
+      await world.settle();
+      expect(cem.space(notebook).currentKey).toBeNull();
+      await ben.sim.kill();
+      await world.during(dora.device.share(notebook, "read"));
+      // Either would give the record back before another has its place.
+      for (const person of [ana, cem]) person.goOffline();
+      relay.crash();
+      relay.disk = copy;
+      await relay.start();
+      dora.goOnline();
+      await world.settle();
+      const people = async (): Promise<readonly string[]> =>
+        (await dora.device.sharing(notebook)).people.map(({ name }) => name).toSorted();
+      expect(await people()).toEqual(["Ana", "Ben", "Cem", "Dora"]);
+      for (const person of [ana, cem]) person.goOnline();
+      await ana.write(note, " two");
+      await world.pass(180_000);
+      if (when !== "managed") {
+        expect(await dora.reads(note)).toBe("one");
+        expect((await ana.device.status()).detail).toContain("removed them again");
+        expect(ana.notices().join("\n")).toContain("this device cannot make it again");
+        await dora.device.setPersonRole(notebook, ana.idIn(notebook), "admin");
+        await world.pass(60_000);
+      }
+      expect(ana.store.outbox.depth()).toBe(0);
+      expect(await people()).toEqual(["Ana", "Ben", "Dora"]);
+      expect(await dora.reads(note)).toBe("one two");
+      expect(await cem.reads(note)).toBe("one");
+    },
+  );
+});
+
 describe("a role", { timeout: 60_000 }, () => {
   it("is raised and lowered, and a notebook keeps somebody who manages it", async () => {
     await using three = await setupThree("roles", engines);

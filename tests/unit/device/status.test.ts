@@ -123,6 +123,7 @@ describe("the word for how synchronising goes", () => {
     stuck: [],
     upToDate: true,
     doubts: [],
+    withheld: [],
     inconsistent: false,
   };
 
@@ -135,6 +136,8 @@ describe("the word for how synchronising goes", () => {
     ["needs-you", { ...open, stuck: [{}] }, 0],
     ["needs-you", { ...open, inconsistent: true }, 0],
     ["limited", { ...open, doubts: [{}] }, 0],
+    ["needs-you", { ...open, withheld: [{}] }, 1],
+    ["up-to-date", { ...open, withheld: [{}] }, 0],
     ["offline", { ...open, connected: false, failing: true }, 1],
     ["saved-here", { ...open, connected: false }, 1],
     // What an old connection was refused says nothing about one that is broken.
@@ -162,6 +165,7 @@ describe("the word for how synchronising goes with several relays", () => {
     stuck: [],
     upToDate: true,
     doubts: [],
+    withheld: [],
     inconsistent: false,
   };
   const away = { ...open, connected: false, failing: true, upToDate: false };
