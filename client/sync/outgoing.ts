@@ -36,7 +36,7 @@ export function sealWaiting(
     let made = 0;
     for (const { doc, hashes } of store.outbox.pending(space.id)) {
       if (store.outgoingSnapshots.blocks(doc)) continue;
-      for (const group of groupBySize(
+      for (const group of groupsOf(
         signedRuns(store, space, doc, changesOf(store, doc, hashes)),
         entryBytes * shareForChanges,
       )) {
@@ -150,22 +150,32 @@ function setAside(store: Store, space: Space, doc: Uint8Array, change: Change): 
   });
 }
 
-function groupBySize(
+/**
+ * Entries are also cut where one would leave out a change of an author between two: nobody takes such an entry, and the
+ * relay may have that one change and have lost those around it.
+ */
+function groupsOf(
   runs: readonly (readonly Change[])[],
   mostBytes: number,
 ): readonly (readonly Change[])[] {
   const groups: Change[][] = [];
   let size = 0;
+  let lastSeqs = new Map<string, number>();
   for (const run of runs) {
     const runSize = run.reduce((sum, { bytes }) => sum + bytes.length, 0);
     const group = groups.at(-1);
-    if (group === undefined || size + runSize > mostBytes) {
+    const [first] = run;
+    const last = first === undefined ? undefined : lastSeqs.get(toHex(first.actor));
+    const follows = last === undefined || first?.seq === last + 1;
+    if (group === undefined || size + runSize > mostBytes || !follows) {
       groups.push([...run]);
       size = runSize;
+      lastSeqs = new Map();
     } else {
       group.push(...run);
       size += runSize;
     }
+    for (const { actor, seq } of run) lastSeqs.set(toHex(actor), seq);
   }
   return groups;
 }

@@ -164,6 +164,20 @@ describe("what waits", () => {
     }
   });
 
+  it("leaves no hole in an author's changes, where the relay has one of them and has lost those around it", () => {
+    const doc = write(5, 40);
+    queue(doc);
+    const third = parsedChanges(Automerge.getAllChanges(doc))[2];
+    if (third === undefined) throw new Error("there are five");
+    store.outbox.drop(docId, third.hash);
+    sealWaiting(store, space, random, entryBytes, 256);
+    const made = sealed();
+    expect(made.map(({ payload }) => payload.heads.map(({ seq }) => seq))).toEqual([[2], [5]]);
+    for (const [ix, { entry }] of made.entries()) {
+      expect(judgeEntry(entry, ix + 3, space)).toMatchObject({ type: "good" });
+    }
+  });
+
   it("ends in one signed head per actor, at that actor's last change in the entry", () => {
     const one = write(3, 40);
     const two = Automerge.change(
