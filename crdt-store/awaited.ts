@@ -6,6 +6,7 @@ import type { Sqlite } from "./sqlite.ts";
 export interface AwaitedBody {
   readonly doc: Uint8Array;
   readonly space: Uint8Array;
+  /** 0 where what was known of its place is of a log that is no more. */
   readonly pos: number;
   /** Null where the log was not read here. */
   readonly entryId: Uint8Array | null;

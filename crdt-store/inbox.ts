@@ -76,7 +76,8 @@ export class Inbox {
   /**
    * Puts the cursor at `pos`, also backwards, and forgets the chain above it, what was awaited from there, and that
    * other devices had read further: the relay's log was found to be another. Of a document that the relay's list told of,
-   * what stands at or below `pos` may be missing, too, and is not read again: it goes on being awaited.
+   * what stands at or below `pos` may be missing, too, and is not read again: it goes on being awaited, from no place in
+   * particular (0), since the other log may have nothing of it.
    */
   rewind(space: Uint8Array, pos: number, chain: Uint8Array): void {
     this.#sqlite.transaction(() => {
@@ -84,12 +85,15 @@ export class Inbox {
       if (pos > 0) {
         this.#sqlite.run(
           `INSERT INTO awaited (doc, pos, space, entry_id, listed)
-             SELECT DISTINCT doc, ?1, space, NULL, 1 FROM awaited WHERE space = ?2 AND pos > ?1 AND listed = 1
-           ON CONFLICT DO UPDATE SET listed = 1`,
+             SELECT DISTINCT doc, 0, space, NULL, 1 FROM awaited WHERE space = ?2 AND pos > ?1 AND listed = 1
+           ON CONFLICT DO NOTHING`,
           [pos, space],
         );
       }
-      this.#sqlite.run("DELETE FROM awaited WHERE space = ? AND pos > ?", [space, pos]);
+      this.#sqlite.run("DELETE FROM awaited WHERE space = ?1 AND (pos > ?2 OR ?2 = 0)", [
+        space,
+        pos,
+      ]);
       this.#sqlite.run("UPDATE frontier SET pos = ? WHERE space = ? AND pos > ?", [
         pos,
         space,
@@ -148,6 +152,23 @@ export class Inbox {
       `SELECT id, space, pos, doc, entry_id AS entryId, reason, signer, at, bytes
        FROM quarantine ORDER BY id`,
     );
+  }
+
+  /** What was set aside of a space for one of these reasons, oldest first. */
+  setAsideFor(
+    space: Uint8Array,
+    reasons: readonly string[],
+  ): { readonly pos: number | null; readonly bytes: Uint8Array }[] {
+    return this.#sqlite.all(
+      `SELECT pos, bytes FROM quarantine
+       WHERE space = ? AND reason IN (SELECT value FROM json_each(?)) ORDER BY id`,
+      [space, JSON.stringify(reasons)],
+    );
+  }
+
+  /** An entry of a space is taken after all, should it have been set aside. */
+  takeBack(space: Uint8Array, entryId: Uint8Array): void {
+    this.#sqlite.run("DELETE FROM quarantine WHERE space = ? AND entry_id = ?", [space, entryId]);
   }
 
   /** Whether this entry of a space was set aside. */

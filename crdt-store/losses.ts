@@ -33,11 +33,9 @@ export class Losses {
     return this.#loaded().get(bytesToHex(space)) ?? null;
   }
 
-  /** Notes that something is missing; false if that is known. */
-  open(space: Uint8Array, since: number): boolean {
-    if (this.of(space) !== null) return false;
-    this.#put({ space, since, due: null, returned: 0 });
-    return true;
+  /** Notes that something is missing; what is known of that stays. */
+  open(space: Uint8Array, since: number): void {
+    if (this.of(space) === null) this.#put({ space, since, due: null, returned: 0 });
   }
 
   setDue(space: Uint8Array, due: number): void {

@@ -23,6 +23,8 @@ export interface ControlCore {
   event(run: SpaceRun, event: SpaceEvent): void;
   unsubscribe(run: SpaceRun): void;
   runOf(space: Space): SpaceRun | undefined;
+  /** Bodies that passed by, or were set aside, are fetched. */
+  fetchLeftOut(): void;
   /** Whether the relay takes spaces of this person, as its answer to records tells. */
   accessAnswered(status: number): void;
 }
@@ -98,10 +100,11 @@ export class ControlExchange {
       // What a capability may not certify any more, somebody else's or a former one of ours, is not to be insisted on.
       const inUse = run.space.capability?.sign.publicKey;
       const isOurs = inUse !== undefined && equal(first.cap, inUse);
-      // Of one whose record is on its way the relay will know.
+      // Of one whose record is on its way the relay will know, as of a space that it has lost.
       const isAwaited =
-        status === refusals.NOT_A_WRITER.code &&
-        roleOf(run.space.authority, first.cap) > roles.none;
+        status === refusals.NO_SPACE.code ||
+        (status === refusals.NOT_A_WRITER.code &&
+          roleOf(run.space.authority, first.cap) > roles.none);
       const isOwn = isOurs && equal(first.dev, run.space.device.publicKey);
       const isGivenUp = status !== 0 && !isOwn && !isAwaited;
       if (status === 0 || (isGivenUp && refusalClass(status) !== "retry")) {
@@ -140,6 +143,7 @@ export class ControlExchange {
         return parsed.ok ? [parsed.value.record.ctrlSeq] : [];
       });
       this.#core.receiver.absorb(space, reply.records, reply.certificates);
+      this.#core.fetchLeftOut();
       const end = told.at(-1) ?? fromSeq - 1;
       const next = (isWhole ? end : space.confirmedSeq) + 1;
       if (reply.more && next > fromSeq) {
@@ -169,6 +173,7 @@ export class ControlExchange {
     this.#core.link.ask(question, (reply) => {
       if (reply?.type !== "controlData" || reply.more) return;
       this.#core.receiver.absorb(space, reply.records, reply.certificates);
+      this.#core.fetchLeftOut();
       this.#core.listener.members(space);
       const run = this.#core.runOf(space);
       if (run?.state.subscribed === true) run.presence.open();

@@ -14,6 +14,7 @@ import { maxMessageBytes } from "#relay/protocol/limits.ts";
 import { refusalClass } from "#relay/protocol/errors.ts";
 import type { Listed, Message } from "#relay/protocol/messages.ts";
 import { openCard } from "./cards.ts";
+import { unknownAuthor } from "./intake.ts";
 import { isKept, loadKeep } from "./keep.ts";
 import type { Clock, Timers } from "./ports.ts";
 import type { LogItem, Receiver, Twin } from "./receiver.ts";
@@ -431,7 +432,7 @@ export class Fetcher {
         return [];
       case "unknown-author":
         if (!pull.secondChance) return read.type;
-        this.#spoil(run, pull, entry, pos, "its author is not known here");
+        this.#spoil(run, pull, entry, pos, unknownAuthor);
         return [];
       case "bad":
         this.#spoil(run, pull, entry, pos, read.why);
@@ -458,6 +459,7 @@ export class Fetcher {
       if (reply.type === "controlData") {
         this.#ports.receiver.absorb(space, reply.records, reply.certificates);
         this.#listener.members(space);
+        this.moved(space);
       }
       pull.asking = false;
       pull.secondChance = true;

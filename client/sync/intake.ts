@@ -52,6 +52,10 @@ export interface IntakeKnowledge {
   originOf(docId: Uint8Array): Origin | null;
 }
 
+/** Why an entry is set aside that may be taken once more is known of its author. */
+export const unknownAuthor = "its author is not known here";
+export const notAWriter = "its author may not write here";
+
 /** Rows one entry's changes may unroll to: 123 bytes of run lengths can claim a million operations. */
 export const maxRowsPerEntry = 500_000;
 
@@ -73,7 +77,7 @@ function judgeAuthor(
   // One that may write is enough (RIGHT-1): a certificate by somebody else takes no right away.
   if (!capabilities.some((capability) => mayWrite(authority, capability, entry.epoch, pos))) {
     // Somebody whose access was renewed has another certificate, which may not be here yet.
-    return { ...bad("its author may not write here"), curable: true };
+    return { ...bad(notAWriter), curable: true };
   }
   if (!ed.verify(entry.devPub, entryMessage(entry.entryId), entry.signature)) {
     return bad("it is not signed by its author");

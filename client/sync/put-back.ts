@@ -158,7 +158,8 @@ export class PutBack {
 
   #open(space: Space): void {
     const { store, clock } = this.#ports;
-    if (!store.losses.open(space.id, clock.now())) return;
+    // While one loss is being seen to there can be another: what was given back is lost again, then.
+    store.losses.open(space.id, clock.now());
     // Sealed entries tell how far this device had read: in a log that is no more.
     store.outbox.unsealAll(space.id);
     store.spaces.unpushCertificates(space.id);

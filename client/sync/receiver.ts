@@ -21,7 +21,13 @@ import type { Change } from "#crdt-store/chunks.ts";
 import { actorOf, originBytes, type Origin, type SignedHead } from "#client/crypto/authorship.ts";
 import type { Frontier } from "#client/crypto/payload.ts";
 import { indexGeneses } from "./index-geneses.ts";
-import { judgeEntry, type Verdict, type VouchedChange } from "./intake.ts";
+import {
+  judgeEntry,
+  notAWriter,
+  unknownAuthor,
+  type Verdict,
+  type VouchedChange,
+} from "./intake.ts";
 import { judgeSnapshot, type VouchedDocument } from "./snapshots.ts";
 import { loadKeep } from "./keep.ts";
 import type { Clock } from "./ports.ts";
@@ -80,6 +86,8 @@ export interface ReceiverListener {
   snapshotPassed(space: Space, docId: Uint8Array, cover: Cover, heads: readonly Uint8Array[]): void;
   log(level: "info" | "warning" | "error", text: string): void;
 }
+
+const curableReasons = [unknownAuthor, notAWriter];
 
 export class Receiver {
   readonly #store: Store;
@@ -190,7 +198,21 @@ export class Receiver {
     this.#store.transaction(() => {
       const { displaced } = space.absorb(records, certificates);
       if (displaced.length > 0) this.#listener.displaced(space, displaced);
+      if (certificates.length > 0) this.#meet(space);
     });
+  }
+
+  /**
+   * Whoever was not known when their entry passed by may be known now: a relay that lost something can have told of them too
+   * late. The entry is fetched, and judged again as it comes.
+   */
+  #meet(space: Space): void {
+    for (const { pos, bytes } of this.#store.inbox.setAsideFor(space.id, curableReasons)) {
+      const parsed = parseEntry(bytes, maxMessageBytes);
+      if (!parsed.ok || pos === null) continue;
+      const verdict = judgeEntry(parsed.value, pos, space);
+      if (verdict.type === "good") this.#leaveOut(space, parsed.value, pos);
+    }
   }
 
   /**
@@ -215,7 +237,7 @@ export class Receiver {
     const taken = this.#judge(space, entry, item.pos, secondChance);
     // Its place in the log is passed already: nothing is gained by waiting there.
     if (taken === "withheld") {
-      this.#setAside(space, entry, item.pos, "its author is not known here");
+      this.#setAside(space, entry, item.pos, unknownAuthor);
       this.#store.awaited.arrived(docId, item.pos);
       return [];
     }
@@ -347,7 +369,7 @@ export class Receiver {
     if (judged.type === "snapshot") {
       this.#listener.snapshotPassed(space, docId, judged.cover, judged.payload.documentHeads);
     } else {
-      const why = judged.type === "bad" ? judged.why : "its author is not known here";
+      const why = judged.type === "bad" ? judged.why : unknownAuthor;
       this.#setAside(space, entry, pos, why);
     }
     return nothing;
@@ -367,8 +389,10 @@ export class Receiver {
         const collision = this.#collision(docId, verdict);
         if (collision !== null) return { type: "twin", collision };
         const objection = this.#objectionTo(space, entry, verdict);
-        if (objection === null)
+        if (objection === null) {
+          this.#store.inbox.takeBack(space.id, entryId);
           return { ...nothing, changes: this.#journal(space, entry, pos, verdict) };
+        }
         this.#setAside(space, entry, pos, objection);
         return nothing;
       }
@@ -384,7 +408,7 @@ export class Receiver {
           this.#noteWithheld(space);
           return "withheld";
         }
-        this.#setAside(space, entry, pos, "its author is not known here");
+        this.#setAside(space, entry, pos, unknownAuthor);
         return nothing;
       case "bad":
         if (verdict.curable === true && !secondChance) return "unknown-author";

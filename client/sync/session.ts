@@ -144,6 +144,10 @@ export class SyncSession {
       hearNoMore: (run: SpaceRun) => this.#subscriptions.hearNoMore(run),
       poke: (space: Space) => this.poke(space),
       runOf: (space: Space) => this.#runs.get(space.hex),
+      fetchLeftOut: () => {
+        for (const space of this.#leftOut) this.#fetcher.moved(space);
+        this.#leftOut.clear();
+      },
     };
     this.#pusher = new Pusher({
       ...core,
@@ -163,10 +167,6 @@ export class SyncSession {
     this.#intake = new LogIntake({
       ...core,
       doubtAccess: (run) => this.#control.doubtAccess(run),
-      fetchLeftOut: () => {
-        for (const space of this.#leftOut) this.#fetcher.moved(space);
-        this.#leftOut.clear();
-      },
     });
   }
 

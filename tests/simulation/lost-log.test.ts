@@ -283,6 +283,47 @@ describe("a relay that lacks a device's certificate and nothing else", () => {
   });
 });
 
+describe("a relay that is emptied again while it is being given back what it had", () => {
+  it("gets the certificates once more, also of somebody who is gone: whoever comes later knows who wrote what", async () => {
+    const { made, one, words } = await founded("emptied twice");
+    const { timeline, relay } = made;
+    const [notebook] = await deviceOf(one).notebooks();
+    const id = parseHex(notebook?.id ?? "");
+    if (notebook === undefined || id === null) throw new Error("no notebook");
+    const shared = deviceOf(one).share(notebook.id, "edit");
+    await during(made, shared);
+    const guest = await founder(made, "guest");
+    await during(made, deviceOf(guest).join((await shared).link));
+    const { id: note } = await deviceOf(guest).createNote({
+      notebook: notebook.id,
+      title: "Eggs",
+      body: "by the guest",
+    });
+    await timeline.advance(5_000);
+    await guest.kill();
+    const certificatesAt = (disk: MemoryRelayDisk): number =>
+      disk.spaces.get(notebook.id)?.stored.certificates.length ?? 0;
+    expect(certificatesAt(relay.disk)).toBe(2);
+    for (let times = 0; times < 2; times += 1) {
+      relay.crash();
+      relay.disk = new MemoryRelayDisk();
+      await relay.start();
+      while (certificatesAt(relay.disk) < 2) {
+        if (timeline.elapsed > 300_000) throw new Error("the certificates are not given back");
+        await timeline.advance(100);
+      }
+      if (times === 0) expect(one.running?.store.losses.of(id)).not.toBeNull();
+    }
+    await timeline.advance(60_000);
+    const newcomer = made.addDevice("newcomer");
+    newcomer.open();
+    await during(made, deviceOf(newcomer).restore(words));
+    await timeline.advance(30_000);
+    expect(newcomer.running?.store.inbox.quarantined()).toEqual([]);
+    expect((await deviceOf(newcomer).readNote(note)).body).toBe("by the guest");
+  });
+});
+
 describe("what comes after a loss at a place where something else stood before", () => {
   it("is asked about by a device that does not know its author, although it had asked at that place", async () => {
     const { made, one } = await founded("asked");

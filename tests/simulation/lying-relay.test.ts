@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { parseDocumentId } from "#crdt-store/document-id.ts";
 import { admitControl, openAuthority, roleOf } from "#relay/protocol/authority.ts";
-import { parseHex, toHex } from "#relay/protocol/bytes.ts";
+import { equal, parseHex, toHex } from "#relay/protocol/bytes.ts";
 import { parseControl, roles } from "#relay/protocol/control.ts";
 import type { Message } from "#relay/protocol/messages.ts";
 import { scripted, SelectiveRelay, type Item } from "#tests/support/lying-relay.ts";
@@ -31,6 +31,46 @@ async function threeOf(seed: string): Promise<Cast> {
   keep(cast.made);
   return cast;
 }
+
+describe("a relay that keeps back who somebody is", () => {
+  it("has what they wrote set aside, until it tells: then it is taken, and nothing is set aside any more", async () => {
+    const cast = await threeOf("kept back");
+    const { made, devices, note } = cast;
+    const [ada] = devices;
+    const [notebook] = await deviceOf(ada).notebooks();
+    if (notebook === undefined) throw new Error("no notebook");
+    const { link } = await made.timeline.during(deviceOf(ada).share(notebook.id, "edit"));
+    let keepsBack = true;
+    const known = storeOf(ada).spaces.certificates(parseHex(notebook.id) ?? new Uint8Array());
+    const isKnown = (certificate: Uint8Array): boolean =>
+      known.some(({ bytes }) => equal(bytes, certificate));
+    made.network.meddle(
+      ada.name,
+      scripted({
+        toDevice: (message) =>
+          keepsBack && message.type === "controlData"
+            ? [{ ...message, certificates: message.certificates.filter(isKnown) }]
+            : null,
+      }),
+    );
+    await reconnect(cast, ada);
+    const guest = made.addDevice("guest");
+    guest.open().create();
+    await made.timeline.during(deviceOf(guest).join(link));
+    await made.timeline.advance(5_000);
+    await append(guest, note, " by the guest");
+    await made.timeline.advance(20_000);
+    expect(storeOf(ada).inbox.quarantined()).toMatchObject([
+      { reason: "its author is not known here" },
+    ]);
+    expect(await bodyOf(ada, note)).toBe("one");
+    keepsBack = false;
+    await reconnect(cast, ada);
+    expect(await bodyOf(ada, note)).toBe("one by the guest");
+    expect(storeOf(ada).inbox.quarantined()).toEqual([]);
+    expect((await rowOf(ada, note)).awaiting).toBe(0);
+  });
+});
 
 describe("a relay that leaves an entry out", () => {
   it("and renumbers what follows is found out by what depends on it, and another member gives it (attack 36)", async () => {
