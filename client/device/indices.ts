@@ -96,7 +96,7 @@ export class Indices {
     } else {
       this.#notebooks.set(space.hex, loadNotebook(documents, space));
       this.project(space);
-      this.introduce(documents, space);
+      this.#introduce(documents, space, "where unknown");
     }
   }
 
@@ -192,6 +192,14 @@ export class Indices {
 
   /** This person's name and hue in the notebook's member list, signed; only what is not there already. */
   introduce(documents: DeviceDocuments, space: Space): void {
+    this.#introduce(documents, space, "anew");
+  }
+
+  /**
+   * What came from elsewhere is not corrected: two devices of one person, of which one has not heard of the other's new name
+   * yet, would write theirs in turns, without end.
+   */
+  #introduce(documents: DeviceDocuments, space: Space, how: "anew" | "where unknown"): void {
     const { ed, desk } = this.#ports;
     const name = loadDisplayName(this.#store);
     const hue = loadPersonColour(this.#store);
@@ -201,12 +209,10 @@ export class Indices {
     const cap = toHex(publicKey);
     const hueKey = memberColourKey(cap);
     const { [cap]: heldName, [hueKey]: heldHue } = this.#loaded(documents, space).members;
-    const isNamed =
-      name === "" ||
-      (heldName !== undefined && openProfile(ed, publicKey, space.id, heldName) === name);
-    const isColoured =
-      hue === null ||
-      (heldHue !== undefined && openColour(ed, publicKey, space.id, heldHue) === hue);
+    const toldName = heldName === undefined ? null : openProfile(ed, publicKey, space.id, heldName);
+    const toldHue = heldHue === undefined ? null : openColour(ed, publicKey, space.id, heldHue);
+    const isNamed = name === "" || (how === "anew" ? toldName === name : toldName !== null);
+    const isColoured = hue === null || (how === "anew" ? toldHue === hue : toldHue !== null);
     if (isNamed && isColoured) return;
     this.edit(documents, space, ({ members }) => {
       if (!isNamed) members[cap] = signProfile(ed, capability.sign, space.id, name);

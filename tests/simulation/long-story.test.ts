@@ -56,7 +56,7 @@ describe("the long story", { timeout: 600_000 }, () => {
   it("fails when nobody gives back what the relay lost", async () => {
     const about = /not quiet|is gone from|differ/;
     const plant = () => (store: Store) => {
-      store.losses.open = () => false;
+      store.losses.open = () => undefined;
     };
     expect(await complaints(about, { plant })).toMatch(about);
   });

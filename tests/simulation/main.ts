@@ -13,6 +13,8 @@ import { runStory, type Outcome } from "./story.ts";
 
 const shownEvents = 40;
 const shownProblems = 10;
+/** Of hundreds that take minutes, after so many it is told how far it is. */
+const toldEvery = 100;
 
 const { values } = parseArgs({
   options: {
@@ -101,6 +103,7 @@ function workUntilOver(waiting: string[], reports: Report[]): Promise<void> {
   const add = (report: Report): void => {
     reports.push(report);
     if (report.failed) console.log(report.text);
+    if (reports.length % toldEvery === 0) console.error(`${reports.length} seeds so far`);
   };
   let current: string | null = null;
   let told = "";

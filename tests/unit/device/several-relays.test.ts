@@ -81,6 +81,31 @@ describe("a link of another relay", { timeout: 60_000 }, () => {
     expect((await deviceOf(ana).readNote(note)).body).toBe("Kelpie again");
   });
 
+  it("shows a new name there once, although this person's other device cannot hear of it from their own relay", async () => {
+    const { made, other, ana, ben, notebook, link } = await setupTwoRelays("two names");
+    const words = ((await deviceOf(ana).words()) ?? []).join(" ");
+    await join(made, ana, link);
+    const second = made.addDevice("second");
+    second.open();
+    await made.timeline.advance(2_000);
+    await made.timeline.during(deviceOf(second).restore(words));
+    await made.timeline.advance(10_000);
+    made.relay.crash();
+    const written = (): number => other.disk.spaces.get(notebook)?.stored.head ?? 0;
+    const before = written();
+    await deviceOf(ana).setDisplayName("Anna");
+    await made.timeline.advance(20_000);
+    expect(written() - before).toBe(1);
+    const row = (await deviceOf(ben).notebooks()).find(({ id }) => id === notebook);
+    expect(row?.members.map(({ name }) => name)).toContain("Anna");
+    await made.relay.start();
+    await made.timeline.advance(60_000);
+    const { members } =
+      (await deviceOf(second).notebooks()).find(({ id }) => id === notebook) ?? {};
+    expect(members?.map(({ name }) => name)).toContain("Anna");
+    expect(written() - before).toBe(1);
+  });
+
   it("is followed across a restart, with nothing but the store", async () => {
     const { made, ana, note, link } = await setupTwoRelays("restart");
     await join(made, ana, link);
