@@ -116,7 +116,7 @@ export class Receiver {
       case "control": {
         const parsed = parseControl(item.bytes);
         if (!parsed.ok) return "broken";
-        this.absorb(space, [item], []);
+        this.absorb(space, [item], [], "read");
         return { docId: noDocument, entryId: parsed.value.hash, changes: [], control: true };
       }
       case "stub": {
@@ -194,9 +194,10 @@ export class Receiver {
     space: Space,
     records: Parameters<Space["absorb"]>[0],
     certificates: readonly Uint8Array[],
+    how: "read" | "told" = "told",
   ): void {
     this.#store.transaction(() => {
-      const { displaced } = space.absorb(records, certificates);
+      const { displaced } = space.absorb(records, certificates, how);
       if (displaced.length > 0) this.#listener.displaced(space, displaced);
       if (certificates.length > 0) this.#meet(space);
     });

@@ -388,10 +388,14 @@ export class Space implements IntakeKnowledge {
    * Takes in records and certificates as the relay told them, in one transaction. Records of ours
    * that the relay had not taken are dropped when others stand in their place, and returned so that
    * they can be written anew.
+   *
+   * @param how "read" in the log at its next place, or "told" in answer to a question: what was read before, and the
+   *   cursor's chain vouches for, stays where it stands then, since the relay may have another log for the moment
    */
   absorb(
     log: readonly { readonly pos: number; readonly bytes: Uint8Array }[],
     certificates: readonly Uint8Array[],
+    how: "read" | "told" = "told",
   ): { readonly displaced: readonly DisplacedRecord[] } {
     const { store } = this.#context;
     const displaced: DisplacedRecord[] = [];
@@ -402,7 +406,9 @@ export class Space implements IntakeKnowledge {
         const { record, hash } = parsed.value;
         const held = this.#records.find((own) => own.record.ctrlSeq === record.ctrlSeq);
         if (held !== undefined && equal(held.hash, hash)) {
-          store.spaces.addControl(this.id, record.ctrlSeq, bytes, pos, hash);
+          const before = this.#judged[record.ctrlSeq - 1]?.pos ?? null;
+          const isRead = how === "told" && before !== null && before <= this.cursor.pos;
+          if (!isRead) store.spaces.addControl(this.id, record.ctrlSeq, bytes, pos, hash);
           continue;
         }
         if (held !== undefined) {
