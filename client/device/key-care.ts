@@ -1,10 +1,11 @@
 /**
  * What those who manage a notebook need not think of: links that are used up or past their time are
- * ended, keys renewed when it is time, and whoever was removed is removed again where a relay has lost that. Any of several devices may do it: each waits for a random
+ * ended, keys renewed when it is time or whoever made them has gone, and whoever was removed is removed again where a relay has lost that. Any of several devices may do it: each waits for a random
  * while and looks again, so that mostly one does.
  */
 import type { Store } from "#crdt-store/store.ts";
-import { capabilityKinds, roles } from "#relay/protocol/control.ts";
+import { roleOf } from "#relay/protocol/authority.ts";
+import { capabilityKinds, roles, type ControlRecord } from "#relay/protocol/control.ts";
 import type { Lowering } from "#client/crypto/space-keys.ts";
 import type { Clock, Timers } from "#client/sync/ports.ts";
 import type { Space } from "#client/sync/space.ts";
@@ -131,6 +132,7 @@ export class KeyCare {
 
   #choreIn(space: Space, days: RenewalDays): Chore | null {
     const { store, clock } = this.#ports;
+    const { authority } = space;
     const back = backAgain(store, space);
     if (back.length > 0) {
       const lowered = back.map((signPub) => ({ signPub, role: roles.none }));
@@ -138,6 +140,11 @@ export class KeyCare {
     }
     const dead = deadLinks(space, clock.now());
     if (dead.length > 0) return { space, lowered: dead, told: linkEnded };
+    // They know the keys that they made while they went, and may still be given what is sealed by them.
+    const maker = lastRotation(space)?.signerPub;
+    if (maker !== undefined && roleOf(authority, maker) === roles.none) {
+      return { space, lowered: [], told: madeByOutsider };
+    }
     const isOld = days !== null && clock.now() - (lastRenewalAt(space) ?? 0) >= days * dayMs;
     return isOld ? { space, lowered: [], told: keysRenewed } : null;
   }
@@ -162,6 +169,8 @@ export class KeyCare {
 const removedAgain =
   "The relay had lost that somebody was removed from a notebook. This device has removed them again.";
 const linkEnded = "A link that nobody can use any more was ended, and the notebook has new keys.";
+const madeByOutsider =
+  "The keys of a notebook were made by somebody who is not in it any more. It has new ones.";
 const keysRenewed = "A notebook's keys were renewed, as its settings ask for.";
 
 function deadLinks({ authority }: Space, now: number): readonly Lowering[] {
@@ -174,9 +183,12 @@ function deadLinks({ authority }: Space, now: number): readonly Lowering[] {
 }
 
 /** When the notebook got its present keys (ms since 1970), as whoever gave them says. */
-export function lastRenewalAt({ records }: Space): number | null {
-  const last = records.findLast(({ record }) => record.body.type === "rotate");
-  return last?.record.timeMs ?? null;
+export function lastRenewalAt(space: Space): number | null {
+  return lastRotation(space)?.timeMs ?? null;
+}
+
+function lastRotation({ records }: Space): ControlRecord | undefined {
+  return records.findLast(({ record }) => record.body.type === "rotate")?.record;
 }
 
 export function renewalDaysIn(vault: Readonly<VaultIndex>, { hex }: Space): RenewalDays {

@@ -220,7 +220,8 @@ function subscribed(state: SpaceState, status: number, work: SpaceWork): Step {
     return detour(state, [{ type: "adopt-head" }, { type: "subscribe" }], "subscribing");
   }
   if (status === refusals.CURSOR_AHEAD.code || status === refusals.CHAIN_MISMATCH.code) {
-    return detour(state, [{ type: "step-back" }, { type: "subscribe" }], "subscribing");
+    // Entries are judged by where records stand, which for those still to be read was told of a log that is lost.
+    return detour(state, [{ type: "step-back" }, { type: "get-control", whole: true }], "fetching");
   }
   if (status === refusals.NO_SPACE.code || status === refusals.SPACE_DELETED.code) {
     return detour(state, [{ type: "get-control" }], "fetching");

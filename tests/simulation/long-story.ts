@@ -5,7 +5,7 @@
  */
 import { parseDocumentId } from "#crdt-store/document-id.ts";
 import type { Store } from "#crdt-store/store.ts";
-import type { Authority } from "#relay/protocol/authority.ts";
+import { roleOf, type Authority } from "#relay/protocol/authority.ts";
 import { equal, parseHex, toHex } from "#relay/protocol/bytes.ts";
 import { capabilityKinds, roles, type CapabilityKind } from "#relay/protocol/control.ts";
 import { capabilityFrom } from "#client/crypto/capability.ts";
@@ -451,8 +451,14 @@ class LongStory {
       if (sim.running === null) return `${sim.name} does not run`;
       if (!actor.hasArrived && !this.#removed.has(sim)) return `${sim.name} has not arrived`;
     }
-    for (const { id, standings } of this.#rights()) {
+    for (const { id, standings, authority, rotations } of this.#rights()) {
       const kept = this.#world.relay.disk.spaces.get(toHex(id));
+      const maker = rotations.at(-1)?.by;
+      const isManaged = [...standings.values()].some(({ role }) => role === roles.admin);
+      const isOpen = authority.kind === "notebook" && !authority.deleted && isManaged;
+      if (isOpen && maker !== undefined && roleOf(authority, maker) === roles.none) {
+        return `the keys of ${short(id)} were made by somebody who is out`;
+      }
       if (kept === undefined) return `the relay has not got the space ${short(id)}`;
       for (const { name, store } of this.#stores()) {
         const standing = standings.get(name);
@@ -563,14 +569,16 @@ class LongStory {
 
   /** Those who may not have neither a later key nor the last word. */
   #secrecy(space: SpaceRights, late: ReadonlyMap<string, LateWord>): string[] {
-    const { id, standings, keyCommits } = space;
+    const { id, standings, rotations } = space;
     const problems: string[] = [];
     const word = late.get(toHex(id))?.word;
     const readers = this.#readers(standings);
     // Those of a log that the relay has lost were given to whoever was in then, and nothing is sealed by them now.
     const keys = readers
       .flatMap(({ store }) => store.spaces.keys(id))
-      .filter(({ keyCommit }) => keyCommits.some((commit) => equal(commit, keyCommit)));
+      .filter(({ keyCommit }) =>
+        rotations.some((rotation) => equal(rotation.keyCommit, keyCommit)),
+      );
     for (const { name, store } of this.#stores()) {
       const standing = standings.get(name);
       const bytes = this.#clearBytesOf(name);

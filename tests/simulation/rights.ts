@@ -14,15 +14,22 @@ export interface OpenStore {
 /** What the log says of a device's access. */
 export interface Standing {
   readonly role: RoleCode;
-  /** The last epoch whose key it was given; null where the log does not know it. */
+  /** The last epoch whose key it was given, or has made; null where the log does not know it. */
   readonly lastEpoch: number | null;
+}
+
+interface Rotation {
+  readonly epoch: number;
+  readonly keyCommit: Uint8Array;
+  /** The capability key of whoever made it. */
+  readonly by: Uint8Array;
 }
 
 export interface SpaceRights {
   readonly id: Uint8Array;
   readonly authority: Authority;
-  /** Of every key the log has had, the last included. */
-  readonly keyCommits: readonly Uint8Array[];
+  /** The keys the log has had, the last included. */
+  readonly rotations: readonly Rotation[];
   /** Of every device that holds the space, by its name. */
   readonly standings: ReadonlyMap<string, Standing>;
 }
@@ -33,37 +40,47 @@ export function rightsIn(stores: readonly OpenStore[], id: Uint8Array, ed: Ed255
   const logs = members.map(({ store }) => logIn(store, id));
   const [first, ...rest] = logs;
   if (first === undefined) throw new Error("nobody holds this space");
-  const { authority, keyCommits } = rest.reduce(
+  const { authority, rotations } = rest.reduce(
     (longest, log) => (log.authority.ctrlSeq > longest.authority.ctrlSeq ? log : longest),
     first,
   );
   const standings = new Map(
-    members.map(({ name, store }) => [name, standingOf(store, authority, ed)] as const),
+    members.map(({ name, store }) => [name, standingOf(store, authority, rotations, ed)] as const),
   );
-  return { id, authority, keyCommits, standings };
+  return { id, authority, rotations, standings };
 }
 
-function logIn(store: Store, id: Uint8Array): Pick<SpaceRights, "authority" | "keyCommits"> {
+function logIn(store: Store, id: Uint8Array): Pick<SpaceRights, "authority" | "rotations"> {
   const { genesis = new Uint8Array(0) } = store.spaces.get(id) ?? {};
   const opened = openAuthority(genesis, () => true);
   if (!opened.ok) throw new Error(opened.why);
   let { authority } = opened;
-  const keyCommits: Uint8Array[] = [];
+  const rotations: Rotation[] = [];
   for (const { bytes, pos } of store.spaces.control(id)) {
     const parsed = parseControl(bytes);
     if (pos === null || !parsed.ok) break;
     const verdict = admitControl(authority, parsed.value, pos, null, () => true);
     if (!verdict.ok) break;
     ({ authority } = verdict);
-    if (authority.keyCommit !== null) keyCommits.push(authority.keyCommit);
+    const { body, epochAfter, signerPub } = parsed.value.record;
+    if (body.type === "rotate") {
+      rotations.push({ epoch: epochAfter, keyCommit: body.keyCommit, by: signerPub });
+    }
   }
-  return { authority, keyCommits };
+  return { authority, rotations };
 }
 
-function standingOf(store: Store, authority: Authority, ed: Ed25519): Standing {
+function standingOf(
+  store: Store,
+  authority: Authority,
+  rotations: readonly Rotation[],
+  ed: Ed25519,
+): Standing {
   const { capabilities, closed, epoch } = authority;
-  const known = secretsOf(store, authority.spaceId).flatMap((secret) => {
-    const { publicKey } = capabilityFrom(ed, secret).sign;
+  const own = secretsOf(store, authority.spaceId).map(
+    (secret) => capabilityFrom(ed, secret).sign.publicKey,
+  );
+  const known = own.flatMap((publicKey) => {
     const ix = capabilities.findIndex(({ signPub }) => equal(signPub, publicKey));
     const capability = capabilities[ix];
     return capability === undefined ? [] : [{ ix, role: capability.role }];
@@ -77,7 +94,9 @@ function standingOf(store: Store, authority: Authority, ed: Ed25519): Standing {
   const had = [...closed].filter(([, ended]) =>
     known.some(({ ix }) => (ended.roles[ix] ?? roles.none) !== roles.none),
   );
-  return { role, lastEpoch: Math.max(0, ...had.map(([ended]) => ended)) };
+  const made = rotations.filter(({ by }) => own.some((publicKey) => equal(publicKey, by)));
+  const epochs = [...had.map(([ended]) => ended), ...made.map((rotation) => rotation.epoch)];
+  return { role, lastEpoch: Math.max(0, ...epochs) };
 }
 
 /** The one in use, and those it has replaced. */

@@ -121,6 +121,11 @@ describe("leaving", { timeout: 60_000 }, () => {
     expect(await rowOf(ana, notebook)).toMatchObject({ state: "ended" });
     expect(ana.notices()).toEqual([]);
     expect(ana.space(notebook).capability).toBeNull();
+    // Ana made the keys as she went: others make new ones, which she does not know.
+    const current = ben.space(notebook).currentKey;
+    expect(current?.epoch).toBe(3);
+    const known = ana.store.spaces.keys(ben.space(notebook).id).map(({ epoch }) => epoch);
+    expect(known).toEqual([1, 2]);
     await ben.write(note, " two");
     await world.settle();
     expect(await ana.reads(note)).toBe("one");
