@@ -4,7 +4,7 @@ import { roleOf, type Capability } from "#relay/protocol/authority.ts";
 import { equal, parseHex, toHex } from "#relay/protocol/bytes.ts";
 import { capabilityKinds, roles, type RoleCode } from "#relay/protocol/control.ts";
 import { fingerprintOf } from "./fingerprint.ts";
-import { colourOf } from "#client/crypto/profile.ts";
+import { colourOf, personColours } from "#client/crypto/profile.ts";
 import { openMeta } from "#client/crypto/space-keys.ts";
 import type { Space } from "#client/sync/space.ts";
 import type { LinkRow, PersonRow, Role } from "./api.ts";
@@ -16,7 +16,8 @@ import type { Shelf } from "./shelf.ts";
 /** Everybody who has access now, in the order in which they got it. */
 export function peopleIn(space: Space, shelf: Shelf, store: Store): readonly PersonRow[] {
   const { capabilities } = space.authority;
-  const { members, hues = {} } = shelf.facts(space.id);
+  const { members } = shelf.facts(space.id);
+  const hues = huesIn(space, shelf);
   const signed = new Map(members.map(({ cap, name }) => [cap, name]));
   const claimed = namesClaimed(space);
   const rows = capabilities.flatMap(({ signPub, kind, role, via }) => {
@@ -31,7 +32,7 @@ export function peopleIn(space: Space, shelf: Shelf, store: Store): readonly Per
       id,
       name,
       verified: verified !== "",
-      colour: own ?? hues[id] ?? colourOf(signPub),
+      colour: own ?? hues.get(id) ?? colourOf(signPub),
       self,
       role: roleCalled(role),
       via: cameBy === undefined ? null : toHex(cameBy.signPub),
@@ -62,7 +63,34 @@ function namesClaimed(space: Space): ReadonlyMap<string, string> {
 /** The hue of whoever's device it is: the same in a caret as in the list of people. */
 export function hueOfDevice(space: Space, shelf: Shelf, dev: Uint8Array): number {
   const [cap = new Uint8Array(0)] = space.capabilitiesOf(dev);
-  return shelf.facts(space.id).hues?.[toHex(cap)] ?? colourOf(cap);
+  return huesIn(space, shelf).get(toHex(cap)) ?? colourOf(cap);
+}
+
+/**
+ * The hue of everybody who ever had access, by capability key in hex. Who chose none gets one that nobody else has, as long as
+ * there are any: the same on every device, and no other when somebody goes.
+ */
+function huesIn({ id, authority }: Space, shelf: Shelf): ReadonlyMap<string, number> {
+  const chosen = shelf.facts(id).hues ?? {};
+  const hues = new Map<string, number>();
+  const taken = new Set(Object.values(chosen));
+  for (const { signPub, kind } of authority.capabilities) {
+    if (kind === capabilityKinds.link) continue;
+    const key = toHex(signPub);
+    const hue = chosen[key] ?? freeHue(colourOf(signPub), taken);
+    hues.set(key, hue);
+    taken.add(hue);
+  }
+  return hues;
+}
+
+/** The first that is free from this one on; this one if none is. */
+function freeHue(from: number, taken: ReadonlySet<number>): number {
+  for (let step = 0; step < personColours; step += 1) {
+    const hue = (from + step) % personColours;
+    if (!taken.has(hue)) return hue;
+  }
+  return from;
 }
 
 /** Nobody is taken for another because they chose the same name, or one that looks the same. */

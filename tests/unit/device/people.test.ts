@@ -67,6 +67,18 @@ describe("the people of a notebook", { timeout: 60_000 }, () => {
     }
   });
 
+  it("have each another colour, the same for all who look, as long as there are enough", async () => {
+    await using three = await setupThree("hues", engines);
+    const { world, ana, ben, notebook, link } = three;
+    for (const name of ["Dora", "Emil", "Fay"]) {
+      await world.during((await world.person(name)).device.join(link));
+    }
+    await world.settle();
+    const colours = (await peopleSeenBy(ana, notebook)).map(({ colour }) => colour);
+    expect(new Set(colours).size).toBe(6);
+    expect((await peopleSeenBy(ben, notebook)).map(({ colour }) => colour)).toEqual(colours);
+  });
+
   it("are told apart when one takes another's name, or one that looks like it", async () => {
     await using three = await setupThree("alike", engines);
     const { world, ana, ben, cem, notebook } = three;
