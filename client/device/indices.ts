@@ -92,7 +92,13 @@ export class Indices {
 
   #reload(documents: DeviceDocuments, space: Space): void {
     if (space.kind === "vault") {
+      const name = loadDisplayName(this.#store);
+      const hue = loadPersonColour(this.#store);
       this.vault.reload(documents);
+      const isRenamed = name !== "" && loadDisplayName(this.#store) !== name;
+      const isRecoloured = hue !== null && loadPersonColour(this.#store) !== hue;
+      // Where this device introduced itself as it was before.
+      if (isRenamed || isRecoloured) this.#introduceAnew(documents);
     } else {
       this.#notebooks.set(space.hex, loadNotebook(documents, space));
       this.project(space);
@@ -178,7 +184,7 @@ export class Indices {
     this.vault.edit(documents, (vault) => {
       vault.displayName = new documents.automerge.ImmutableString(name);
     });
-    for (const space of this.#ports.shelf.spaces()) this.introduce(documents, space);
+    this.#introduceAnew(documents);
   }
 
   /** The person's new hue, in the same way. */
@@ -187,6 +193,10 @@ export class Indices {
     this.vault.edit(documents, (vault) => {
       vault.personColour = packColour(colour);
     });
+    this.#introduceAnew(documents);
+  }
+
+  #introduceAnew(documents: DeviceDocuments): void {
     for (const space of this.#ports.shelf.spaces()) this.introduce(documents, space);
   }
 

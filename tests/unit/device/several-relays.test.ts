@@ -98,8 +98,12 @@ describe("a link of another relay", { timeout: 60_000 }, () => {
     expect(written() - before).toBe(1);
     const row = (await deviceOf(ben).notebooks()).find(({ id }) => id === notebook);
     expect(row?.members.map(({ name }) => name)).toContain("Anna");
+    // Made meanwhile, under the name that the other device still has.
+    const { id: pond } = await deviceOf(second).createNotebook("Pond");
     await made.relay.start();
     await made.timeline.advance(60_000);
+    const own = (await deviceOf(second).notebooks()).find(({ id }) => id === pond);
+    expect(own?.members.map(({ name }) => name)).toEqual(["Anna"]);
     const { members } =
       (await deviceOf(second).notebooks()).find(({ id }) => id === notebook) ?? {};
     expect(members?.map(({ name }) => name)).toContain("Anna");
