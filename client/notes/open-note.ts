@@ -84,8 +84,9 @@ const fields: readonly NoteField[] = ["title", "body"];
 
 const pauseMs = 300;
 const longestGatheringMs = 1000;
-// Not 60: of somebody who types at 50 or 100 keys a second every third or sixth would just miss its change.
-const presentGatheringMs = 55;
+// Above 60, not at it: of somebody who types at 50 or 100 keys a second every third or sixth would just miss its change.
+// Each change is an entry of some 500 bytes beside what was typed; half of this is how long a key waits.
+const presentGatheringMs = 62;
 const draftDeadlineMs = 50;
 const quietMs = 1000;
 const frameMs = 16;

@@ -142,20 +142,20 @@ describe("typing alone", () => {
 });
 
 describe("typing beside somebody else", () => {
-  it("commits the first keystroke at once, then once every 55 ms", async () => {
+  it("commits the first keystroke at once, then once every 62 ms", async () => {
     const opened = await openForTest();
     opened.note.setPresent(true);
     type(opened, "a");
     expect(opened.journal.changes).toHaveLength(1);
 
-    for (let key = 0; key < 12; key++) {
+    for (let key = 0; key < 13; key++) {
       await opened.timers.advance(10);
       type(opened, "b");
     }
     expect(opened.journal.changes).toHaveLength(3);
-    await opened.timers.advance(55);
+    await opened.timers.advance(62);
     expect(opened.journal.changes).toHaveLength(4);
-    expect(opened.handle.doc().body).toBe("a" + "b".repeat(12));
+    expect(opened.handle.doc().body).toBe("a" + "b".repeat(13));
     expect(opened.journal.drafts).toHaveLength(0);
   });
 
