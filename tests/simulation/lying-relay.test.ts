@@ -200,8 +200,9 @@ describe("a relay that shows two devices two logs (attack 39)", () => {
     toBob.keeps = (item) => !isForked || !isBy(item, adasKey);
     for (const word of [" two", " three"]) {
       await append(ada, note, ` ada${word}`);
+      await timeline.advance(1_000);
       await append(bob, note, ` bob${word}`);
-      await timeline.advance(2_000);
+      await timeline.advance(1_000);
     }
     expect(await bodyOf(ada, note)).not.toContain("bob");
     expect([...(notices.get(ada) ?? []), ...(notices.get(bob) ?? [])]).toEqual([]);
