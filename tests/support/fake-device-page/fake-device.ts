@@ -38,8 +38,10 @@ export function startDevice(): Promise<RunningDevice> {
       }),
     syncLog: () => Promise.resolve(gone.map((text) => ({ at: 0, level: "info" as const, text }))),
     createNotebook: async (name) => {
+      // Counted before anybody hears of it, who may then end this leader.
+      const isFirst = name === "hang" && (await timesAsked()) === 1;
       for (const listener of listeners) listener({ type: "notebooks" });
-      if (name === "hang" && (await timesAsked()) === 1) await new Promise(() => {});
+      if (isFirst) await new Promise(() => {});
       return { id: leader };
     },
   };
