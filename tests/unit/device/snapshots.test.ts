@@ -115,6 +115,8 @@ describe("a snapshot whose heads are forged (attack 54)", { timeout: 60_000 }, (
     const { id } = await ana.device.createNote({ title: "Tent", body: "Two" });
     const doc = docOf(id);
     const { link } = await ana.device.share(notebook, "edit");
+    // Before it is connected, sharing waits for nothing.
+    expect(await ana.device.settled(patienceMs)).toBe(true);
     await using ben = await setupDevice({ relayUrl: relay.url, snapshots: never });
     await ben.device.join(link);
     expect(await ben.device.settled(patienceMs)).toBe(true);
