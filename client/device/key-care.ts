@@ -1,7 +1,8 @@
 /**
  * What those who manage a notebook need not think of: links that are used up or past their time are
- * ended, keys renewed when it is time or whoever made them has gone, and whoever was removed is removed again where a relay has lost that. Any of several devices may do it: each waits for a random
- * while and looks again, so that mostly one does.
+ * ended, keys renewed when it is time or whoever made them has gone, and whoever was removed is removed
+ * again where a relay has lost that. Any of several devices may do it: each waits for a random while and
+ * looks again, so that mostly one does.
  */
 import type { Store } from "#crdt-store/store.ts";
 import { roleOf } from "#relay/protocol/authority.ts";

@@ -32,6 +32,15 @@ async function founded(seed: string, packing?: PackingLimits) {
   return { made, one, words };
 }
 
+/** One more device of the person whose words these are. */
+async function another(made: World, name: string, words: string): Promise<SimDevice> {
+  const sim = made.addDevice(name);
+  sim.open();
+  await made.timeline.advance(2_000);
+  await during(made, deviceOf(sim).restore(words));
+  return sim;
+}
+
 /** Somebody else, with notes of their own. */
 async function founder(made: World, name: string): Promise<SimDevice> {
   const sim = made.addDevice(name);
@@ -118,11 +127,8 @@ describe("what only somebody else had written, who is away (attack 38)", () => {
       const notices = new Map<string, string[]>();
       const others: SimDevice[] = [];
       for (const name of ["other", "third"]) {
-        const device = made.addDevice(name);
+        const device = await another(made, name, words);
         others.push(device);
-        device.open();
-        await timeline.advance(2_000);
-        await during(made, deviceOf(device).restore(words));
         const told: string[] = [];
         notices.set(name, told);
         deviceOf(device).subscribe((event) => {
@@ -154,10 +160,7 @@ describe("what only somebody else had written, who is away (attack 38)", () => {
       await relay.start();
       await timeline.advance(120_000);
 
-      const newcomer = made.addDevice("newcomer");
-      newcomer.open();
-      await timeline.advance(2_000);
-      await during(made, deviceOf(newcomer).restore(words));
+      const newcomer = await another(made, "newcomer", words);
       await timeline.advance(30_000);
       for (const device of [other, third, newcomer]) {
         expect((await deviceOf(device).readNote(note)).body).toBe("one two three four five");
@@ -215,10 +218,7 @@ describe("what is read of another log than before", () => {
   it("is judged by where records stand in that one, also before they have been read", async () => {
     const { made, one, words } = await founded("another log");
     const { timeline, relay, network } = made;
-    const late = made.addDevice("late");
-    late.open();
-    await timeline.advance(2_000);
-    await during(made, deviceOf(late).restore(words));
+    const late = await another(made, "late", words);
     const [notebook] = await deviceOf(one).notebooks();
     if (notebook === undefined) throw new Error("no notebook");
     const { id: note } = await deviceOf(one).createNote({ title: "Milk", body: "one" });
@@ -416,10 +416,7 @@ describe("somebody who was let in before a loss that another record took the pla
   it("is let in again by an administrator who knew of it, and a link for one is spent as before", async () => {
     const { made, one, words } = await founded("let in");
     const { timeline, relay, network } = made;
-    const other = made.addDevice("other");
-    other.open();
-    await timeline.advance(2_000);
-    await during(made, deviceOf(other).restore(words));
+    const other = await another(made, "other", words);
     await timeline.advance(20_000);
     const [notebook] = await deviceOf(one).notebooks();
     if (notebook === undefined) throw new Error("no notebook");

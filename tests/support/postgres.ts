@@ -83,7 +83,7 @@ class GivenServer implements TestPostgres {
 }
 
 const oldestVersion = 15;
-const startAttempts = 40;
+const startAttempts = 3;
 
 class Cluster implements OwnPostgres {
   readonly #bin: string;
@@ -128,11 +128,14 @@ class Cluster implements OwnPostgres {
   }
 
   async kill(): Promise<void> {
-    const children = childrenOf(this.#server?.pid);
+    const server = this.#server;
+    const children = childrenOf(server?.pid);
+    // What the server said ends when nobody is left who could say more: its children write to the same pipe.
+    const silent = server === null ? Promise.resolve() : once(server, "close");
     await this.#end("SIGKILL");
     // They would serve their connections for another moment.
     for (const pid of children) endNow(pid);
-    while (children.some(isAlive)) await new Promise((resolve) => setTimeout(resolve, 5));
+    await silent;
   }
 
   async restart(): Promise<void> {
@@ -141,9 +144,9 @@ class Cluster implements OwnPostgres {
       if (this.#port === 0) this.#port = await freePort();
       said = await this.#start();
       if (said === "") return;
-      // The children of a killed server need a moment to see it; a port may be taken meanwhile.
-      if (/could not bind|Address already in use/.test(said) && attempt === 1) this.#port = 0;
-      else await new Promise((resolve) => setTimeout(resolve, 50));
+      // A port that was free may be taken meanwhile.
+      if (!/could not bind|Address already in use/.test(said)) break;
+      this.#port = 0;
     }
     throw new Error(`PostgreSQL in ${this.#bin} does not start: ${said}`);
   }
@@ -215,14 +218,6 @@ function endNow(pid: number): void {
     process.kill(pid, "SIGKILL");
   } catch {
     // It has ended by itself.
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
   }
 }
 

@@ -1,7 +1,8 @@
 /** The operating system's processes of a test's own browser: found by their profile, ended by their id. */
 import { readdirSync, readFileSync } from "node:fs";
+import { lookFor } from "./time-limit.ts";
 
-const lookPauseMs = 10;
+const endLimitMs = 60_000;
 
 interface Process {
   readonly pid: number;
@@ -58,11 +59,10 @@ export class Targets {
         // It ended by itself, with its parent perhaps.
       }
     }
-    while (this.#processes.some(isRunning)) {
-      await new Promise((resolve) => {
-        setTimeout(resolve, lookPauseMs);
-      });
-    }
+    const ended = await lookFor(endLimitMs, async () =>
+      this.#processes.some(isRunning) ? null : true,
+    );
+    if (ended === null) throw new Error(`processes still run ${endLimitMs} ms after their end`);
   }
 }
 

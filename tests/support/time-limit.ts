@@ -19,7 +19,10 @@ export async function within<Result>(
 
 const lookPauseMs = 25;
 
-/** Looks again and again until it sees something else than null; after `limitMs` the answer is null. */
+/**
+ * Looks again and again until it sees something else than null; after `limitMs` the answer is null. Only for what tells
+ * nobody: another program's processes, a server that does not say when it listens, a page in another browser.
+ */
 export async function lookFor<Seen>(
   limitMs: number,
   look: () => Promise<Seen | null>,

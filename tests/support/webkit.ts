@@ -9,11 +9,10 @@ import { onTestFinished } from "vitest";
 import type { EnginePage } from "./engine-page.ts";
 import { webkitPrograms } from "./engines.ts";
 import { Targets } from "./processes.ts";
-import { within } from "./time-limit.ts";
+import { lookFor, within } from "./time-limit.ts";
 
 const callLimitMs = 20_000;
 const startLimitMs = 60_000;
-const readyPauseMs = 50;
 /** As this WebKit is shipped, it has no `navigator.storage` at all. */
 export const webkitStorageFeatures: readonly string[] = [
   "FileSystem",
@@ -128,21 +127,14 @@ async function startDriver(
   });
   for (const stream of [child.stdout, child.stderr]) collectErrors(stream, errors);
   const address = `http://127.0.0.1:${port}`;
-  await within(startLimitMs, "starting WebKitWebDriver", untilReady(address));
+  const isReady = await lookFor(startLimitMs, () =>
+    fetch(`${address}/status`).then(
+      () => true,
+      () => null,
+    ),
+  );
+  if (isReady === null) throw new Error(`WebKitWebDriver does not answer in ${startLimitMs} ms`);
   return { child, address };
-}
-
-async function untilReady(address: string): Promise<void> {
-  for (;;) {
-    try {
-      await fetch(`${address}/status`);
-      return;
-    } catch {
-      await new Promise((resolve) => {
-        setTimeout(resolve, readyPauseMs);
-      });
-    }
-  }
 }
 
 async function freePort(): Promise<number> {

@@ -39,6 +39,17 @@ async function setupTwoRelays(seed: string) {
   return { made, other, ana, ben, notebook, note, link };
 }
 
+/** One more device of this person, up to date. */
+async function secondOf(made: World, first: SimDevice): Promise<SimDevice> {
+  const words = ((await deviceOf(first).words()) ?? []).join(" ");
+  const second = made.addDevice("second");
+  second.open();
+  await made.timeline.advance(2_000);
+  await made.timeline.during(deviceOf(second).restore(words));
+  await made.timeline.advance(10_000);
+  return second;
+}
+
 describe("a link of another relay", { timeout: 60_000 }, () => {
   it("carries the relay's whole address, opens, and both notebooks live at once", async () => {
     const { made, ana, ben, notebook, note, link } = await setupTwoRelays("both live");
@@ -68,13 +79,8 @@ describe("a link of another relay", { timeout: 60_000 }, () => {
 
   it("brings the notebook to this person's other devices, which reach the relay by themselves", async () => {
     const { made, ana, note, link } = await setupTwoRelays("other devices");
-    const words = ((await deviceOf(ana).words()) ?? []).join(" ");
     await join(made, ana, link);
-    const second = made.addDevice("second");
-    second.open();
-    await made.timeline.advance(2_000);
-    await made.timeline.during(deviceOf(second).restore(words));
-    await made.timeline.advance(10_000);
+    const second = await secondOf(made, ana);
     expect((await deviceOf(second).readNote(note)).body).toBe("Kelpie");
     await append(second, note, " again");
     await made.timeline.advance(5_000);
@@ -83,13 +89,8 @@ describe("a link of another relay", { timeout: 60_000 }, () => {
 
   it("shows a new name there once, although this person's other device cannot hear of it from their own relay", async () => {
     const { made, other, ana, ben, notebook, link } = await setupTwoRelays("two names");
-    const words = ((await deviceOf(ana).words()) ?? []).join(" ");
     await join(made, ana, link);
-    const second = made.addDevice("second");
-    second.open();
-    await made.timeline.advance(2_000);
-    await made.timeline.during(deviceOf(second).restore(words));
-    await made.timeline.advance(10_000);
+    const second = await secondOf(made, ana);
     made.relay.crash();
     const written = (): number => other.disk.spaces.get(notebook)?.stored.head ?? 0;
     const before = written();
