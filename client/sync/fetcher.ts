@@ -42,6 +42,8 @@ export interface FetcherPorts {
   ) => void;
   /** Bytes of an answer were taken in. */
   readonly credit: (message: Message) => void;
+  /** A space of which nothing was read is on the way to its log: another list will have to be read. */
+  readonly inFirstContact: () => boolean;
   /** Runs what a timer sets in motion, as the connection's own messages are run. */
   readonly attempt: (act: () => void) => void;
 }
@@ -147,6 +149,11 @@ export class Fetcher {
   moved(space: Space): void {
     const run = this.#runs.get(space.hex);
     if (run !== undefined) run.queue = null;
+    this.#pump();
+  }
+
+  /** No list of this space comes for now that others would have to wait for. */
+  waitNoMore(): void {
     this.#pump();
   }
 
@@ -260,18 +267,34 @@ export class Fetcher {
 
   #pump(): void {
     if (this.#paused) return;
-    // While a list is being read, something more urgent may still stand in it; and what a person waits for first is the list.
-    const isListing = [...this.#runs.values()].some((run) => run.isListing);
     for (const run of this.#runs.values()) {
       const queue = this.#queueOf(run);
       for (let [docId] = queue; docId !== undefined; [docId] = queue) {
-        const isWanted = this.#wanted.has(toHex(docId));
-        if (!isWanted && (isListing || this.#pullsUnderWay() >= mostPulls)) break;
+        if (!this.#wanted.has(toHex(docId)) && !this.#isNext(run, docId)) break;
         queue.shift();
         this.#pull(run, docId);
       }
     }
     this.#listener.moved();
+  }
+
+  /**
+   * What nobody waits for comes in this order: the lists of all spaces, which a person looks at first; the indices, since
+   * that of the vault names more spaces; the notes, many at once.
+   */
+  #isNext({ space }: Run, docId: Uint8Array): boolean {
+    const runs = [...this.#runs.values()];
+    if (runs.some(({ isListing }) => isListing) || this.#ports.inFirstContact()) return false;
+    if (this.#pullsUnderWay() >= mostPulls) return false;
+    return equal(docId, space.indexId) || !runs.some((run) => this.#lacksIndex(run));
+  }
+
+  /** The index is not here as far as it could be had on this connection. */
+  #lacksIndex(run: Run): boolean {
+    const { indexId } = run.space;
+    // Behind what is wanted it stands first.
+    const first = this.#queueOf(run).find((docId) => !this.#wanted.has(toHex(docId)));
+    return run.pulls.has(toHex(indexId)) || (first !== undefined && equal(first, indexId));
   }
 
   #pullsUnderWay(): number {

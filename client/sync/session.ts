@@ -29,7 +29,7 @@ import type { SessionListener, SessionPorts } from "./session-listener.ts";
 import { nothingTold, type SpaceRun } from "./space-run.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import { storedBytes } from "./stored-bytes.ts";
-import { offlineSpace, stepSpace, type SpaceEffect, type SpaceEvent } from "./state.ts";
+import { isOnTheWay, offlineSpace, stepSpace, type SpaceEffect, type SpaceEvent } from "./state.ts";
 import { Wanted } from "./wanted.ts";
 import { isWithheld } from "./withdrawn.ts";
 import { Witness, type Doubt } from "./witness.ts";
@@ -113,6 +113,7 @@ export class SyncSession {
         readSnapshot: (...entry) => readSnapshot({ ...ports, ...this.#blobPorts() }, ...entry),
         ask: (message, reply, part) => this.#link.ask(message, reply, part),
         credit: (message) => this.#credit(encodeMessage(0, message).length),
+        inFirstContact: () => [...this.#runs.values()].some((run) => this.#isBeingMet(run)),
         attempt: (act) => this.#link.attempt(act),
       },
       { ...listener, moved: () => this.#fetched() },
@@ -364,6 +365,7 @@ export class SyncSession {
     run.retryDue?.();
     run.doubtDue?.();
     this.#runs.delete(space.hex);
+    this.#fetcher.waitNoMore();
   }
 
   /** Everything there is of this space has been taken in. */
@@ -618,9 +620,11 @@ export class SyncSession {
       run.presence.close();
     }
     const step = stepSpace(run.state, event, this.#work(run));
+    const wasOnTheWay = isOnTheWay(run.state);
     run.state = step.state;
     this.#retryWhileStuck(run);
     for (const effect of step.effects) this.#spaceEffect(run, effect);
+    if (wasOnTheWay && !isOnTheWay(run.state)) this.#fetcher.waitNoMore();
     if (event.type === "subscribed" && run.state.subscribed) {
       run.presence.open();
       this.#pusher.uploadSnapshots(run);
@@ -706,6 +710,11 @@ export class SyncSession {
   isCaughtUp(space: Space): boolean {
     const state = this.#runs.get(space.hex)?.state;
     return this.connected && state?.phase === "live" && state.caughtUp && !state.holding;
+  }
+
+  /** Nothing of its log was read here yet, and it will be soon. */
+  #isBeingMet({ state, space }: SpaceRun): boolean {
+    return isOnTheWay(state) && this.#ports.store.inbox.cursor(space.id) === null;
   }
 
   /** The space, if it is being read here and nothing waits to be sent in it. */

@@ -114,6 +114,16 @@ export const offlineSpace: SpaceState = {
 
 const mostDetours = 4;
 
+/** The relay is being asked for something without which the log cannot be read. */
+export function isOnTheWay({ phase }: SpaceState): boolean {
+  return (
+    phase === "publishing" ||
+    phase === "certifying" ||
+    phase === "subscribing" ||
+    phase === "fetching"
+  );
+}
+
 type Step = { readonly state: SpaceState; readonly effects: readonly SpaceEffect[] };
 
 export function stepSpace(state: SpaceState, event: SpaceEvent, work: SpaceWork): Step {
