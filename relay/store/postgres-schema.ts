@@ -8,8 +8,8 @@ import { appendFunction } from "#relay/store/postgres-append.ts";
 import { StoreError } from "#relay/store/store.ts";
 
 const logPartitions = 16;
-/** Any number that nothing else in the database locks: "sealeaf" in ASCII. */
-const migrationLock = 0x7365616c656166n;
+/** Held in a database while its tables are made. Any number that nothing else in it locks: "sealeaf" in ASCII. */
+export const migrationLock = 0x7365616c656166n;
 
 /** A body that was forgotten is an empty one: no entry is. Sealed bytes do not compress. */
 const firstTables = `
@@ -182,8 +182,10 @@ export async function migrate(client: ClientBase): Promise<void> {
 
 /** 0 where there are no tables yet. */
 async function versionOf(client: ClientBase): Promise<number> {
+  // Asked of the tables' table: what `to_regclass` remembers of a schema that was not there yet it keeps for the whole
+  // transaction, and does not see what another node has made meanwhile.
   const table = await client.query<{ found: boolean }>(
-    "SELECT to_regclass('sealeaf.schema_version') IS NOT NULL AS found",
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'sealeaf' AND tablename = 'schema_version') AS found",
   );
   if (table.rows[0]?.found !== true) return 0;
   const { rows } = await client.query<{ version: number }>(

@@ -10,6 +10,7 @@ import {
   int8Array,
   textArray,
 } from "#relay/store/postgres-arrays.ts";
+import { migrate, migrationLock } from "#relay/store/postgres-schema.ts";
 import { openPostgresStore } from "#relay/store/postgres.ts";
 import type { NeighbourPresence, SpaceWrite } from "#relay/store/store.ts";
 import { systemTimers } from "#relay/system-timers.ts";
@@ -336,6 +337,36 @@ describe("an address that leads nowhere good", () => {
       ),
     );
     expect(new Set(identities.map(({ storeId }) => storeId.join())).size).toBe(1);
+  });
+
+  it("is not made ready by whoever had to wait for one that was faster", async () => {
+    const address = await server.createDatabase();
+    const [faster, slower] = [1, 2].map(() => new Client({ connectionString: address }));
+    if (faster === undefined || slower === undefined) throw new Error("two of them");
+    await Promise.all([faster.connect(), slower.connect()]);
+    await faster.query(`BEGIN; SELECT pg_advisory_xact_lock(${migrationLock})`);
+    const migrated = migrate(slower);
+    // It has seen that there are no tables, and waits.
+    await vi.waitFor(
+      async () => {
+        const { rows } = await faster.query(
+          "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted",
+        );
+        expect(rows.length).toBe(1);
+      },
+      { timeout: 30_000 },
+    );
+    // So little that the other's server process is not made to forget what it knows of tables.
+    await faster.query(
+      `CREATE SCHEMA sealeaf; CREATE TABLE sealeaf.schema_version (version int4);
+       INSERT INTO sealeaf.schema_version VALUES (1); COMMIT`,
+    );
+    await migrated;
+    const { rows } = await slower.query(
+      "SELECT tablename AS name FROM pg_tables WHERE schemaname = 'sealeaf'",
+    );
+    expect(rows).toEqual([{ name: "schema_version" }]);
+    await Promise.all([faster.end(), slower.end()]);
   });
 });
 
