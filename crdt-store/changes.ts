@@ -2,7 +2,7 @@ import { equalBytes } from "@noble/ciphers/utils.js";
 import { bytesToHex, hexToBytes } from "@noble/hashes/utils.js";
 
 import { parseChange, topologicalOrder, type Change } from "./chunks.ts";
-import { packHashes, unpackHashes } from "./hash-list.ts";
+import { mapKey, packHashes, unpackHashes } from "./hash-list.ts";
 import type { Inbox } from "./inbox.ts";
 import type { Merges } from "./merges.ts";
 import { Packs, type Pack } from "./packs.ts";
@@ -893,8 +893,8 @@ function headsOf(
   changes: readonly Pick<Change, "hash" | "deps">[],
   before: readonly Uint8Array[],
 ): Uint8Array[] {
-  const deps = new Set(changes.flatMap((change) => change.deps.map((dep) => bytesToHex(dep))));
+  const deps = new Set(changes.flatMap((change) => change.deps.map(mapKey)));
   return [...before, ...changes.map((change) => change.hash)].filter(
-    (hash) => !deps.has(bytesToHex(hash)),
+    (hash) => !deps.has(mapKey(hash)),
   );
 }

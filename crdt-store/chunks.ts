@@ -1,5 +1,6 @@
 import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex } from "@noble/hashes/utils.js";
+
+import { mapKey } from "./hash-list.ts";
 
 /*
  * Automerge's binary chunks, read without Automerge (https://automerge.org/automerge-binary-format-spec).
@@ -162,14 +163,14 @@ export function countOperations(change: Change): number | undefined {
 export function topologicalOrder<Item extends Pick<Change, "hash" | "deps">>(
   changes: readonly Item[],
 ): Item[] {
-  const waiting = new Map(changes.map((change) => [bytesToHex(change.hash), change]));
+  const waiting = new Map(changes.map((change) => [mapKey(change.hash), change]));
   const ordered: Item[] = [];
   // An explicit stack: a chain of dependencies is as long as a document's history.
   for (const first of changes) {
     const stack = visit(waiting, first);
     for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
       const dep = top.depsLeft.pop();
-      const missing = dep === undefined ? undefined : waiting.get(bytesToHex(dep));
+      const missing = dep === undefined ? undefined : waiting.get(mapKey(dep));
       if (missing !== undefined) stack.push(...visit(waiting, missing));
       if (dep === undefined) {
         ordered.push(top.item);
@@ -182,7 +183,7 @@ export function topologicalOrder<Item extends Pick<Change, "hash" | "deps">>(
 
 /** Takes the item out of `waiting`; nothing if it was taken before. */
 function visit<Item extends Pick<Change, "hash" | "deps">>(waiting: Map<string, Item>, item: Item) {
-  return waiting.delete(bytesToHex(item.hash)) ? [{ item, depsLeft: [...item.deps] }] : [];
+  return waiting.delete(mapKey(item.hash)) ? [{ item, depsLeft: [...item.deps] }] : [];
 }
 
 interface Chunk {

@@ -14,3 +14,11 @@ export function unpackHashes(packed: Uint8Array): Uint8Array[] {
   }
   return hashes;
 }
+
+/**
+ * A hash, or an id of a few bytes, as the key of a map that nobody else sees: a letter for each byte, which takes a
+ * quarter of the time of hex digits.
+ */
+export function mapKey(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes);
+}

@@ -1,7 +1,7 @@
 import { equalBytes } from "@noble/ciphers/utils.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 
-import { packHashes, unpackHashes } from "./hash-list.ts";
+import { mapKey, packHashes, unpackHashes } from "./hash-list.ts";
 import type { Sqlite } from "./sqlite.ts";
 
 /** A snapshot that stands for changes whose bytes the journal has let go. */
@@ -247,7 +247,7 @@ function runsOf(changes: readonly PackedChange[]): Run[] {
   const runs: Run[] = [];
   const openByActor = new Map<string, Run>();
   for (const change of changes.toSorted((a, b) => a.seq - b.seq)) {
-    const actor = bytesToHex(change.actor);
+    const actor = mapKey(change.actor);
     const run = openByActor.get(actor);
     if (run !== undefined && run.length < runHashes && follows(run, change)) {
       run.push(change);

@@ -31,12 +31,18 @@ export function isZero(bytes: Uint8Array): boolean {
   return bytes.every((byte) => byte === 0);
 }
 
-const hexDigits = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+const hexDigits = utf8("0123456789abcdef");
+/** What one call of `fromCharCode` is given at most, far below the arguments that engines allow. */
+const hexPieceBytes = 1024;
 
+/** Names of documents, changes and devices in maps: called for every change, so it adds no string to a string. */
 export function toHex(bytes: Uint8Array): string {
-  let out = "";
-  for (const byte of bytes) out += hexDigits[byte];
-  return out;
+  if (bytes.length > hexPieceBytes) {
+    return toHex(bytes.subarray(0, hexPieceBytes)) + toHex(bytes.subarray(hexPieceBytes));
+  }
+  const codes: number[] = [];
+  for (const byte of bytes) codes.push(hexDigits[byte >> 4] ?? 0, hexDigits[byte & 15] ?? 0);
+  return String.fromCharCode(...codes);
 }
 
 /** Null unless the text is an even number of hex digits. */
