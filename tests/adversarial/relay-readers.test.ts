@@ -166,9 +166,9 @@ describe.each(relayEngines)("readers, on $name", ({ start }) => {
     const client = await RawClient.connect(relay.url);
     await client.subscribe(space, { mode: "stubs" });
     await client.next("caughtUp");
+    // What came so far.
     await client.settle();
-    await writer.push(device.entry());
-    await writer.push(device.entry());
+    await writer.push(device.entry(), device.entry());
     const data = await client.next("data");
     expect(data.items.map(({ pos, kind }) => [pos, kind])).toEqual([
       [3, "stub"],
