@@ -9,6 +9,18 @@ export interface Exchange {
   readonly status: SyncStatus;
 }
 
+type Exchanging = Pick<
+  Device,
+  | "subscribe"
+  | "connect"
+  | "setOnline"
+  | "status"
+  | "settled"
+  | "describeStale"
+  | "sendCards"
+  | "info"
+>;
+
 /** Without a time limit: so long may nothing at all arrive or be taken. */
 const patienceMs = 30_000;
 /** A connection that was failing before may be dialled anew first. */
@@ -21,7 +33,7 @@ const cardsWithinMs = 10_000;
  * @param timeoutMs keep trying so long; null: until the relay proves unreachable or nothing moves
  */
 export async function exchange(
-  device: Device,
+  device: Exchanging,
   clock: Clock,
   timeoutMs: number | null,
 ): Promise<Exchange> {
@@ -49,7 +61,9 @@ export async function exchange(
       const { waiting } = status;
       status = await device.status();
       if (status.waiting !== waiting) movedAt = clock.now();
-      if (status.word === "needs-you") return { outcome: "refused", status };
+      // That it was removed a device says before it has been told by every notebook.
+      const isRefused = status.word === "needs-you" && !(await device.info()).removed;
+      if (isRefused) return { outcome: "refused", status };
       const isHopeless = isAway(status) && clock.now() >= hopelessAfter;
       if (timeoutMs === null && isHopeless) return { outcome: "unfinished", status };
     }

@@ -1,4 +1,5 @@
 /** A real Firefox for tests, through WebDriver BiDi, and a person sitting in front of it. */
+import { readdirSync } from "node:fs";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { onTestFinished } from "vitest";
@@ -7,7 +8,7 @@ import type { Browser, Page } from "puppeteer-core";
 import type { EnginePage } from "./engine-page.ts";
 import { firefoxProgram } from "./engines.ts";
 import { Targets } from "./processes.ts";
-import { within } from "./time-limit.ts";
+import { lookFor, within } from "./time-limit.ts";
 
 const callLimitMs = 20_000;
 const startLimitMs = 60_000;
@@ -102,8 +103,13 @@ export async function launchFirefox(
     const browserWhole = Targets.family(pid);
     if (first === "pages") await Targets.contentProcesses(pid).kill();
     await browserWhole.kill();
-    // The driver tidies the profile once it has noticed: the next start must not meet it half done.
     await within(callLimitMs, "noticing that Firefox has ended", browser.close());
+    // The driver puts back the preferences that it had set aside, by and by, and says nothing when it has: the next start
+    // must not meet that half done.
+    const tidied = await lookFor(callLimitMs, () =>
+      Promise.resolve(setAside(profileDir).length === 0 ? true : null),
+    );
+    if (tidied === null) throw new Error("the driver has not tidied the profile of Firefox");
   }
 
   const newTab = async (): Promise<EnginePage> => open(browser, errors);
@@ -115,6 +121,11 @@ export async function launchFirefox(
     kill,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Files of a profile that the driver keeps while it runs with its own. */
+function setAside(profileDir: string): readonly string[] {
+  return readdirSync(profileDir).filter((name) => name.endsWith(".js.puppeteer"));
 }
 
 function collectErrors(stream: Readable, errors: string[]): void {
