@@ -76,8 +76,11 @@ export class Admission {
       }),
     );
     // Whoever is handed the link opens it at once: it should be there. Offline it is not waited for.
-    const look = (): true | null =>
-      desk.sessionOf(space)?.connected !== true || this.#isPublished(space) ? true : null;
+    const look = (): true | null => {
+      const session = desk.sessionOf(space);
+      const isReached = session?.connected === true || session?.connecting === true;
+      return isReached && !this.#isPublished(space) ? null : true;
+    };
     await progress.until(look, publishWithinMs);
     return { link, id };
   }

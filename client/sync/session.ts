@@ -179,6 +179,11 @@ export class SyncSession {
     return this.#link.connected;
   }
 
+  /** Not connected yet, and it is being tried right now. */
+  get connecting(): boolean {
+    return !this.connected && !this.#link.idle;
+  }
+
   /** Tried at least once since the last connection and not succeeded. */
   get failing(): boolean {
     return this.#link.failing;
