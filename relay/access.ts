@@ -11,6 +11,18 @@ import { isSoundSigningKey } from "#relay/protocol/keys.ts";
 import type { Auth } from "#relay/protocol/messages.ts";
 import type { AccessStore } from "#relay/store/access-store.ts";
 
+/** Of 64 letters of base64url the one that a command would take for the beginning of an option. */
+const dash = 62;
+
+/** A fresh invitation: 16 random bytes whose text can be typed into any command line, as it begins with no dash. */
+export function newInvite(random: (bytes: number) => Uint8Array): Uint8Array {
+  for (;;) {
+    const token = random(inviteTokenBytes);
+    const [first = 0] = token;
+    if (first >> 2 !== dash) return token;
+  }
+}
+
 /** What the relay asks before it takes something in. */
 export interface Gate {
   /** Null, or why `bytes` more are not taken into a space that is there. */

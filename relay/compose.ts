@@ -2,8 +2,8 @@
 import { randomBytes } from "node:crypto";
 import { statfs } from "node:fs/promises";
 import { ed25519 } from "@noble/curves/ed25519.js";
-import { inviteHash, inviteTokenBytes } from "#relay/protocol/access.ts";
-import { AccessRules } from "#relay/access.ts";
+import { inviteHash } from "#relay/protocol/access.ts";
+import { AccessRules, newInvite } from "#relay/access.ts";
 import { describeRelay } from "#relay/about.ts";
 import { ClientFiles } from "#relay/client-files.ts";
 import type { Config } from "#relay/config/config.ts";
@@ -178,7 +178,7 @@ async function inviteFirst({ access }: RelayStore): Promise<Uint8Array | null> {
   const isFirst =
     (await access.listAccessKeys()).length === 0 && (await access.listInvites()).length === 0;
   if (!isFirst) return null;
-  const token = new Uint8Array(randomBytes(inviteTokenBytes));
+  const token = newInvite((length) => new Uint8Array(randomBytes(length)));
   const madeAt = Date.now();
   await access.addInvite({ tokenHash: inviteHash(token), label: "first", madeAt, expiresAt: null });
   return token;

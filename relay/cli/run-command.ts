@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { resolve } from "node:path";
-import { inviteTokenBytes } from "#relay/protocol/access.ts";
+import { newInvite } from "#relay/access.ts";
 import { toBase64url } from "#relay/protocol/bytes.ts";
 import type { ConfigResult } from "#relay/config/config.ts";
 import { backUp } from "./backup.ts";
@@ -32,7 +32,7 @@ export async function runCommand(
       showConfig(effective);
       return 0;
     case "invite make": {
-      const token = new Uint8Array(randomBytes(inviteTokenBytes));
+      const token = newInvite((length) => new Uint8Array(randomBytes(length)));
       const { label, days } = line;
       await withStore(config, "write", ({ access }) =>
         makeInvite(access, { token, label, days, now: Date.now() }),
