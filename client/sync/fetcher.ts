@@ -152,7 +152,7 @@ export class Fetcher {
     this.#pump();
   }
 
-  /** No list of this space comes for now that others would have to wait for. */
+  /** A space is on the way to its log no more: whoever waited for its list goes on. */
   waitNoMore(): void {
     this.#pump();
   }

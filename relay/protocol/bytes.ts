@@ -37,9 +37,15 @@ const hexPieceBytes = 1024;
 
 /** Names of documents, changes and devices in maps: called for every change, so it adds no string to a string. */
 export function toHex(bytes: Uint8Array): string {
-  if (bytes.length > hexPieceBytes) {
-    return toHex(bytes.subarray(0, hexPieceBytes)) + toHex(bytes.subarray(hexPieceBytes));
+  if (bytes.length <= hexPieceBytes) return pieceToHex(bytes);
+  const pieces: string[] = [];
+  for (let at = 0; at < bytes.length; at += hexPieceBytes) {
+    pieces.push(pieceToHex(bytes.subarray(at, at + hexPieceBytes)));
   }
+  return pieces.join("");
+}
+
+function pieceToHex(bytes: Uint8Array): string {
   const codes: number[] = [];
   for (const byte of bytes) codes.push(hexDigits[byte >> 4] ?? 0, hexDigits[byte & 15] ?? 0);
   return String.fromCharCode(...codes);

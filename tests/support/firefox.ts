@@ -1,5 +1,6 @@
 /** A real Firefox for tests, through WebDriver BiDi, and a person sitting in front of it. */
-import { readdirSync } from "node:fs";
+import { once } from "node:events";
+import { readdirSync, watch } from "node:fs";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { onTestFinished } from "vitest";
@@ -8,7 +9,7 @@ import type { Browser, Page } from "puppeteer-core";
 import type { EnginePage } from "./engine-page.ts";
 import { firefoxProgram } from "./engines.ts";
 import { Targets } from "./processes.ts";
-import { lookFor, within } from "./time-limit.ts";
+import { within } from "./time-limit.ts";
 
 const callLimitMs = 20_000;
 const startLimitMs = 60_000;
@@ -106,10 +107,7 @@ export async function launchFirefox(
     await within(callLimitMs, "noticing that Firefox has ended", browser.close());
     // The driver puts back the preferences that it had set aside, by and by, and says nothing when it has: the next start
     // must not meet that half done.
-    const tidied = await lookFor(callLimitMs, () =>
-      Promise.resolve(setAside(profileDir).length === 0 ? true : null),
-    );
-    if (tidied === null) throw new Error("the driver has not tidied the profile of Firefox");
+    await within(callLimitMs, "the driver's tidying of the profile", tidied(profileDir));
   }
 
   const newTab = async (): Promise<EnginePage> => open(browser, errors);
@@ -123,9 +121,16 @@ export async function launchFirefox(
   };
 }
 
-/** Files of a profile that the driver keeps while it runs with its own. */
-function setAside(profileDir: string): readonly string[] {
-  return readdirSync(profileDir).filter((name) => name.endsWith(".js.puppeteer"));
+/** Resolves when the driver keeps no file of a profile beside one of its own any more. */
+async function tidied(profileDir: string): Promise<void> {
+  const isTidy = (): boolean =>
+    !readdirSync(profileDir).some((name) => name.endsWith(".js.puppeteer"));
+  const watcher = watch(profileDir);
+  try {
+    while (!isTidy()) await once(watcher, "change");
+  } finally {
+    watcher.close();
+  }
 }
 
 function collectErrors(stream: Readable, errors: string[]): void {

@@ -1,23 +1,21 @@
 /** What is asked of another process may never be answered: every such wait ends with words. */
 
+import { once } from "node:events";
+import { setInterval as ticks } from "node:timers/promises";
+
 /** Settles as `work` does, or rejects after `limitMs` saying what did not happen. */
 export async function within<Result>(
   limitMs: number,
   what: string,
   work: Promise<Result>,
 ): Promise<Result> {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: no answer in ${limitMs} ms`)), limitMs);
+  const expired = once(AbortSignal.timeout(limitMs), "abort").then((): never => {
+    throw new Error(`${what}: no answer in ${limitMs} ms`);
   });
-  try {
-    return await Promise.race([work, expired]);
-  } finally {
-    clearTimeout(timer);
-  }
+  return Promise.race([work, expired]);
 }
 
-const lookPauseMs = 25;
+const lookEveryMs = 25;
 
 /**
  * Looks again and again until it sees something else than null; after `limitMs` the answer is null. Only for what tells
@@ -28,11 +26,9 @@ export async function lookFor<Seen>(
   look: () => Promise<Seen | null>,
 ): Promise<Seen | null> {
   const end = performance.now() + limitMs;
-  for (;;) {
-    const seen = await look();
+  for await (const again of ticks(lookEveryMs, look)) {
+    const seen = await again();
     if (seen !== null || performance.now() > end) return seen;
-    await new Promise((resolve) => {
-      setTimeout(resolve, lookPauseMs);
-    });
   }
+  return null;
 }

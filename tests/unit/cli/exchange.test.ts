@@ -3,20 +3,10 @@ import { describe, expect, it } from "vitest";
 import { exchange } from "#client/cli/exchange.ts";
 import type { SyncStatus } from "#client/device/api.ts";
 import { removedStatus } from "#client/device/status-word.ts";
+import { FakeDevice } from "#tests/support/fake-device.ts";
 
-const connected: SyncStatus = {
-  word: "up-to-date",
-  waiting: 0,
-  detail: "",
-  relay: "ws://relay.test",
-  connected: true,
-  lastAckAt: null,
-  durable: true,
-  full: false,
-  workingOffline: false,
-  fetching: null,
-  relays: [],
-};
+const clock = { now: () => 0 };
+const { statusNow, infoNow } = new FakeDevice(clock.now);
 
 /** A device that is settled when it has been asked so often. */
 function deviceSaying(status: Partial<SyncStatus>, removed: boolean, settledAfter: number) {
@@ -25,25 +15,16 @@ function deviceSaying(status: Partial<SyncStatus>, removed: boolean, settledAfte
     subscribe: () => () => undefined,
     connect: () => undefined,
     setOnline: () => Promise.resolve(),
-    status: () => Promise.resolve({ ...connected, ...status }),
+    status: () => Promise.resolve({ ...statusNow, ...status }),
     settled: () => {
       asked += 1;
       return Promise.resolve(asked > settledAfter);
     },
     describeStale: () => Promise.resolve(),
     sendCards: () => Promise.resolve(true),
-    info: () =>
-      Promise.resolve({
-        displayName: "",
-        colour: null,
-        words: "saved",
-        removed,
-        durable: true,
-      } as const),
+    info: () => Promise.resolve({ ...infoNow, removed }),
   };
 }
-
-const clock = { now: () => 0 };
 
 describe("an exchange", () => {
   it("goes on to its end on a device that was removed, which says so before every notebook has told it", async () => {

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
@@ -173,6 +174,11 @@ describe("text forms of bytes", () => {
         expect(toBase64url(bytes)).toBe(Buffer.from(bytes).toString("base64url"));
       }),
     );
+  });
+
+  it("hex of many bytes is that of all of them, in their order", () => {
+    const bytes = new Uint8Array(randomBytes(1 << 20));
+    expect(toHex(bytes)).toBe(Buffer.from(bytes).toString("hex"));
   });
 
   it("base64url has one text per bytes: spare bits, padding and other digits are refused", () => {
