@@ -79,6 +79,7 @@ export class Reactions {
     if (space.kind !== "vault") {
       renewal.changed(space);
       keyCare.soon();
+      this.#useStrongest([space]);
       return;
     }
     ownDevices.logMoved();
@@ -121,6 +122,16 @@ export class Reactions {
     indices.reload(loaded, space);
     renewal.indexRead(loaded, space);
     homes.look(loaded, space);
+    if (space.kind === "vault") this.#useStrongest(this.#parts().shelf.spaces());
+  }
+
+  /** Of what opens a notebook for this person, what may do most in it. */
+  #useStrongest(spaces: readonly Space[]): void {
+    const { shelf, indices, documents, background } = this.#parts();
+    for (const space of spaces) {
+      if (space.kind === "vault" || shelf.strongerFormer(space) === null) continue;
+      background.add(async () => indices.vault.useStrongest(await documents.loaded(), space));
+    }
   }
 
   /** What a relay had lost is there again, perhaps in another order: other devices are not to miss what they were told. */

@@ -281,6 +281,8 @@ export class Renewal {
     const { authority, records } = space;
     const [next] = space.held;
     if (next === undefined || authority.deleted || records.length === 0) return "wait";
+    // Two ways into a notebook have met in the vault: what may do more is used again, soon.
+    if (this.#ports.shelf.strongerFormer(space) !== null) return "wait";
     const { publicKey } = next.sign;
     if (indexOfCapability(authority, publicKey) === null) {
       if (space.role < roles.admin) return "ask";

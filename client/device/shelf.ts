@@ -1,6 +1,7 @@
 /** The spaces this device holds, the vault among them, and what is known of each without its index. */
 import type { Store } from "#crdt-store/store.ts";
 import { concat, equal, toHex, utf8 } from "#relay/protocol/bytes.ts";
+import { roleOf } from "#relay/protocol/authority.ts";
 import { capabilityKinds, roles, type SignedControl } from "#relay/protocol/control.ts";
 import { chainStart } from "#relay/protocol/domain.ts";
 import { spaceIdOf } from "#relay/protocol/genesis.ts";
@@ -328,6 +329,9 @@ export class Shelf {
     const row = this.#store.spaces.get(space.id);
     if (row === null) throw new Error("access is taken to a space that is held");
     this.#store.spaces.update(space.id, { capSecret, state: "active" });
+    // What is used again is not to be replaced any more.
+    const former = this.#formerSecrets(space.id).filter((secret) => !equal(secret, capSecret));
+    this.#saveFormerSecrets(space, former);
     if (row.capSecret !== null) this.keepFormer(space, row.capSecret);
     space.hold(this.#heldIn(space.id));
     space.certifyDevice();
@@ -339,8 +343,7 @@ export class Shelf {
     const former = this.#formerSecrets(space.id);
     const known = current === null ? former : [current, ...former];
     if (known.some((secret) => equal(secret, capSecret))) return;
-    const kept = [capSecret, ...former].slice(0, mostFormerSecrets);
-    this.#store.settings.put(formerSecretsSetting(space.hex), concat(...kept));
+    this.#saveFormerSecrets(space, [capSecret, ...former].slice(0, mostFormerSecrets));
     space.hold(this.#heldIn(space.id));
   }
 
@@ -350,10 +353,25 @@ export class Shelf {
     return current !== null && equal(current, capSecret);
   }
 
+  /**
+   * What opened the space before and may do more in it than what is used now; null where nothing does, or what is used now
+   * is not in the log yet.
+   */
+  strongerFormer(space: Space): Uint8Array | null {
+    const { role, authority } = space;
+    if (role === roles.none || role === roles.admin) return null;
+    const former = this.#formerSecrets(space.id).map((secret, ix) => {
+      const cap = space.held[ix + 1]?.sign.publicKey;
+      return { secret, may: cap === undefined ? roles.none : roleOf(authority, cap) };
+    });
+    const [strongest] = former.toSorted((one, other) => other.may - one.may);
+    return strongest !== undefined && strongest.may > role ? strongest.secret : null;
+  }
+
   /** This person's access is given up, in the caller's transaction; what had been received stays. */
   leave(space: Space): void {
     this.#store.spaces.update(space.id, { capSecret: null, state: "ended" });
-    this.#store.settings.remove(formerSecretsSetting(space.hex));
+    this.#saveFormerSecrets(space, []);
     space.hold([]);
   }
 
@@ -363,6 +381,12 @@ export class Shelf {
     return Array.from({ length: packed.length / 32 }, (_, ix) =>
       packed.slice(32 * ix, 32 * ix + 32),
     );
+  }
+
+  #saveFormerSecrets(space: Space, secrets: readonly Uint8Array[]): void {
+    const setting = formerSecretsSetting(space.hex);
+    if (secrets.length === 0) this.#store.settings.remove(setting);
+    else this.#store.settings.put(setting, concat(...secrets));
   }
 
   #heldIn(space: Uint8Array): readonly HeldCapability[] {

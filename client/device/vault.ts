@@ -139,6 +139,22 @@ export class Vault {
     }
   }
 
+  /**
+   * Two devices may have come into a notebook in different ways without knowing of each other, one only to read: the vault
+   * says what was written there last. What may do most is used, and told to the others.
+   */
+  useStrongest(documents: DeviceDocuments, space: Space): void {
+    const { shelf, desk, accessChanged } = this.#ports;
+    const stronger = shelf.strongerFormer(space);
+    if (stronger === null || !shelf.vault.mayWrite) return;
+    this.#store.transaction(() => {
+      shelf.takeAccess(space, stronger);
+      this.list(documents, space);
+    });
+    desk.restart(space);
+    accessChanged(space);
+  }
+
   /** The person's other devices, and those to come, take the new home of a notebook for it. */
   listSuccessor(documents: DeviceDocuments, space: Space, next: Space): void {
     this.list(documents, next);
