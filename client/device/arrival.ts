@@ -12,6 +12,8 @@ export interface ArrivalPorts {
 
 /** How long somebody who opens a note waits for it; it goes on coming afterwards. */
 const withinMs = 15_000;
+/** The rest of a note of which something is here is waited for so long: whole it is loaded once, and nobody takes a part for it. */
+const wholeWithinMs = 2_000;
 
 export class Arrival {
   readonly #ports: ArrivalPorts;
@@ -28,13 +30,16 @@ export class Arrival {
 
   /** Asks for a document before all others; resolves when it is here, or cannot be had now. */
   async of(space: Space, docId: Uint8Array): Promise<void> {
-    if (!this.isMissing(docId)) return;
-    const { desk, progress } = this.#ports;
-    desk.connect();
+    const { store, desk, progress } = this.#ports;
+    const isMissing = this.isMissing(docId);
+    if (!isMissing && !store.awaited.has(docId)) return;
+    if (isMissing) desk.connect();
     const session = desk.sessionOf(space);
     session?.want(space, docId);
-    const look = (): true | null =>
+    const isWhole = (): true | null => (session?.isFetching(space, docId) === true ? null : true);
+    await progress.until(isWhole, wholeWithinMs);
+    const isHere = (): true | null =>
       !this.isMissing(docId) || session === null || session.failing ? true : null;
-    await progress.until(look, withinMs);
+    await progress.until(isHere, withinMs);
   }
 }

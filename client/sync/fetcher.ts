@@ -164,6 +164,11 @@ export class Fetcher {
     this.moved(space);
   }
 
+  /** Whether a document was asked for on this connection, and has not been taken in whole. */
+  isPulling(space: Space, docId: Uint8Array): boolean {
+    return this.#runs.get(space.hex)?.pulls.has(toHex(docId)) ?? false;
+  }
+
   /** Nothing more is to be fetched on this connection. */
   get idle(): boolean {
     return [...this.#runs.values()].every(

@@ -229,6 +229,11 @@ export class SyncSession {
     this.#fetcher.want(space, docId);
   }
 
+  /** Whether a document was asked for, and has not been taken in whole. */
+  isFetching(space: Space, docId: Uint8Array): boolean {
+    return this.#fetcher.isPulling(space, docId);
+  }
+
   /** More or less of a space is to be held here than before. */
   keepMoved(space: Space): void {
     this.#fetcher.moved(space);

@@ -105,6 +105,22 @@ describe("a new device", { timeout: 60_000 }, () => {
     expect((await fresh.device.status()).fetching).toBeNull();
   });
 
+  it("opens a note whole of which the first part is here", async () => {
+    await using writer = await setupWriter(0);
+    const { id } = await writer.device.createNote({ title: "Long", body: "" });
+    const written = Array.from({ length: 80 }, (_, ix) => `${ix} dew. `);
+    for (const text of written) {
+      const { heads, body } = await writer.device.readNote(id);
+      const splice = { field: "body", at: body.length, remove: 0, insert: text } as const;
+      await writer.device.spliceNote(id, heads, [splice]);
+      expect(await writer.device.settled(patienceMs)).toBe(true);
+    }
+    await using fresh = await setupDevice({ relayUrl: relay.url, fresh: true });
+    await fresh.device.restore(writer.words);
+    await eventually(fresh.device, async () => (await fresh.device.notes()).length === 1);
+    expect((await fresh.device.readNote(id)).body).toBe(written.join(""));
+  });
+
   it("shows what cards say of notes that are kept on opening, and fetches the one that is opened", async () => {
     await using writer = await setupWriter(6);
     const { id: notebook } = await onlyNotebook(writer.device);
